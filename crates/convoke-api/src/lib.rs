@@ -1,0 +1,1 @@
+//! What is said: the YAML and JSON shapes of Convoke and their checks.

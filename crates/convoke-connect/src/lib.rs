@@ -1,0 +1,1 @@
+//! Whom we call: model providers, tools, MCP servers, the sandbox.

@@ -1,0 +1,172 @@
+//! Events: the append-only record of what happened. Each change of state emits one in the same transaction.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::id::RunId;
+use crate::time::Timestamp;
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)+) => {
+        /// What happened. The text form is stable; `docs/reference/events.md` lists all.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Kind { $($(#[doc = $doc])* $name,)+ }
+
+        impl Kind {
+            /// All kinds, with the sentence that documents each.
+            pub const ALL: &'static [(Self, &'static str)] = &[$((Self::$name, concat!($($doc,)+)),)+];
+
+            /// The text form, such as `task.completed`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// Reads the text form.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)+ _ => None }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A workspace was made.
+    WorkspaceCreated = "workspace.created",
+    /// A user was added.
+    UserCreated = "user.created",
+    /// A profile was saved as a new version.
+    ProfileSaved = "profile.saved",
+    /// A profile was made choosable again.
+    ProfileActivated = "profile.activated",
+    /// A profile was kept but will not be chosen.
+    ProfileDeactivated = "profile.deactivated",
+    /// An agent was registered.
+    AgentRegistered = "agent.registered",
+    /// An agent's capabilities, capacity or profile version changed.
+    AgentUpdated = "agent.updated",
+    /// A team was saved as a new version.
+    TeamSaved = "team.saved",
+    /// A team was made choosable again.
+    TeamActivated = "team.activated",
+    /// A team was kept but will not be chosen.
+    TeamDeactivated = "team.deactivated",
+    /// A session was opened.
+    SessionCreated = "session.created",
+    /// A run was accepted.
+    RunCreated = "run.created",
+    /// A run's first task was claimed.
+    RunStarted = "run.started",
+    /// A run entered another phase.
+    RunPhaseChanged = "run.phase_changed",
+    /// A run was paused, by a person or by its budget.
+    RunPaused = "run.paused",
+    /// A paused or waiting run goes on.
+    RunResumed = "run.resumed",
+    /// A run waits for a person.
+    RunWaiting = "run.waiting",
+    /// A run ended with a result.
+    RunCompleted = "run.completed",
+    /// A run ended without a result.
+    RunFailed = "run.failed",
+    /// A run was cancelled.
+    RunCancelled = "run.cancelled",
+    /// A run was handed to a person.
+    RunEscalated = "run.escalated",
+    /// A task was created.
+    TaskCreated = "task.created",
+    /// A task's dependencies are met.
+    TaskReady = "task.ready",
+    /// A task was claimed by a worker: an attempt runs.
+    TaskStarted = "task.started",
+    /// A task's lease was taken over; its attempt goes on under a higher fencing token.
+    TaskTakenOver = "task.taken_over",
+    /// A task waits for a person, a message or a timer.
+    TaskWaiting = "task.waiting",
+    /// A failed attempt will be tried again.
+    TaskRetried = "task.retried",
+    /// A task was given to its fallback agent.
+    TaskReassigned = "task.reassigned",
+    /// A task ended with a result.
+    TaskCompleted = "task.completed",
+    /// A task ended without a result.
+    TaskFailed = "task.failed",
+    /// A task was cancelled.
+    TaskCancelled = "task.cancelled",
+    /// A step was journaled before its effect.
+    StepStarted = "step.started",
+    /// A step's outcome was journaled.
+    StepCompleted = "step.completed",
+    /// A step failed.
+    StepFailed = "step.failed",
+    /// A tool call was denied, with the rule that denied it.
+    ToolDenied = "tool.denied",
+    /// The outcome of a tool call is not known; a person must say.
+    EffectUnknown = "effect.unknown",
+    /// A person said what became of a tool call.
+    EffectResolved = "effect.resolved",
+    /// 80 percent of a budget are used.
+    BudgetWarning = "budget.warning",
+    /// A budget did not admit a call.
+    BudgetExhausted = "budget.exhausted",
+    /// A bill was above its reserved bound.
+    BudgetOverrun = "budget.overrun",
+    /// A cap was changed.
+    BudgetChanged = "budget.changed",
+    /// An agent repeats itself and was told so.
+    LoopDetected = "loop.detected",
+}
+
+/// An event that is about to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What happened.
+    pub kind: Kind,
+    /// What it happened to: the noun.
+    pub entity: &'static str,
+    /// What it happened to: its id or name as text.
+    pub entity_id: String,
+    /// The run it belongs to, if any.
+    pub run: Option<RunId>,
+    /// Who did it: `user:NAME`, `agent:NAME` or `system`.
+    pub actor: String,
+    /// Details; an object.
+    pub payload: Value,
+}
+
+/// An event as it was recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Place in the workspace's record: from 1, without gaps, in commit order.
+    pub seq: i64,
+    /// The workspace.
+    pub workspace: Uuid,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// What happened, as text.
+    pub kind: String,
+    /// What it happened to: the noun.
+    pub entity: String,
+    /// What it happened to: its id or name.
+    pub entity_id: String,
+    /// The run it belongs to, if any.
+    pub run: Option<RunId>,
+    /// Who did it.
+    pub actor: String,
+    /// Details.
+    pub payload: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_read_back_and_are_documented() {
+        for (kind, doc) in Kind::ALL {
+            assert_eq!(Kind::parse(kind.as_str()), Some(*kind));
+            assert!(doc.trim().ends_with('.'), "{kind:?} needs a sentence");
+        }
+        assert_eq!(Kind::parse("no.such"), None);
+    }
+}

@@ -1,0 +1,255 @@
+//! A team: members, a coordination pattern, rules, and the MCP servers its members may use.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::money::Money;
+use crate::profile::Role;
+use crate::task::Priority;
+
+/// How the members work together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// A coordinator plans, members work in parallel, the coordinator puts the results together.
+    #[default]
+    #[serde(alias = "supervisor")]
+    CoordinatorWorker,
+}
+
+/// Where the sub-tasks come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Planning {
+    /// The coordinator makes them: one model call with structured output.
+    #[default]
+    Plan,
+    /// The team's `tasks`; no model call.
+    Fixed,
+    /// Every member gets the run's task; no model call.
+    SameTask,
+    /// Every member gets the run's task and the coordinator's brief: one free-text model call.
+    Brief,
+}
+
+/// When a person is asked to decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EscalationPolicy {
+    /// When the members reject the result in the last validation round.
+    #[default]
+    OnDisagreement,
+    /// When a member's task failed for good.
+    OnFailure,
+    /// Never: the run ends with what it has, and says so.
+    Never,
+}
+
+/// What to do when the budget does not admit the next call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExhausted {
+    /// Pause the run and say what would be needed; it goes on when the cap is raised.
+    #[default]
+    Pause,
+    /// Go on with the next of the model's fallbacks; stop if there is none that fits.
+    Downgrade,
+    /// End the run as failed.
+    Stop,
+}
+
+/// One member of a team.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// The profile it is made from.
+    pub profile: String,
+    /// Its part in this team; the profile's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The model in this team; the profile's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The order in which members are named to the coordinator and in reports; lower comes first.
+    #[serde(default)]
+    pub priority: i32,
+    /// May be left out of a plan.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// A sub-task that the team fixes in advance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FixedTask {
+    /// A short name, unique in the team.
+    pub key: String,
+    /// One line.
+    pub title: String,
+    /// What to do; `{{ task }}` stands for the run's task.
+    #[serde(default)]
+    pub instructions: String,
+    /// The member who does it, by profile name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignee: Option<String>,
+    /// Or what the member who does it must be capable of.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// Keys of tasks that must be completed before.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// Keys of tasks that should come before, whatever their end.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// How urgent it is.
+    #[serde(default)]
+    pub priority: Priority,
+    /// JSON Schema that the answer must fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
+}
+
+/// How the team works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// Members work at the same time.
+    pub parallel_execution: bool,
+    /// The coordinator waits for all members.
+    pub wait_for_all: bool,
+    /// Seconds that one member's attempt may take.
+    #[schemars(range(min = 1, max = 86400))]
+    pub timeout_per_agent_s: u64,
+    /// Seconds that the whole run may take.
+    #[schemars(range(min = 1, max = 604800))]
+    pub timeout_s: u64,
+    /// When a person is asked.
+    pub escalation_policy: EscalationPolicy,
+    /// Where the sub-tasks come from.
+    pub planning: Planning,
+    /// Rounds of member work the coordinator may ask for, the first included.
+    #[schemars(range(min = 1, max = 10))]
+    pub max_rounds: u32,
+    /// Rounds in which members judge the synthesis; 0 for none.
+    #[schemars(range(min = 0, max = 5))]
+    pub validation_rounds: u32,
+    /// The most sub-tasks in one plan.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_tasks: u32,
+    /// Further attempts after a failure that can pass.
+    #[schemars(range(min = 0, max = 20))]
+    pub retries: u32,
+    /// The member that takes over when another failed for good.
+    pub fallback_agent: Option<String>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            parallel_execution: true,
+            wait_for_all: true,
+            timeout_per_agent_s: 300,
+            timeout_s: 3_600,
+            escalation_policy: EscalationPolicy::OnDisagreement,
+            planning: Planning::Plan,
+            max_rounds: 1,
+            validation_rounds: 0,
+            max_tasks: 20,
+            retries: 3,
+            fallback_agent: None,
+        }
+    }
+}
+
+/// The team's spending limits for one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetRule {
+    /// The most dollars a run may cost.
+    #[schemars(with = "Option<f64>")]
+    pub max_cost_usd: Option<Money>,
+    /// The most tokens a run may use.
+    pub max_tokens: Option<u64>,
+    /// The most dollars one task of the run may cost.
+    #[schemars(with = "Option<f64>")]
+    pub max_cost_per_task_usd: Option<Money>,
+    /// The most dollars all runs of the team may cost on one day in UTC.
+    #[schemars(with = "Option<f64>")]
+    pub max_cost_per_day_usd: Option<Money>,
+    /// What happens when the next call does not fit.
+    pub on_exhausted: OnExhausted,
+}
+
+/// How to reach an MCP server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct McpServer {
+    /// The program of a stdio server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Its arguments; `{workdir}` and `{input}` stand for the attempt's folder and the run's input folder.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Environment variables to set; `${NAME}` is taken from Convoke's own environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The address of a streamable HTTP server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Headers to send; `${NAME}` is taken from Convoke's own environment.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Seconds to wait for a connection or a call.
+    #[serde(default = "thirty")]
+    pub timeout_s: u64,
+}
+
+const fn thirty() -> u64 {
+    30
+}
+
+/// Members, pattern, rules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Team {
+    /// The name it goes by: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// What it is for, in a sentence.
+    #[serde(default)]
+    pub description: String,
+    /// A word for the kind of work, such as `incident_response`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_case: Option<String>,
+    /// How the members work together.
+    #[serde(default)]
+    pub pattern: Pattern,
+    /// Who leads, by profile name.
+    pub coordinator: String,
+    /// Who works.
+    pub members: Vec<Member>,
+    /// How they work.
+    #[serde(default)]
+    pub rules: Rules,
+    /// What they may spend.
+    #[serde(default)]
+    pub budget: BudgetRule,
+    /// Sub-tasks fixed in advance, for `planning: fixed`.
+    #[serde(default)]
+    pub tasks: Vec<FixedTask>,
+    /// Models by role (`coordinator`, `specialist`, `worker`, `reviewer`) for members that name none.
+    #[serde(default)]
+    pub models: BTreeMap<String, String>,
+    /// MCP servers by the name that `mcp:NAME/TOOL` refers to.
+    #[serde(default)]
+    pub mcp_servers: BTreeMap<String, McpServer>,
+    /// Kept but never chosen when false.
+    #[serde(default = "yes")]
+    pub active: bool,
+}
+
+const fn yes() -> bool {
+    true
+}

@@ -1,0 +1,1 @@
+//! What happens: use cases by noun, the agent loop, patterns driven to their end, duties.

@@ -1,0 +1,1 @@
+//! What is told: a run as Markdown, HTML or JSON; pure.

@@ -1,0 +1,1 @@
+//! Tests only: a whole hub in a line, scripted models, fault injection.
