@@ -129,10 +129,6 @@ ids! {
     RunId = "run";
     /// A unit of work inside a run.
     TaskId = "task";
-    /// One try of a task by one agent.
-    AttemptId = "att";
-    /// One journaled action in an attempt.
-    StepId = "step";
 }
 
 impl WorkspaceId {
