@@ -131,6 +131,9 @@ ids! {
     TaskId = "task";
 }
 
+/// Comes after every id: where a list from the newest begins.
+pub const LAST: Uuid = Uuid::from_u128(u128::MAX);
+
 impl WorkspaceId {
     /// The workspace that every data folder has from the start, named `default`.
     pub const DEFAULT: Self = Self(Uuid::from_u128(1));
