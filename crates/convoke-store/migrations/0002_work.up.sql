@@ -67,11 +67,12 @@ CREATE TABLE step (
   ws {ID} NOT NULL, task {ID} NOT NULL, attempt BIGINT NOT NULL, n BIGINT NOT NULL, run {ID} NOT NULL,
   turn BIGINT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, call_id TEXT NOT NULL, input_hash TEXT NOT NULL,
   input TEXT, status TEXT NOT NULL, output TEXT, error TEXT, tries BIGINT NOT NULL, fence BIGINT NOT NULL,
-  bound_cost BIGINT NOT NULL, bound_tokens BIGINT NOT NULL, scopes TEXT NOT NULL,
+  bound_cost BIGINT NOT NULL, bound_tokens BIGINT NOT NULL, scopes TEXT NOT NULL, tariff TEXT NOT NULL,
   started_at BIGINT NOT NULL, finished_at BIGINT,
   PRIMARY KEY (ws, task, attempt, n)
 );
 CREATE INDEX step_run ON step (ws, run);
+CREATE INDEX step_under_way ON step (ws, run) WHERE status = 'started';
 
 -- Effects that must not be repeated blindly: recorded under a stable key before dispatch.
 CREATE TABLE effect (

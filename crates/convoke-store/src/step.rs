@@ -43,6 +43,8 @@ pub struct NewRow<'a> {
     pub bound_tokens: i64,
     /// The budgets that hold the reservation, one per line.
     pub scopes: &'a str,
+    /// Whose bill it is on: `priced`, `local`, `unpriced`, `simulated`; empty for a tool.
+    pub tariff: &'static str,
 }
 
 /// Journals the intent. A step that was started before and never finished is started again, with one more try.
@@ -50,15 +52,15 @@ pub async fn start(tx: &mut Tx<'_>, step: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.exec(
         "INSERT INTO step (ws, task, attempt, n, run, turn, kind, name, call_id, input_hash, input, status, tries, fence, \
-         bound_cost, bound_tokens, scopes, started_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'started', 1, $12, $13, $14, $15, $16) \
+         bound_cost, bound_tokens, scopes, tariff, started_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'started', 1, $12, $13, $14, $15, $16, $17) \
          ON CONFLICT (ws, task, attempt, n) DO UPDATE SET name = excluded.name, input_hash = excluded.input_hash, \
          input = excluded.input, status = 'started', tries = step.tries + 1, fence = excluded.fence, error = NULL, \
          bound_cost = excluded.bound_cost, bound_tokens = excluded.bound_tokens, scopes = excluded.scopes, \
-         started_at = excluded.started_at, finished_at = NULL",
+         tariff = excluded.tariff, started_at = excluded.started_at, finished_at = NULL",
         p![
             ws, step.at.task, step.at.attempt, step.at.n, step.run, step.turn, step.kind, step.name, step.call_id,
-            step.input_hash, step.input, step.fence, step.bound_cost, step.bound_tokens, step.scopes, now
+            step.input_hash, step.input, step.fence, step.bound_cost, step.bound_tokens, step.scopes, step.tariff, now
         ],
     )
     .await?;
@@ -82,6 +84,8 @@ row! {
         pub bound_tokens: i64,
         /// The budgets that hold the reservation, one per line.
         pub scopes: String,
+        /// Whose bill it is on.
+        pub tariff: String,
     }
 }
 
@@ -97,7 +101,7 @@ pub async fn finish(
     tx.opt(
         "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
          WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' \
-         RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes",
+         RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff",
         p![ws, at.task, at.attempt, at.n, status, output, error, now],
     )
     .await

@@ -468,3 +468,13 @@ pub async fn next_not_before(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
         .await?;
     Ok(found.and_then(|(at,)| at))
 }
+
+/// The tasks of a run that wait for `reason`.
+pub async fn waits_for(tx: &mut Tx<'_>, run: RunId, reason: &str) -> Result<Vec<(TaskId,)>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT id FROM task WHERE ws = $1 AND run = $2 AND state = 'waiting' AND waits_for = $3 ORDER BY id",
+        p![ws, run, reason],
+    )
+    .await
+}

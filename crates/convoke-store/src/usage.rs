@@ -22,7 +22,7 @@ pub struct NewRow<'a> {
     /// The model as `provider/model`.
     pub model: &'a str,
     /// `priced`, `local`, `unpriced` or `simulated`.
-    pub tariff: &'static str,
+    pub tariff: &'a str,
     /// Where the amounts come from: `provider`, `bound` (the call was lost or the provider did not say), `none`.
     pub basis: &'static str,
     /// The provider's id of the response.
