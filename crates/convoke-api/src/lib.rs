@@ -1,1 +1,27 @@
 //! What is said: the YAML and JSON shapes of Convoke and their checks.
+//!
+//! Start at [`read`], which turns files into profiles and teams or into [`Problems`] that say where and how to fix
+//! them; [`schema`] is the same knowledge for editors, [`profile_to_yaml`] and its siblings the way back.
+
+mod export;
+mod file;
+mod fixed;
+mod known;
+mod near;
+mod node;
+mod problem;
+mod profile;
+mod schema;
+mod server;
+mod shape;
+mod syntax;
+mod team;
+mod word;
+
+pub use export::{bundle_to_yaml, profile_to_yaml, team_to_yaml};
+pub use file::{Bundle, Source, check, read, read_one};
+pub use known::Known;
+pub use node::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
+pub use problem::{MAX_PROBLEMS, Problem, Problems};
+pub use schema::{Kind, schema};
+pub use word::{MAX_NAME, is_name};

@@ -63,6 +63,7 @@ pub enum Visibility {
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSettings {
     /// The most tokens one reply may have.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_output_tokens: u32,
     /// Sampling temperature, 0 to 2; the provider's default if absent.
     #[schemars(range(min = 0.0, max = 2.0))]
@@ -73,6 +74,7 @@ pub struct ModelSettings {
     /// How much a reasoning model should think: `minimal`, `low`, `medium`, `high`.
     pub reasoning_effort: Option<ReasoningEffort>,
     /// Seconds after which one call is given up.
+    #[schemars(range(min = 1, max = 3600))]
     pub timeout_s: u64,
     /// Models to turn to, in order, when this one cannot be had.
     pub fallback: Vec<String>,
@@ -110,9 +112,10 @@ pub enum ReasoningEffort {
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The most dollars the agent may spend in a run.
-    #[schemars(with = "Option<f64>")]
+    #[schemars(with = "Option<f64>", range(max = 1_000_000_000.0), extend("exclusiveMinimum" = 0))]
     pub max_cost_usd: Option<Money>,
     /// The most tokens, input and output together, the agent may use in a run.
+    #[schemars(range(min = 1))]
     pub max_tokens: Option<u64>,
 }
 
@@ -141,6 +144,7 @@ pub struct Authority {
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// The name it goes by: lower-case letters, digits and hyphens.
+    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"))]
     pub name: String,
     /// One sentence for people and for the coordinator, who picks by it.
     #[serde(default)]
@@ -167,6 +171,7 @@ pub struct Profile {
     #[serde(default)]
     pub model_settings: ModelSettings,
     /// The instructions the agent works by.
+    #[schemars(length(min = 1))]
     pub prompt: String,
     /// Tools it may use: built-in names, or `mcp:SERVER/TOOL` where TOOL may be `*`.
     #[serde(default)]

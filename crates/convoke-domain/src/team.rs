@@ -169,15 +169,16 @@ impl Default for Rules {
 #[serde(default, deny_unknown_fields)]
 pub struct BudgetRule {
     /// The most dollars a run may cost.
-    #[schemars(with = "Option<f64>")]
+    #[schemars(with = "Option<f64>", range(max = 1_000_000_000.0), extend("exclusiveMinimum" = 0))]
     pub max_cost_usd: Option<Money>,
     /// The most tokens a run may use.
+    #[schemars(range(min = 1))]
     pub max_tokens: Option<u64>,
     /// The most dollars one task of the run may cost.
-    #[schemars(with = "Option<f64>")]
+    #[schemars(with = "Option<f64>", range(max = 1_000_000_000.0), extend("exclusiveMinimum" = 0))]
     pub max_cost_per_task_usd: Option<Money>,
     /// The most dollars all runs of the team may cost on one day in UTC.
-    #[schemars(with = "Option<f64>")]
+    #[schemars(with = "Option<f64>", range(max = 1_000_000_000.0), extend("exclusiveMinimum" = 0))]
     pub max_cost_per_day_usd: Option<Money>,
     /// What happens when the next call does not fit.
     pub on_exhausted: OnExhausted,
@@ -204,6 +205,7 @@ pub struct McpServer {
     pub headers: BTreeMap<String, String>,
     /// Seconds to wait for a connection or a call.
     #[serde(default = "thirty")]
+    #[schemars(range(min = 1, max = 3600))]
     pub timeout_s: u64,
 }
 
@@ -216,6 +218,7 @@ const fn thirty() -> u64 {
 #[serde(deny_unknown_fields)]
 pub struct Team {
     /// The name it goes by: lower-case letters, digits and hyphens.
+    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"))]
     pub name: String,
     /// What it is for, in a sentence.
     #[serde(default)]
@@ -229,6 +232,7 @@ pub struct Team {
     /// Who leads, by profile name.
     pub coordinator: String,
     /// Who works.
+    #[schemars(length(min = 1, max = 100))]
     pub members: Vec<Member>,
     /// How they work.
     #[serde(default)]

@@ -1,0 +1,192 @@
+//! Files of profiles and teams: read all documents, check them against each other and against what is known, and give
+//! either the values or every problem. Start at [`read`].
+
+use std::collections::BTreeMap;
+
+use convoke_domain::profile::Profile;
+use convoke_domain::team::Team;
+use serde::de::DeserializeOwned;
+
+use crate::known::{Known, name_of};
+use crate::near::nearest;
+use crate::node::{self, Node};
+use crate::problem::{Place, Problems, Reporter, finding};
+use crate::schema::{Kind, schema};
+use crate::shape::{At, Shape};
+use crate::{profile, team, word};
+
+/// The text of one file, YAML or JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// What the file is called in messages.
+    pub file: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// Profiles and teams, in the order in which they were found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Bundle {
+    /// The profiles.
+    pub profiles: Vec<Profile>,
+    /// The teams.
+    pub teams: Vec<Team>,
+}
+
+/// Reads files that may refer to each other and to what is `known`. Gives every problem of every file, or the values.
+pub fn read(sources: &[Source<'_>], known: &Known) -> Result<Bundle, Problems> {
+    let mut files: Vec<File<'_>> = sources.iter().map(File::open).collect();
+    let mut known = known.clone();
+    let mut first: BTreeMap<(Kind, String), (String, usize)> = BTreeMap::new();
+    for file in &mut files {
+        file.names(&mut known, &mut first);
+    }
+    let mut bundle = Bundle::default();
+    let mut problems = Problems::default();
+    for mut file in files {
+        file.check(&known, &mut bundle);
+        problems.0.extend(file.reporter.finish());
+    }
+    if problems.0.is_empty() { Ok(bundle) } else { Err(problems) }
+}
+
+/// Reads one file; see [`read`].
+pub fn read_one(file: &str, text: &str, known: &Known) -> Result<Bundle, Problems> {
+    read(&[Source { file, text }], known)
+}
+
+/// Checks values that came by another way than a file, such as a request, as [`read`] checks files: the problems
+/// point into the JSON text of the value.
+pub fn check(bundle: &Bundle, known: &Known) -> Result<(), Problems> {
+    let profiles =
+        bundle.profiles.iter().map(|profile| (Kind::Profile, profile.name.as_str(), serde_json::to_value(profile)));
+    let teams = bundle.teams.iter().map(|team| (Kind::Team, team.name.as_str(), serde_json::to_value(team)));
+    let texts: Vec<(String, String)> = profiles
+        .chain(teams)
+        .map(|(kind, name, value)| {
+            let mut value = value.expect("profiles and teams are plain data");
+            if let Some(fields) = value.as_object_mut() {
+                fields.shift_insert(0, "kind".to_owned(), kind.as_str().into());
+            }
+            (format!("{} {name}", kind.as_str()), format!("{value:#}"))
+        })
+        .collect();
+    let sources: Vec<Source<'_>> = texts.iter().map(|(file, text)| Source { file, text }).collect();
+    read(&sources, known).map(|_| ())
+}
+
+/// A file while it is read.
+struct File<'a> {
+    reporter: Reporter<'a>,
+    documents: Vec<(Kind, Node)>,
+}
+
+impl<'a> File<'a> {
+    fn open(source: &Source<'a>) -> Self {
+        let text = source.text.strip_prefix('\u{feff}').unwrap_or(source.text);
+        let mut reporter = Reporter::new(source.file, text);
+        let nodes = node::read(text, &mut reporter);
+        let found: Vec<Node> = nodes.into_iter().filter(|node| !node.is_null()).collect();
+        if found.is_empty() && reporter.count() == 0 {
+            let hint = "write `kind: profile` or `kind: team`, then its fields";
+            reporter.report(START, finding("empty", "the file holds no document", hint));
+        }
+        found.iter().for_each(|node| hide_secrets(node, &mut reporter));
+        let documents = found.into_iter().filter_map(|node| kind_of(node, &mut reporter)).collect();
+        Self { reporter, documents }
+    }
+
+    /// Makes the documents' names known and reports those that are taken.
+    fn names(&mut self, known: &mut Known, first: &mut BTreeMap<(Kind, String), (String, usize)>) {
+        for (kind, document) in &self.documents {
+            let Some((name, node)) = name_of(document) else { continue };
+            if let Some(found) = word::name(name, "`name`") {
+                self.reporter.report(node.place, found);
+            }
+            let here = (self.reporter.file.to_owned(), node.place.line);
+            if let Some((file, line)) = first.get(&(*kind, name.to_owned())) {
+                let message = format!("the {} `{name}` is defined twice; the first is at {file}:{line}", kind.as_str());
+                self.reporter.report(node.place, finding("duplicate_name", message, "rename one of the two"));
+                continue;
+            }
+            first.insert((*kind, name.to_owned()), here);
+            if *kind == Kind::Profile {
+                known.add(name, document);
+            }
+        }
+    }
+
+    /// Checks each document and adds those that are right to the bundle.
+    fn check(&mut self, known: &Known, bundle: &mut Bundle) {
+        for (kind, document) in &self.documents {
+            let before = self.reporter.count();
+            let root = schema(*kind);
+            let at = At { path: kind.as_str(), key: document.place, top: true };
+            Shape { root, reporter: &mut self.reporter }.check(root, document, at);
+            match kind {
+                Kind::Profile => profile::check(document, known, &mut self.reporter),
+                Kind::Team => team::check(document, known, &mut self.reporter),
+            }
+            if self.reporter.count() > before {
+                continue;
+            }
+            match kind {
+                Kind::Profile => bundle.profiles.extend(decode(document, &mut self.reporter)),
+                Kind::Team => bundle.teams.extend(decode(document, &mut self.reporter)),
+            }
+        }
+    }
+}
+
+const START: Place = Place { line: 1, column: 1, width: 1 };
+
+/// Finds out what a document defines.
+fn kind_of(node: Node, reporter: &mut Reporter<'_>) -> Option<(Kind, Node)> {
+    if !matches!(node.kind, node::Kind::Map(_)) {
+        let hint = "write `kind: profile` or `kind: team`, then its fields as `key: value`";
+        reporter.report(node.place, finding("wrong_type", "a document must be a mapping", hint));
+        return None;
+    }
+    let Some(kind) = node.get("kind") else {
+        let hint = "add `kind: profile` or `kind: team` as its first line";
+        reporter.report(node.place, finding("missing_kind", "the document does not say what it defines", hint));
+        return None;
+    };
+    let text = kind.text().unwrap_or_default();
+    if let Some(kind) = Kind::parse(text) {
+        return Some((kind, node));
+    }
+    let words = Kind::ALL.map(Kind::as_str);
+    let hint = match nearest(text, words) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "write `kind: profile` or `kind: team`".to_owned(),
+    };
+    reporter.report(kind.place, finding("unknown_kind", format!("`kind` cannot be `{text}`"), hint));
+    None
+}
+
+/// Masks what may be a secret: the values that are sent to MCP servers.
+fn hide_secrets(document: &Node, reporter: &mut Reporter<'_>) {
+    let servers = document.get("mcp_servers").map(Node::entries).unwrap_or_default();
+    for server in servers {
+        for field in ["env", "headers"] {
+            for pair in server.node.get(field).map(Node::entries).unwrap_or_default() {
+                if let node::Kind::Scalar { text, .. } = &pair.node.kind {
+                    reporter.hide(text);
+                }
+            }
+        }
+    }
+}
+
+/// Makes the value. Its shape is right by now, so a failure is a difference between schema and type; it is reported
+/// all the same, never lost.
+fn decode<T: DeserializeOwned>(document: &Node, reporter: &mut Reporter<'_>) -> Option<T> {
+    let mut value = document.to_json();
+    if let Some(fields) = value.as_object_mut() {
+        fields.shift_remove("kind");
+    }
+    serde_json::from_value(value)
+        .map_err(|error| reporter.report(document.place, finding("invalid", error.to_string(), "correct the value")))
+        .ok()
+}

@@ -1,0 +1,73 @@
+//! Profiles: what a profile file must hold besides its shape.
+
+use crate::known::Known;
+use crate::node::Node;
+use crate::problem::{Finding, Reporter, finding};
+use crate::word;
+
+/// Reports what is wrong with a profile beyond its shape.
+pub(crate) fn check(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
+    if let Some((text, node)) = profile.text_at("model") {
+        report(reporter, node, word::model(text, "model", known));
+    }
+    let settings = profile.get("model_settings");
+    for (index, node) in settings.map(|settings| settings.list("fallback")).unwrap_or_default().iter().enumerate() {
+        if let Some(text) = node.text() {
+            report(reporter, node, word::model(text, &format!("model_settings.fallback[{index}]"), known));
+        }
+    }
+    tools(profile, known, reporter);
+    hosts(profile, reporter);
+}
+
+fn tools(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, node) in profile.list("tools").iter().enumerate() {
+        let Some(text) = node.text() else { continue };
+        if seen.contains(&text) {
+            report(
+                reporter,
+                node,
+                Some(finding("duplicate", format!("the tool `{text}` is named twice"), "remove one of the two")),
+            );
+        }
+        seen.push(text);
+        report(reporter, node, word::tool(text, &format!("tools[{index}]"), known));
+        report(reporter, node, ungranted(profile, text));
+    }
+}
+
+/// A tool that is allowed but could never be used, because the right it needs is not granted.
+fn ungranted(profile: &Node, tool: &str) -> Option<Finding> {
+    let authority = profile.get("authority");
+    let shell = authority.and_then(|rights| rights.get("shell")).is_some_and(|node| node.to_json() == true);
+    let hosts = authority.is_some_and(|rights| !rights.list("http_hosts").is_empty());
+    match tool {
+        "shell" if !shell => Some(finding(
+            "not_granted",
+            "the tool `shell` is named, but the right to it is not granted",
+            "add `authority: {shell: true}`, or remove the tool",
+        )),
+        "http_get" if !hosts => Some(finding(
+            "not_granted",
+            "the tool `http_get` is named, but no host is granted",
+            "add `authority: {http_hosts: [api.example.com]}`, or remove the tool",
+        )),
+        _ => None,
+    }
+}
+
+fn hosts(profile: &Node, reporter: &mut Reporter<'_>) {
+    let Some(authority) = profile.get("authority") else { return };
+    for (index, node) in authority.list("http_hosts").iter().enumerate() {
+        if let Some(text) = node.text() {
+            report(reporter, node, word::host(text, &format!("authority.http_hosts[{index}]")));
+        }
+    }
+}
+
+fn report(reporter: &mut Reporter<'_>, node: &Node, found: Option<Finding>) {
+    if let Some(found) = found {
+        reporter.report(node.place, found);
+    }
+}

@@ -1,0 +1,82 @@
+//! JSON Schema of profile and team files, for editors and for the checks here. Made from the domain's types, so that
+//! a field, a range or a word is written down once.
+
+use std::sync::LazyLock;
+
+use convoke_domain::profile::Profile;
+use convoke_domain::team::Team;
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
+
+/// What a document defines: its top-level `kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `kind: profile`
+    Profile,
+    /// `kind: team`
+    Team,
+}
+
+impl Kind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Profile, Self::Team];
+
+    /// The word in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Profile => "profile",
+            Self::Team => "team",
+        }
+    }
+
+    /// Reads the word in files.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Further words that the domain reads: definition, the word, what it stands for.
+const ALIASES: [(&str, &str, &str); 2] =
+    [("Pattern", "supervisor", "coordinator_worker"), ("Priority", "medium", "normal")];
+
+static PROFILE: LazyLock<Value> = LazyLock::new(|| generate::<Profile>(Kind::Profile));
+static TEAM: LazyLock<Value> = LazyLock::new(|| generate::<Team>(Kind::Team));
+
+/// The JSON Schema (draft 2020-12) of a file that holds one document of this kind.
+pub fn schema(kind: Kind) -> &'static Value {
+    match kind {
+        Kind::Profile => &PROFILE,
+        Kind::Team => &TEAM,
+    }
+}
+
+fn generate<T: JsonSchema>(kind: Kind) -> Value {
+    let mut schema = schemars::schema_for!(T).to_value();
+    let title = format!("A Convoke {}", kind.as_str());
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("title".to_owned(), Value::String(title));
+        add_kind(root, kind);
+        root.get_mut("$defs").and_then(Value::as_object_mut).map(add_aliases);
+    }
+    schema
+}
+
+/// Adds the `kind` that files have and the domain's types have not.
+fn add_kind(root: &mut Map<String, Value>, kind: Kind) {
+    let word = json!({"description": "What this document defines.", "const": kind.as_str()});
+    if let Some(Value::Object(properties)) = root.get_mut("properties") {
+        properties.shift_insert(0, "kind".to_owned(), word);
+    }
+    if let Some(Value::Array(required)) = root.get_mut("required") {
+        required.insert(0, json!("kind"));
+    }
+}
+
+fn add_aliases(definitions: &mut Map<String, Value>) {
+    for (name, word, meaning) in ALIASES {
+        let choices = definitions.get_mut(name).and_then(|d| d.get_mut("oneOf")).and_then(Value::as_array_mut);
+        if let Some(choices) = choices {
+            choices.push(json!({"description": format!("The same as `{meaning}`."), "type": "string", "const": word}));
+        }
+    }
+}
