@@ -18,7 +18,13 @@ use crate::recover;
 use crate::run::state_of;
 
 /// After `ended` has ended: its dependents, the count, and if this was the last one open, the pattern.
-pub(crate) async fn task_ended(tx: &mut Tx<'_>, run: RunId, ended: TaskId, completed: bool, spec: &RunSpec) -> Result<()> {
+pub(crate) async fn task_ended(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    ended: TaskId,
+    completed: bool,
+    spec: &RunSpec,
+) -> Result<()> {
     let mut count = 1;
     let mut queue = vec![(ended, completed)];
     while let Some((parent, completed)) = queue.pop() {
@@ -80,7 +86,8 @@ pub(crate) async fn decide_next(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> R
 
 fn view_of(record: &task::Record) -> Result<TaskView> {
     let stage = Stage::parse(&record.stage);
-    let stage = stage.ok_or_else(|| convoke_store::Error::broken(format!("task {} has no stage `{}`", record.id, record.stage)))?;
+    let stage = stage
+        .ok_or_else(|| convoke_store::Error::broken(format!("task {} has no stage `{}`", record.id, record.stage)))?;
     let ending = match record.state.as_str() {
         "completed" => Some(Ending::Completed(record.output.clone().unwrap_or_default())),
         "failed" => Some(Ending::Failed(record.error.clone().unwrap_or_default())),

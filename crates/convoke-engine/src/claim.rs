@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use convoke_domain::event::Kind;
-use convoke_domain::id::{RunId, TaskId, WorkspaceId};
+use convoke_domain::id::{RunId, SessionId, TaskId, WorkspaceId};
 use convoke_domain::task::{self as domain, Command, State};
 use convoke_domain::time::Timestamp;
 use convoke_store::{Result, Tx, UseCase, agent, attempt, run, task};
@@ -37,6 +37,7 @@ pub(crate) struct Assignment {
     pub spec: String,
     pub run_task: String,
     pub input: Option<String>,
+    pub session: SessionId,
 }
 
 /// Who claims how much.
@@ -110,7 +111,11 @@ async fn choose(tx: &mut Tx<'_>, limit: usize) -> Result<Vec<task::Candidate>> {
     Ok(chosen)
 }
 
-fn take_fitting(candidates: Vec<task::Candidate>, limit: usize, room: &mut BTreeMap<String, i64>) -> Vec<task::Candidate> {
+fn take_fitting(
+    candidates: Vec<task::Candidate>,
+    limit: usize,
+    room: &mut BTreeMap<String, i64>,
+) -> Vec<task::Candidate> {
     let mut taken = Vec::new();
     for candidate in candidates {
         let free = room.entry(candidate.agent.clone()).or_insert(candidate.capacity - candidate.running);
@@ -152,5 +157,6 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
         spec: found.spec,
         run_task: found.run_task,
         input: found.input,
+        session: found.session,
     })
 }

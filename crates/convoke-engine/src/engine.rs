@@ -42,12 +42,19 @@ struct Inner {
     driving: Mutex<HashMap<TaskId, (RunId, i64, CancellationToken)>>,
     slots: Arc<Semaphore>,
     wake: Notify,
+    stop: Mutex<Option<CancellationToken>>,
     pulses: broadcast::Sender<Pulse>,
 }
 
 impl Engine {
     /// An engine over an open store.
-    pub fn new(store: Store, models: Arc<dyn Models>, tools: Arc<dyn Tools>, clock: Arc<dyn Clock>, config: Config) -> Self {
+    pub fn new(
+        store: Store,
+        models: Arc<dyn Models>,
+        tools: Arc<dyn Tools>,
+        clock: Arc<dyn Clock>,
+        config: Config,
+    ) -> Self {
         let worker = format!("worker-{:016x}", fastrand::u64(..));
         let slots = Arc::new(Semaphore::new(config.concurrency));
         let (pulses, _) = broadcast::channel(PULSES);
@@ -64,6 +71,7 @@ impl Engine {
                 driving: Mutex::default(),
                 slots,
                 wake: Notify::new(),
+                stop: Mutex::default(),
                 pulses,
             }),
         }
@@ -131,7 +139,7 @@ impl Engine {
         if let Some(spec) = self.remembered(digest) {
             return Ok(spec);
         }
-        let body = self.store().read(crate::run::LoadSpec { ws: self.ws(), digest: digest.to_owned() }).await?;
+        let body = self.store().read(crate::run::LoadSpec { ws: self.ws(), digest: digest.parse()? }).await?;
         let spec: RunSpec = serde_json::from_slice(&body).map_err(convoke_store::Error::from)?;
         Ok(self.remember(digest, Arc::new(spec)))
     }
@@ -175,6 +183,26 @@ impl Engine {
         }
     }
 
+    /// True while a pool works here and is not about to stop.
+    pub(crate) fn is_working(&self) -> bool {
+        self.stop_signal().as_ref().is_some_and(|stop| !stop.is_cancelled())
+    }
+
+    /// The signal of the pool here to begin nothing more.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.stop_signal().clone().unwrap_or_default()
+    }
+
+    pub(crate) fn start_working(&self) -> CancellationToken {
+        let stop = CancellationToken::new();
+        *self.stop_signal() = Some(stop.clone());
+        stop
+    }
+
+    fn stop_signal(&self) -> std::sync::MutexGuard<'_, Option<CancellationToken>> {
+        self.inner.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many attempts are driven here.
     pub fn driven(&self) -> usize {
         self.driving().len()
@@ -186,7 +214,14 @@ impl Engine {
 }
 
 /// Records that something happened to `entity`.
-pub(crate) fn emit(tx: &mut Tx<'_>, kind: Kind, on: (&'static str, String), run: Option<RunId>, who: &str, payload: Value) {
+pub(crate) fn emit(
+    tx: &mut Tx<'_>,
+    kind: Kind,
+    on: (&'static str, String),
+    run: Option<RunId>,
+    who: &str,
+    payload: Value,
+) {
     let (entity, entity_id) = on;
     tx.emit(NewEvent { kind, entity, entity_id, run, actor: who.to_owned(), payload });
 }

@@ -48,21 +48,43 @@ pub(crate) struct Begun {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Intent {
-    Model { bound: Amount, scopes: Vec<Scope>, tariff: &'static str },
-    Tool { call_id: String, args: String, repeat: Repeat },
+    Model {
+        bound: Amount,
+        scopes: Vec<Scope>,
+        tariff: &'static str,
+    },
+    Tool {
+        call_id: String,
+        args: String,
+        repeat: Repeat,
+    },
     /// A tool call that the *act* door refused: recorded, never run.
-    Denied { call_id: String, args: String, rule: &'static str, message: String },
+    Denied {
+        call_id: String,
+        args: String,
+        rule: &'static str,
+        message: String,
+    },
 }
 
 /// How an attempt ends.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
-    Completed { output: String },
-    Failed { code: String, message: String, can_pass: bool, not_before: Timestamp },
+    Completed {
+        output: String,
+    },
+    Failed {
+        code: String,
+        message: String,
+        can_pass: bool,
+        not_before: Timestamp,
+    },
     /// The worker stops; the attempt goes on elsewhere.
     Yield,
     /// A person must say what became of a tool call.
-    UnknownEffect { message: String },
+    UnknownEffect {
+        message: String,
+    },
 }
 
 /// Moves an attempt forward.
@@ -149,7 +171,9 @@ impl Journal {
     async fn record_outcome(&self, tx: &mut Tx<'_>, outcome: &Finished) -> Result<()> {
         let at = self.step(outcome.n);
         let (output, error) = (outcome.output.as_deref(), outcome.error.as_deref());
-        let Some(started) = step::finish(tx, at, outcome.status, output, error).await? else { return Ok(()) };
+        let Some(started) = step::finish(tx, at, self.at.fence, outcome.status, (output, error)).await? else {
+            return Ok(());
+        };
         let mut payload = json!({"step": outcome.n, "kind": started.kind, "name": started.name, "try": started.tries});
         match &outcome.bill {
             Some(bill) => {
@@ -194,7 +218,7 @@ impl Journal {
             Intent::Tool { call_id, args, repeat } => self.start_tool(tx, intent, (call_id, args), *repeat).await?,
             Intent::Denied { call_id, args, rule, message } => {
                 step::start(tx, &self.row(intent, "tool", call_id, Some(args))).await?;
-                step::finish(tx, self.step(intent.n), "denied", Some(message), Some(message)).await?;
+                step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
                 let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
                 emit(tx, Kind::ToolDenied, self.on(), Some(self.at.run), &self.agent(), payload);
                 return Ok(None);
@@ -206,7 +230,13 @@ impl Journal {
         Ok(None)
     }
 
-    fn row<'a>(&'a self, intent: &'a Begun, kind: &'static str, call_id: &'a str, input: Option<&'a str>) -> step::NewRow<'a> {
+    fn row<'a>(
+        &'a self,
+        intent: &'a Begun,
+        kind: &'static str,
+        call_id: &'a str,
+        input: Option<&'a str>,
+    ) -> step::NewRow<'a> {
         step::NewRow {
             at: self.step(intent.n),
             run: self.at.run,
@@ -311,7 +341,14 @@ impl Journal {
                 task::park(tx, self.at.task, WaitReason::UnknownEffect.as_str(), message).await?;
                 agent::count(tx, &held.agent, -1).await?;
                 run::set_state(tx, self.at.run, "waiting", Some(message)).await?;
-                emit(tx, Kind::TaskWaiting, self.on(), Some(self.at.run), "system", json!({"waits_for": "unknown_effect"}));
+                emit(
+                    tx,
+                    Kind::TaskWaiting,
+                    self.on(),
+                    Some(self.at.run),
+                    "system",
+                    json!({"waits_for": "unknown_effect"}),
+                );
                 let on = ("run", self.at.run.to_string());
                 emit(tx, Kind::RunWaiting, on, Some(self.at.run), "system", json!({"reason": message}));
                 Ok(())
@@ -347,7 +384,9 @@ impl Journal {
 
     /// The team's fallback agent, unless it has had its turn.
     async fn fallback(&self, tx: &mut Tx<'_>, held: &task::Held) -> Result<Option<String>> {
-        let Some(name) = self.spec.team.rules.fallback_agent.clone().filter(|name| *name != held.agent) else { return Ok(None) };
+        let Some(name) = self.spec.team.rules.fallback_agent.clone().filter(|name| *name != held.agent) else {
+            return Ok(None);
+        };
         let tried = attempt::of_task(tx, self.at.task).await?.iter().any(|attempt| attempt.agent == name);
         Ok((!tried).then_some(name))
     }
@@ -394,4 +433,3 @@ impl Journal {
 pub(crate) fn effect_key(at: &Assignment, n: i64) -> String {
     format!("{}:{}:{}:{}", at.run, at.task, at.attempt, n)
 }
-

@@ -92,7 +92,8 @@ pub(crate) async fn settle(tx: &mut Tx<'_>, at: StepRef, held: &Started, agent: 
 async fn warn(tx: &mut Tx<'_>, rows: Vec<budget::Record>, run: RunId) -> Result<()> {
     for budget in rows.into_iter().map(Budget::from).filter(Budget::wants_warning) {
         budget::set_warned(tx, &budget.scope).await?;
-        let payload = json!({"settled_usd": budget.settled.cost, "cap_usd": budget.cap_cost, "cap_tokens": budget.cap_tokens});
+        let payload =
+            json!({"settled_usd": budget.settled.cost, "cap_usd": budget.cap_cost, "cap_tokens": budget.cap_tokens});
         emit(tx, Kind::BudgetWarning, ("budget", budget.scope.clone()), Some(run), "system", payload);
     }
     Ok(())
@@ -100,7 +101,9 @@ async fn warn(tx: &mut Tx<'_>, rows: Vec<budget::Record>, run: RunId) -> Result<
 
 /// Bills a model call whose outcome nobody knows at its bound: it may have been answered and paid for.
 pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str) -> Result<bool> {
-    let Some(held) = step::finish(tx, at, "lost", None, Some("the worker went away while the call was under way")).await? else {
+    let Some(held) =
+        step::finish(tx, at, 0, "lost", (None, Some("the worker went away while the call was under way"))).await?
+    else {
         return Ok(false);
     };
     if held.kind == "model" {

@@ -24,6 +24,7 @@ mod spend;
 mod worker;
 
 pub use config::Config;
+pub use definition::Versioned;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use pulse::{Pulse, PulseKind};

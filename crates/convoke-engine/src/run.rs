@@ -64,7 +64,7 @@ pub struct Resume {
 
 pub(crate) struct LoadSpec {
     pub ws: WorkspaceId,
-    pub digest: String,
+    pub digest: blob::BlobHash,
 }
 
 impl UseCase for LoadSpec {
@@ -75,7 +75,7 @@ impl UseCase for LoadSpec {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Vec<u8>> {
-        blob::get(tx, &self.digest).await
+        blob::get(tx, self.digest).await
     }
 }
 
@@ -83,19 +83,21 @@ impl Engine {
     /// Accepts a run. It is durable when this returns; a worker takes it from there.
     pub async fn start_run(&self, start: StartRun) -> Result<RunId> {
         if start.task.trim().is_empty() {
-            return Err(Refusal::new("empty_task", "the task is empty").hint("say in a sentence what the team shall do").into());
+            return Err(Refusal::new("empty_task", "the task is empty")
+                .hint("say in a sentence what the team shall do")
+                .into());
         }
         if start.task.len() > TASK_BYTES {
             let message = format!("the task has {} bytes; at most {TASK_BYTES} are allowed", start.task.len());
             return Err(Refusal::new("task_too_long", message).hint("put long material into the input folder").into());
         }
         let body = serde_json::to_vec(&start.spec).map_err(convoke_store::Error::from)?;
-        let digest = blob::digest(&body);
+        let digest = blob::BlobHash::of(&body).to_string();
         let spec = match self.remembered(&digest) {
             Some(spec) => spec,
             None => self.remember(&digest, Arc::new(start.spec.clone())),
         };
-        let room = self.inline_room(0);
+        let room = self.inline_room();
         let create = CreateRun {
             ws: self.ws(),
             id: RunId(self.fresh()),
@@ -161,7 +163,7 @@ impl UseCase for CreateRun {
             return Err(Refusal::new("idempotency_mismatch", message).hint("use a new key for a new task").into());
         }
         let session = self.session(tx).await?;
-        blob::put(tx, &self.digest, &self.body).await?;
+        blob::put(tx, &self.body).await?;
         self.insert(tx, session).await?;
         advance::decide_next(tx, self.id, &self.spec).await?;
         let claimed = match &self.claim {
@@ -248,7 +250,14 @@ impl UseCase for Pause {
         run::set_state(tx, self.run, state.as_str(), Some("by a person")).await?;
         task::set_held(tx, self.run, true).await?;
         let who = format!("user:{}", self.user);
-        emit(tx, Kind::RunPaused, ("run", self.run.to_string()), Some(self.run), &who, json!({"reason": "by a person"}));
+        emit(
+            tx,
+            Kind::RunPaused,
+            ("run", self.run.to_string()),
+            Some(self.run),
+            &who,
+            json!({"reason": "by a person"}),
+        );
         Ok(())
     }
 }
@@ -275,8 +284,11 @@ impl UseCase for ResumeRun {
         }
         self.change_caps(tx, &held, &who).await?;
         run::extend(tx, self.run).await?;
-        if state == State::Waiting && !task::waits_for(tx, self.run, WaitReason::UnknownEffect.as_str()).await?.is_empty() {
-            let refusal = Refusal::new("outcome_unknown", "the run waits for a person to say what became of a tool call");
+        if state == State::Waiting
+            && !task::waits_for(tx, self.run, WaitReason::UnknownEffect.as_str()).await?.is_empty()
+        {
+            let refusal =
+                Refusal::new("outcome_unknown", "the run waits for a person to say what became of a tool call");
             return Err(refusal.hint("see `convoke show RUN`, then `convoke resolve EFFECT done|failed|retry`").into());
         }
         if matches!(state, State::Paused | State::Waiting) {
@@ -322,7 +334,8 @@ pub(crate) async fn set_going(tx: &mut Tx<'_>, held: &run::Held) -> Stored<()> {
 }
 
 pub(crate) fn state_of(held: &run::Held) -> Stored<State> {
-    State::parse(&held.state).ok_or_else(|| convoke_store::Error::broken(format!("run {} has no state `{}`", held.id, held.state)))
+    State::parse(&held.state)
+        .ok_or_else(|| convoke_store::Error::broken(format!("run {} has no state `{}`", held.id, held.state)))
 }
 
 pub(crate) struct Cancel {

@@ -60,12 +60,16 @@ fn bare(answer: &str) -> &str {
 mod tests {
     use super::*;
 
-    const SCHEMA: &str = r#"{"type":"object","required":["verdict"],"properties":{"verdict":{"enum":["agree","disagree"]}}}"#;
+    const SCHEMA: &str =
+        r#"{"type":"object","required":["verdict"],"properties":{"verdict":{"enum":["agree","disagree"]}}}"#;
 
     #[test]
     fn answers_are_kept_bare_or_refused_with_the_place() {
         let schemas = Schemas::default();
-        assert_eq!(schemas.check(SCHEMA, "```json\n{\"verdict\": \"agree\"}\n```"), Ok(r#"{"verdict":"agree"}"#.into()));
+        assert_eq!(
+            schemas.check(SCHEMA, "```json\n{\"verdict\": \"agree\"}\n```"),
+            Ok(r#"{"verdict":"agree"}"#.into())
+        );
         assert_eq!(schemas.check(SCHEMA, "{}"), Err("\"verdict\" is a required property".into()));
         let wrong = schemas.check(SCHEMA, r#"{"verdict":"maybe"}"#).expect_err("not in the list");
         assert!(wrong.starts_with("at /verdict: "), "{wrong}");

@@ -75,7 +75,8 @@ pub async fn upsert(tx: &mut Tx<'_>, agent: &NewRow<'_>) -> Result<()> {
 /// Makes an agent choosable or not.
 pub async fn set_active(tx: &mut Tx<'_>, name: &str, active: bool) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec("UPDATE agent SET active = $3, updated_at = $4 WHERE ws = $1 AND name = $2", p![ws, name, active, now]).await?;
+    tx.exec("UPDATE agent SET active = $3, updated_at = $4 WHERE ws = $1 AND name = $2", p![ws, name, active, now])
+        .await?;
     Ok(())
 }
 

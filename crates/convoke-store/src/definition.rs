@@ -33,7 +33,8 @@ macro_rules! definitions {
                 let ws = tx.ws();
                 tx.opt(
                     concat!(
-                        "SELECT name, version, body, active, created_at, created_by FROM ", $table,
+                        "SELECT name, version, body, active, created_at, created_by FROM ",
+                        $table,
                         " WHERE ws = $1 AND name = $2 ORDER BY version DESC LIMIT 1"
                     ),
                     p![ws, name],
@@ -46,7 +47,8 @@ macro_rules! definitions {
                 let ws = tx.ws();
                 tx.opt(
                     concat!(
-                        "SELECT name, version, body, active, created_at, created_by FROM ", $table,
+                        "SELECT name, version, body, active, created_at, created_by FROM ",
+                        $table,
                         " WHERE ws = $1 AND name = $2 AND version = $3"
                     ),
                     p![ws, name, version],
@@ -59,8 +61,12 @@ macro_rules! definitions {
                 let ws = tx.ws();
                 tx.many(
                     concat!(
-                        "SELECT d.name, d.version, d.body, d.active, d.created_at, d.created_by FROM ", $table, " d ",
-                        "WHERE d.ws = $1 AND d.name > $2 AND d.version = (SELECT MAX(v.version) FROM ", $table, " v ",
+                        "SELECT d.name, d.version, d.body, d.active, d.created_at, d.created_by FROM ",
+                        $table,
+                        " d ",
+                        "WHERE d.ws = $1 AND d.name > $2 AND d.version = (SELECT MAX(v.version) FROM ",
+                        $table,
+                        " v ",
                         "WHERE v.ws = d.ws AND v.name = d.name) ORDER BY d.name LIMIT $3"
                     ),
                     p![ws, after, limit],
@@ -69,11 +75,20 @@ macro_rules! definitions {
             }
 
             /// Keeps a new version.
-            pub async fn insert(tx: &mut Tx<'_>, name: &str, version: i64, body: &str, active: bool, by: &str) -> Result<()> {
+            pub async fn insert(
+                tx: &mut Tx<'_>,
+                name: &str,
+                version: i64,
+                body: &str,
+                active: bool,
+                by: &str,
+            ) -> Result<()> {
                 let (ws, now) = (tx.ws(), tx.now());
                 tx.exec(
                     concat!(
-                        "INSERT INTO ", $table, " (ws, name, version, body, active, created_at, created_by) ",
+                        "INSERT INTO ",
+                        $table,
+                        " (ws, name, version, body, active, created_at, created_by) ",
                         "VALUES ($1, $2, $3, $4, $5, $6, $7)"
                     ),
                     p![ws, name, version, body, active, now, by],
@@ -86,7 +101,10 @@ macro_rules! definitions {
             pub async fn set_active(tx: &mut Tx<'_>, name: &str, active: bool) -> Result<bool> {
                 let ws = tx.ws();
                 let changed = tx
-                    .exec(concat!("UPDATE ", $table, " SET active = $3 WHERE ws = $1 AND name = $2"), p![ws, name, active])
+                    .exec(
+                        concat!("UPDATE ", $table, " SET active = $3 WHERE ws = $1 AND name = $2"),
+                        p![ws, name, active],
+                    )
                     .await?;
                 Ok(changed > 0)
             }

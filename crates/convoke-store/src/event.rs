@@ -30,9 +30,7 @@ impl FromRow for Event {
 }
 
 /// The events of a workspace with a number above `after`, in order; of one run only, if one is given.
-pub async fn after(
-    tx: &mut Tx<'_>, ws: WorkspaceId, after: i64, run: Option<RunId>, limit: u32,
-) -> Result<Vec<Event>> {
+pub async fn after(tx: &mut Tx<'_>, ws: WorkspaceId, after: i64, run: Option<RunId>, limit: u32) -> Result<Vec<Event>> {
     let limit = limit.min(MAX_PAGE);
     match run {
         None => {
@@ -75,7 +73,11 @@ impl UseCase for After {
 impl Store {
     /// A page of events after a cursor; see [`after`]. At most [`MAX_PAGE`].
     pub async fn events_after(
-        &self, ws: WorkspaceId, after: i64, run: Option<RunId>, limit: u32,
+        &self,
+        ws: WorkspaceId,
+        after: i64,
+        run: Option<RunId>,
+        limit: u32,
     ) -> Result<Vec<Event>> {
         if after < 0 {
             return Err(Error::broken(format!("an event cursor is 0 or more, not {after}")));

@@ -4,8 +4,13 @@
 //! durable. One SQL text serves both databases (rules in [`mod@sql`]). State and events commit together.
 //! Start at [`UseCase`], then [`Store`] and [`Tx`].
 
+pub mod agent;
+pub mod attempt;
 pub mod blob;
+pub mod budget;
 pub mod chain;
+pub mod definition;
+pub mod effect;
 mod error;
 pub mod event;
 mod feed;
@@ -13,10 +18,16 @@ pub mod meta;
 pub mod migrate;
 mod param;
 mod row;
+pub mod run;
+pub mod session;
 pub mod sql;
 mod sqlite;
+pub mod stats;
+pub mod step;
 mod store;
+pub mod task;
 mod tx;
+pub mod usage;
 mod use_case;
 pub mod user;
 pub mod workspace;

@@ -43,6 +43,7 @@ macro_rules! migrations {
 /// All steps, in order, numbered from 1.
 pub const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_base",
+    2 "0002_work",
 };
 
 /// The schema version that this program needs.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use convoke_domain::id::{AgentId, AttemptId, RunId, SessionId, StepId, TaskId, UserId, WorkspaceId};
+use convoke_domain::id::{AgentId, RunId, SessionId, TaskId, UserId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use serde::Serialize;
@@ -66,8 +66,6 @@ from! {
     SessionId => |v| Self::Uuid(v.0);
     RunId => |v| Self::Uuid(v.0);
     TaskId => |v| Self::Uuid(v.0);
-    AttemptId => |v| Self::Uuid(v.0);
-    StepId => |v| Self::Uuid(v.0);
     Timestamp => |v| Self::Int(v.as_micros());
     Money => |v| Self::Int(v.as_nanos());
     &'a serde_json::Value => |v| Self::Text(Cow::Owned(v.to_string()));

@@ -1,7 +1,7 @@
 //! Reading rows: a cell is read by its meaning, not by its database. Rule: a cell of the wrong type is
 //! [`Error::Broken`] with the column's name, never a silent default. Start at [`FromRow`] and [`crate::row!`].
 
-use convoke_domain::id::{AgentId, AttemptId, RunId, SessionId, StepId, TaskId, UserId, WorkspaceId};
+use convoke_domain::id::{AgentId, RunId, SessionId, TaskId, UserId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -100,9 +100,16 @@ pub trait FromRow: Sized {
     fn from_row(row: &Row<'_>) -> Result<Self>;
 }
 
-/// Reads columns into the fields of a struct, in order; names must agree: `row!(Blob { hash, size });`.
+/// Reads columns into the fields of a struct, in order; names must agree: `row!(Blob { hash, size });`, or the struct
+/// itself, which is then made here too.
 #[macro_export]
 macro_rules! row {
+    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$note:meta])* pub $field:ident: $type:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name { $($(#[$note])* pub $field: $type,)+ }
+        $crate::row!($name { $($field),+ });
+    };
     ($name:ident { $($field:ident),+ $(,)? }) => {
         impl $crate::FromRow for $name {
             fn from_row(row: &$crate::Row<'_>) -> $crate::Result<Self> {
@@ -196,7 +203,7 @@ macro_rules! ids {
     )+};
 }
 
-ids! { WorkspaceId UserId AgentId SessionId RunId TaskId AttemptId StepId }
+ids! { WorkspaceId UserId AgentId SessionId RunId TaskId  }
 
 impl<T: FromCell> FromRow for T {
     fn from_row(row: &Row<'_>) -> Result<Self> {

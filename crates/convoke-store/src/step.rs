@@ -89,26 +89,33 @@ row! {
     }
 }
 
-/// Journals an outcome: `done`, `failed`, `denied`, `lost` or `unknown`. Nothing if the step is not under way.
+/// Journals an outcome: `done`, `failed`, `denied`, `lost` or `unknown`. Nothing if the step is not under way, or was
+/// started again under another token than `fence` (0 for any).
 pub async fn finish(
     tx: &mut Tx<'_>,
     at: StepRef,
+    fence: i64,
     status: &str,
-    output: Option<&str>,
-    error: Option<&str>,
+    (output, error): (Option<&str>, Option<&str>),
 ) -> Result<Option<Started>> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.opt(
         "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
          WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' \
-         RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff",
-        p![ws, at.task, at.attempt, at.n, status, output, error, now],
+         AND (fence = $9 OR $9 = 0) RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff",
+        p![ws, at.task, at.attempt, at.n, status, output, error, now, fence],
     )
     .await
 }
 
 /// Changes the outcome of a step whose outcome was unknown.
-pub async fn resolve(tx: &mut Tx<'_>, at: StepRef, status: &str, output: Option<&str>, error: Option<&str>) -> Result<bool> {
+pub async fn resolve(
+    tx: &mut Tx<'_>,
+    at: StepRef,
+    status: &str,
+    output: Option<&str>,
+    error: Option<&str>,
+) -> Result<bool> {
     let (ws, now) = (tx.ws(), tx.now());
     let changed = tx
         .exec(

@@ -2,7 +2,7 @@
 //!
 //! Rule: every change of a claimed task names the fencing token it was claimed under. Start at [`candidates`].
 
-use convoke_domain::id::{RunId, TaskId};
+use convoke_domain::id::{RunId, SessionId, TaskId};
 use convoke_domain::time::Timestamp;
 
 use crate::{Result, Tx, p, row};
@@ -143,6 +143,8 @@ row! {
         pub run_task: String,
         /// The run's input folder.
         pub input: Option<String>,
+        /// The run's session.
+        pub session: SessionId,
         /// Where the run stands.
         pub run_state: String,
     }
@@ -153,7 +155,7 @@ pub async fn candidates(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Candidate>> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.state AS run_state \
+         t.fence, t.timeout_us, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
@@ -167,7 +169,7 @@ pub async fn candidates_of(tx: &mut Tx<'_>, agent: &str, limit: i64) -> Result<V
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.state AS run_state \
+         t.fence, t.timeout_us, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.agent = $4 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
@@ -451,7 +453,13 @@ pub async fn inputs(tx: &mut Tx<'_>, child: TaskId) -> Result<Vec<Input>> {
 }
 
 /// The ids of tasks by name within a run, for edges to tasks of earlier rounds.
-pub async fn id_of(tx: &mut Tx<'_>, run: RunId, stage: &str, round: i64, key: &str) -> Result<Option<(TaskId, String)>> {
+pub async fn id_of(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    stage: &str,
+    round: i64,
+    key: &str,
+) -> Result<Option<(TaskId, String)>> {
     let ws = tx.ws();
     tx.opt(
         "SELECT id, state FROM task WHERE ws = $1 AND run = $2 AND stage = $3 AND round = $4 AND key = $5",
@@ -464,7 +472,10 @@ pub async fn id_of(tx: &mut Tx<'_>, run: RunId, stage: &str, round: i64, key: &s
 pub async fn next_not_before(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
     let (ws, now) = (tx.ws(), tx.now());
     let found: Option<(Option<Timestamp>,)> = tx
-        .opt("SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > $2", p![ws, now])
+        .opt(
+            "SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > $2",
+            p![ws, now],
+        )
         .await?;
     Ok(found.and_then(|(at,)| at))
 }

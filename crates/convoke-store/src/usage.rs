@@ -45,9 +45,26 @@ pub async fn insert(tx: &mut Tx<'_>, bill: &NewRow<'_>) -> Result<()> {
          cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, bound_cost, scopes, at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         p![
-            ws, bill.at.task, bill.at.attempt, bill.at.n, bill.try_n, bill.run, bill.agent, bill.model, bill.tariff, bill.basis,
-            bill.response_id, used.input_tokens, used.cache_read_tokens, used.cache_write_tokens, used.output_tokens,
-            used.reasoning_tokens, bill.cost, bill.bound_cost, bill.scopes, now
+            ws,
+            bill.at.task,
+            bill.at.attempt,
+            bill.at.n,
+            bill.try_n,
+            bill.run,
+            bill.agent,
+            bill.model,
+            bill.tariff,
+            bill.basis,
+            bill.response_id,
+            used.input_tokens,
+            used.cache_read_tokens,
+            used.cache_write_tokens,
+            used.output_tokens,
+            used.reasoning_tokens,
+            bill.cost,
+            bill.bound_cost,
+            bill.scopes,
+            now
         ],
     )
     .await?;

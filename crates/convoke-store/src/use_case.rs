@@ -92,9 +92,7 @@ impl<U: UseCase> Job for Queued<U> {
 /// Runs a job whose database answers at once: one poll must finish it, and a panic becomes its error.
 pub(crate) fn run_at_once(job: &mut dyn Job, tx: &mut Tx<'_>) -> Result<()> {
     let name = job.name();
-    let polled = catch_unwind(AssertUnwindSafe(|| {
-        job.run(tx).as_mut().poll(&mut Context::from_waker(Waker::noop()))
-    }));
+    let polled = catch_unwind(AssertUnwindSafe(|| job.run(tx).as_mut().poll(&mut Context::from_waker(Waker::noop()))));
     match polled {
         Ok(Poll::Ready(result)) => result,
         Ok(Poll::Pending) => Err(waits_elsewhere(name)),

@@ -168,10 +168,7 @@ impl Conn {
         let sql = "INSERT INTO event (ws, seq, at, kind, entity, entity_id, run, actor, payload, prev_hash, hash)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         let (id, actor) = (&event.entity_id, &event.actor);
-        self.exec(
-            sql,
-            p![ws, seq, now, kind, event.entity, id, event.run, actor, &payload, &head.hash, &hash],
-        )?;
+        self.exec(sql, p![ws, seq, now, kind, event.entity, id, event.run, actor, &payload, &head.hash, &hash])?;
         self.recorded.push(Event {
             seq,
             workspace: ws.0,
@@ -234,10 +231,12 @@ pub(crate) fn error(error: rusqlite::Error) -> Error {
             Error::broken_by("a value has the wrong type for its column", error)
         }
         ErrorCode::ConstraintViolation => Error::Conflict(text),
-        ErrorCode::DiskFull => Error::Unavailable("the disk is full; nothing of this was stored. Free space and try again".into()),
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Unavailable(format!(
-            "the database is held by another program ({text}); close it and try again"
-        )),
+        ErrorCode::DiskFull => {
+            Error::Unavailable("the disk is full; nothing of this was stored. Free space and try again".into())
+        }
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+            Error::Unavailable(format!("the database is held by another program ({text}); close it and try again"))
+        }
         ErrorCode::ReadOnly => Error::broken_by("a use case that was only to read tried to write", error),
         _ => Error::broken_by("SQLite did not do it", error),
     }

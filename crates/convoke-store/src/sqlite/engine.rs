@@ -145,7 +145,8 @@ impl Engine {
 
     /// Runs `act` on the writer's connection, between two batches.
     pub(crate) async fn alone<T: Send + 'static>(
-        &self, act: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+        &self,
+        act: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (tell, told) = oneshot::channel();
         let work: Box<dyn FnOnce(&mut Conn) + Send> = Box::new(move |conn| drop(tell.send(act(conn))));
