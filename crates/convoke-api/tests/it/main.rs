@@ -2,4 +2,5 @@
 
 mod broken;
 mod export;
+mod library;
 mod schema;
