@@ -74,6 +74,10 @@ pub(super) struct Story {
     pub(super) limits: (f64, f64),
     /// The setting that the deploy changed: file, key, before, after.
     pub(super) setting: (&'static str, &'static str, &'static str, &'static str),
+    /// Versions: of an earlier harmless deploy, from and to, then of this one, from and to.
+    pub(super) versions: [&'static str; 4],
+    /// The team that owns the service.
+    pub(super) team: &'static str,
     /// What the change says of itself.
     pub(super) summary: &'static str,
     /// What the service logs when a request fails: message and error.
@@ -90,6 +94,8 @@ const CONNECTIONS: Story = Story {
     usual: 13.0,
     limits: (50.0, 20.0),
     setting: ("config/payments-api.yaml", "db.pool.max_size", "50", "20"),
+    versions: ["7.18.1", "7.18.2", "7.18.2", "7.19.0"],
+    team: "team-harbour",
     summary: "Tidy configuration and align defaults with the staging cluster",
     failure: ("charge failed", "gave up after 5000 ms waiting to acquire"),
     knock_on: ("order not placed", "payments-api answered 503"),
@@ -102,6 +108,8 @@ const THREADS: Story = Story {
     usual: 17.0,
     limits: (64.0, 24.0),
     setting: ("config/orders-api.yaml", "server.worker_count", "64", "24"),
+    versions: ["5.39.7", "5.40.0", "5.40.1", "5.41.0"],
+    team: "team-orchard",
     summary: "Right-size the service after the capacity review",
     failure: ("request rejected", "queued for 5000 ms without being picked up"),
     knock_on: ("refund not started", "orders-api answered 503"),
@@ -114,6 +122,8 @@ const DISK: Story = Story {
     usual: 58.0,
     limits: (100.0, 100.0),
     setting: ("config/worker.yaml", "spool.keep_hours", "2", "96"),
+    versions: ["3.1.9", "3.2.0", "3.2.1", "3.3.0"],
+    team: "team-quarry",
     summary: "Keep processed jobs for replay, as support asked",
     failure: ("job not saved", "write failed: os error 28"),
     knock_on: ("confirmation not queued", "worker answered 507"),
@@ -126,6 +136,8 @@ const MEMORY: Story = Story {
     usual: 1_150.0,
     limits: (2_048.0, 2_048.0),
     setting: ("config/orders-api.yaml", "cache.max_entries", "20000", "2000000"),
+    versions: ["5.39.7", "5.40.0", "5.40.1", "5.41.0"],
+    team: "team-orchard",
     summary: "Speed up the product page by looking up less often",
     failure: ("process ended", "exit status 137, restarted by the platform"),
     knock_on: ("refund not started", "orders-api closed the connection"),

@@ -36,8 +36,8 @@ fn history(scene: &Scene) -> Vec<Deploy> {
         at: scene.deployed(),
         change: "CHG-4417",
         service: story.service,
-        versions: ("7.18.2", "7.19.0"),
-        team: "team-harbour",
+        versions: (story.versions[2], story.versions[3]),
+        team: story.team,
         summary: story.summary,
         settings: vec![
             (file, "log.sample_percent", "10", "5"),
@@ -51,6 +51,7 @@ fn history(scene: &Scene) -> Vec<Deploy> {
 
 /// Deploys that have nothing to do with it.
 fn everyday(scene: &Scene) -> Vec<Deploy> {
+    let story = &scene.story;
     let before = |minutes: i64| scene.at.plus(-minutes);
     let deploy = |minutes: i64, change, service, versions, team, summary| Deploy {
         at: before(minutes),
@@ -62,7 +63,7 @@ fn everyday(scene: &Scene) -> Vec<Deploy> {
         settings: Vec::new(),
     };
     let mut list = vec![
-        deploy(168, "CHG-4402", scene.story.service, ("7.18.1", "7.18.2"), "team-harbour", "Update libraries"),
+        deploy(168, "CHG-4402", story.service, (story.versions[0], story.versions[1]), story.team, "Update libraries"),
         deploy(141, "CHG-4405", "worker", ("3.2.0", "3.2.1"), "team-quarry", "Send invoices as PDF/A"),
         deploy(96, "CHG-4409", "gateway", ("11.0.3", "11.0.4"), "team-lighthouse", "Rotate certificates"),
         deploy(55, "CHG-4412", "orders-api", ("5.40.0", "5.40.1"), "team-orchard", "Show delivery dates in local time"),
@@ -74,8 +75,6 @@ fn everyday(scene: &Scene) -> Vec<Deploy> {
         ("config/gateway.yaml", "client.timeout_s", "30", "60"),
         ("config/gateway.yaml", "client.max_body_mb", "4", "8"),
     ];
-    // A service is deployed once at a time: what would stand beside the story's own deploy is someone else's.
-    list.retain(|deploy| deploy.at != scene.deployed());
     list
 }
 

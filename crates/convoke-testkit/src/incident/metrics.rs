@@ -87,14 +87,16 @@ fn level(scene: &Scene, service: &str, resource: &Resource, minute: Minute, draw
         }
         let ramp = story.usual + (limit - story.usual) * scene.strain(minute);
         let step = 10_f64.powi(-(resource.decimals as i32));
-        return ((ramp * (1.0 + noise / 2.0)).min(limit - step), limit);
+        let jitter = if resource.id == "disk_gb" { noise / 20.0 } else { noise * 1.5 };
+        return ((ramp * (1.0 + jitter)).min(limit - step), limit);
     }
     let (limit, share) = resource.usual;
     let busy = service == "worker" && resource.id == "cpu_cores" && BATCH.contains(&minute.in_hour());
     let full = service == "gateway" && resource.id == "disk_gb";
     match (busy, full) {
         (true, _) => (limit, limit),
-        (_, true) => (limit * (0.87 + noise / 10.0), limit),
+        (_, true) => (limit * (0.87 + noise / 20.0), limit),
+        _ if resource.id == "disk_gb" => (limit * (share + noise / 20.0), limit),
         _ => (limit * (share + noise), limit),
     }
 }
