@@ -7,6 +7,7 @@ mod export;
 mod file;
 mod fixed;
 mod known;
+pub mod library;
 mod near;
 mod node;
 mod problem;

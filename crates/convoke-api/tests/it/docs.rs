@@ -1,0 +1,112 @@
+//! The tables in the reference are made from the schemas, so that they cannot be out of date.
+
+use convoke_api::{Kind, schema};
+use serde_json::Value;
+
+/// Run with `CONVOKE_WRITE_DOCS=1` to write the tables anew.
+#[test]
+fn reference_tables_are_those_of_the_schemas() {
+    for kind in Kind::ALL {
+        let path = format!("{}/../../docs/reference/{}.md", env!("CARGO_MANIFEST_DIR"), kind.as_str());
+        let kept = std::fs::read_to_string(&path).expect("the page");
+        let wanted = fill(&kept, schema(kind));
+        if std::env::var_os("CONVOKE_WRITE_DOCS").is_some() {
+            std::fs::write(&path, &wanted).expect("writes the page");
+        } else {
+            assert_eq!(kept, wanted, "{path} is out of date; run with CONVOKE_WRITE_DOCS=1");
+        }
+        let names =
+            wanted.lines().filter_map(|line| line.strip_prefix("<!-- table ")).filter_map(|l| l.strip_suffix(" -->"));
+        assert!(names.clone().count() >= 4, "{path} shows its definitions");
+    }
+}
+
+/// Puts a table between each pair of marks.
+fn fill(page: &str, root: &Value) -> String {
+    let mut text = String::new();
+    let mut inside = false;
+    for line in page.lines() {
+        inside &= line != "<!-- end -->";
+        if !inside {
+            text.push_str(line);
+            text.push('\n');
+        }
+        let mark = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+        if let Some(rest) = mark.filter(|mark| *mark != "end") {
+            inside = true;
+            text.push_str(&match rest.split_once(' ') {
+                Some(("words", name)) => words(&root["$defs"][name]),
+                Some((_, name)) => table(&root["$defs"][name], root),
+                None => table(root, root),
+            });
+        }
+    }
+    text
+}
+
+fn table(definition: &Value, root: &Value) -> String {
+    let mut text = "\n| field | type | default | meaning |\n|---|---|---|---|\n".to_owned();
+    let required = definition["required"].as_array();
+    for (name, field) in definition["properties"].as_object().expect("a definition with fields") {
+        let must = required.is_some_and(|names| names.iter().any(|other| other == name));
+        let default = match field.get("default") {
+            _ if must => "required".to_owned(),
+            None | Some(Value::Null) => "none".to_owned(),
+            Some(Value::Object(fields)) if fields.is_empty() => "none".to_owned(),
+            Some(Value::Object(_)) => "see below".to_owned(),
+            Some(value) => format!("`{value}`"),
+        };
+        let about = field["description"].as_str().unwrap_or("").replace('\n', " ").replace('|', "\\|");
+        text.push_str(&format!("| `{name}` | {} | {default} | {about} |\n", kind(field, root)));
+    }
+    text.push('\n');
+    text
+}
+
+/// A field's type and range in words.
+fn kind(field: &Value, root: &Value) -> String {
+    if let Some(word) = field["const"].as_str() {
+        return format!("`{word}`");
+    }
+    let field = field["anyOf"].as_array().and_then(|options| options.first()).unwrap_or(field);
+    if let Some(name) = field["$ref"].as_str() {
+        let name = name.rsplit('/').next().unwrap_or("");
+        let definition = &root["$defs"][name];
+        let choices: Vec<&str> = choices(definition);
+        return if choices.is_empty() { "mapping".to_owned() } else { format!("`{}`", choices.join("`, `")) };
+    }
+    let name = match &field["type"] {
+        Value::String(name) => name.as_str(),
+        Value::Array(names) => names[0].as_str().unwrap_or("any"),
+        _ => "any",
+    };
+    let number = |word: &str| field[word].as_f64();
+    let range = match (number("minimum").filter(|_| number("exclusiveMinimum").is_none()), number("maximum")) {
+        (Some(least), Some(most)) => format!(", {least} to {most}"),
+        (Some(least), None) => format!(", at least {least}"),
+        (None, _) if field.get("exclusiveMinimum").is_some() => ", more than 0".to_owned(),
+        _ => String::new(),
+    };
+    match name {
+        "string" => "text".to_owned(),
+        "integer" => format!("whole number{range}"),
+        "number" => format!("number{range}"),
+        "boolean" => "`true`, `false`".to_owned(),
+        "array" => format!("list of {}", kind(&field["items"], root)),
+        "object" => format!("mapping of names to {}", kind(&field["additionalProperties"], root)),
+        other => other.to_owned(),
+    }
+}
+
+fn choices(definition: &Value) -> Vec<&str> {
+    let options = definition["oneOf"].as_array().map(Vec::as_slice).unwrap_or_default();
+    options.iter().filter_map(|option| option["const"].as_str()).collect()
+}
+
+fn words(definition: &Value) -> String {
+    let options = definition["oneOf"].as_array().expect("a choice");
+    let rows = options.iter().map(|option| {
+        format!("- `{}`: {}\n", option["const"].as_str().unwrap_or(""), option["description"].as_str().unwrap_or(""))
+    });
+    format!("\n{}\n", rows.collect::<String>())
+}

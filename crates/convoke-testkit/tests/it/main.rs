@@ -1,0 +1,3 @@
+//! Tests of the library's data: the incident, and what the scripts make of it.
+
+mod incident;
