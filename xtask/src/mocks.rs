@@ -151,9 +151,7 @@ fn digest(key: &[String]) -> u64 {
 }
 
 fn forget_unused(base: &Path, kind: &str) {
-    let is_of_kind = |name: &str| {
-        name.strip_prefix(kind).is_some_and(|rest| rest.len() == 17 && rest.starts_with('-'))
-    };
+    let is_of_kind = |name: &str| name.strip_prefix(kind).is_some_and(|rest| rest.len() == 17 && rest.starts_with('-'));
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let used = fs::metadata(entry.path().join(READY)).and_then(|ready| ready.modified());
         let is_old = used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > KEEP));

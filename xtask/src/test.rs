@@ -164,7 +164,11 @@ fn build(args: &Args, target: &Path) -> Result<bool> {
 fn runner(target: &Path) -> Command {
     let mut command = run::cargo();
     command.env("CARGO_TARGET_DIR", target);
-    if has_nextest() { command.args(["nextest", "run"]) } else { command.args(["test", "--tests"]) };
+    if has_nextest() {
+        command.args(["nextest", "run"])
+    } else {
+        command.args(["test", "--tests"])
+    };
     command
 }
 
