@@ -39,6 +39,6 @@ pub use feed::{Feed, Lagged};
 pub use param::P;
 pub use row::{Cell, FromCell, FromRow, Json, Row};
 pub use sqlite::MIN_SQLITE;
-pub use store::{Options, Store};
+pub use store::{OnPoison, Options, Store};
 pub use tx::Tx;
 pub use use_case::UseCase;

@@ -13,6 +13,9 @@ use crate::sqlite;
 use crate::use_case::{UseCase, queued};
 use crate::workspace::EnsureDefault;
 
+/// Told why the store stopped.
+pub type OnPoison = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// How a store is opened; `..Options::default()` for what does not matter.
 #[derive(Clone)]
 pub struct Options {
@@ -31,7 +34,7 @@ pub struct Options {
     /// Whether to bring the schema to the version of this program.
     pub migrate: bool,
     /// Told once, with the reason, when a commit failed; the program should end. Called on a thread of the store.
-    pub on_poison: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub on_poison: Option<OnPoison>,
 }
 
 impl Default for Options {

@@ -15,7 +15,7 @@ use super::writer::{Work, Writer};
 use super::{FILE, MIN_SQLITE, reader, schema};
 use crate::error::{Error, Result};
 use crate::migrate;
-use crate::store::Options;
+use crate::store::{OnPoison, Options};
 use crate::use_case::Job;
 
 type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -24,7 +24,7 @@ type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub(crate) struct Shared {
     pub(super) clock: Clock,
     poisoned: OnceLock<String>,
-    on_poison: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    on_poison: Option<OnPoison>,
 }
 
 impl Shared {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use convoke_domain::id::WorkspaceId;
-use convoke_store::{Error, Options, Result, Store, Tx, UseCase, blob, p};
+use convoke_store::{Error, OnPoison, Options, Result, Store, Tx, UseCase, blob, p};
 
 use crate::support::{Names, Place, add, hold, poll};
 
@@ -136,7 +136,7 @@ async fn a_failed_commit_stops_the_store_and_loses_nothing_answered() {
 async fn fill_until_it_fails(dir: &std::path::Path) {
     let told = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&told);
-    let on_poison: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(move |_| {
+    let on_poison: OnPoison = Arc::new(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
     });
     let options = Options { on_poison: Some(on_poison), ..Options::default() };
