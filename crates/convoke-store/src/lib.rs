@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod attempt;
+pub mod backup;
 pub mod blob;
 pub mod budget;
 pub mod chain;
@@ -30,6 +31,7 @@ mod tx;
 pub mod usage;
 mod use_case;
 pub mod user;
+pub mod verify;
 pub mod workspace;
 
 pub use error::{Error, OrMissing, Result};
@@ -37,6 +39,6 @@ pub use feed::{Feed, Lagged};
 pub use param::P;
 pub use row::{Cell, FromCell, FromRow, Json, Row};
 pub use sqlite::MIN_SQLITE;
-pub use store::{Options, Store};
+pub use store::{OnPoison, Options, Store};
 pub use tx::Tx;
 pub use use_case::UseCase;

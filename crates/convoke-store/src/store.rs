@@ -13,6 +13,9 @@ use crate::sqlite;
 use crate::use_case::{UseCase, queued};
 use crate::workspace::EnsureDefault;
 
+/// Told why the store stopped.
+pub type OnPoison = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// How a store is opened; `..Options::default()` for what does not matter.
 #[derive(Clone)]
 pub struct Options {
@@ -31,7 +34,7 @@ pub struct Options {
     /// Whether to bring the schema to the version of this program.
     pub migrate: bool,
     /// Told once, with the reason, when a commit failed; the program should end. Called on a thread of the store.
-    pub on_poison: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub on_poison: Option<OnPoison>,
 }
 
 impl Default for Options {
@@ -90,20 +93,24 @@ impl Store {
     /// Waits for a place in the queue up to [`Options::queue_wait`], then [`Error::LimitReached`]. If the caller is
     /// dropped, a use case that has not begun is skipped, and one that has begun commits all the same.
     pub async fn run<U: UseCase>(&self, use_case: U) -> Result<U::Out> {
-        self.write(use_case, self.queue_wait).await
+        self.write(use_case, Some(self.queue_wait)).await
     }
 
     /// Like [`Store::run`], but a full queue is [`Error::LimitReached`] at once.
     pub async fn try_run<U: UseCase>(&self, use_case: U) -> Result<U::Out> {
-        self.write(use_case, Duration::ZERO).await
+        self.write(use_case, None).await
     }
 
-    async fn write<U: UseCase>(&self, use_case: U, wait: Duration) -> Result<U::Out> {
+    async fn write<U: UseCase>(&self, use_case: U, wait: Option<Duration>) -> Result<U::Out> {
         let (job, answer) = queued(use_case);
         match &*self.engine {
             Engine::Lite(engine) => {
                 let queue = engine.writes()?;
-                timeout(wait, queue.reserve()).await.map_err(|_| full("write", wait))?.ok_or_else(closed)?.send(job);
+                let place = match wait {
+                    Some(wait) => timeout(wait, queue.reserve()).await.map_err(|_| full("write", wait))?,
+                    None => queue.try_reserve(),
+                };
+                place?.send(job);
             }
         }
         answer.await.map_err(|_| closed())?

@@ -314,7 +314,7 @@ fn after_validation(view: &RunView<'_>) -> Vec<Move> {
         .tasks
         .iter()
         .filter(|task| task.stage == Stage::Validation && task.round == round)
-        .filter_map(|task| objection(task))
+        .filter_map(objection)
         .collect();
     let output = last_answer(view);
     match output {

@@ -15,7 +15,7 @@ use super::writer::{Work, Writer};
 use super::{FILE, MIN_SQLITE, reader, schema};
 use crate::error::{Error, Result};
 use crate::migrate;
-use crate::store::Options;
+use crate::store::{OnPoison, Options};
 use crate::use_case::Job;
 
 type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -23,11 +23,8 @@ type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// What all threads of a store know.
 pub(crate) struct Shared {
     pub(super) clock: Clock,
-    pub(super) feed: broadcast::Sender<Arc<Event>>,
     poisoned: OnceLock<String>,
-    on_poison: Option<Arc<dyn Fn(&str) + Send + Sync>>,
-    /// Released when the last thread is done, never before.
-    _lock: Option<FolderLock>,
+    on_poison: Option<OnPoison>,
 }
 
 impl Shared {
@@ -56,7 +53,9 @@ pub(crate) struct Engine {
     pub(crate) path: PathBuf,
     writes: Mutex<Option<Sender<Work>>>,
     reads: Mutex<Option<Sender<Box<dyn Job>>>>,
+    feed: Mutex<broadcast::Sender<Arc<Event>>>,
     shared: Arc<Shared>,
+    /// Each holds the lock of the folder, which so is released when the last connection is closed and not before.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -66,18 +65,18 @@ impl Engine {
         refuse_old_sqlite(rusqlite::version_number())?;
         let made = std::fs::create_dir_all(dir).and_then(|()| dir.parent().map_or(Ok(()), sync_parent));
         made.map_err(|cause| Error::broken_by(format!("cannot make the data folder {}", dir.display()), cause))?;
-        let lock = lock::take(dir)?;
+        let lock = Arc::new(lock::take(dir)?);
         let path = dir.join(FILE);
         let mut conn = Conn::writer(&path)?;
         migrate::refuse_newer(schema::version(&conn)?)?;
         if options.migrate {
             schema::migrate(&mut conn, migrate::LATEST)?;
         }
-        let engine = Self::start(path, options, Some(lock))?;
+        let engine = Self::start(path, options, Some(&lock))?;
         let (writes, queue) = mpsc::channel(options.queue);
-        let writer = Writer::new(conn, Arc::clone(&engine.shared))?;
+        let writer = Writer::new(conn, Arc::clone(&engine.shared), slot(&engine.feed).clone())?;
         let max_batch = options.max_batch;
-        engine.spawn("store-writer", move || writer.serve(queue, max_batch))?;
+        engine.spawn("store-writer", Some(&lock), move || writer.serve(queue, max_batch))?;
         *slot(&engine.writes) = Some(writes);
         Ok(engine)
     }
@@ -100,34 +99,37 @@ impl Engine {
         Self::start(path, options, None)
     }
 
-    fn start(path: PathBuf, options: &Options, lock: Option<FolderLock>) -> Result<Self> {
+    fn start(path: PathBuf, options: &Options, lock: Option<&Arc<FolderLock>>) -> Result<Self> {
         let shared = Arc::new(Shared {
             clock: Arc::clone(&options.clock),
-            feed: broadcast::channel(options.feed).0,
             poisoned: OnceLock::new(),
             on_poison: options.on_poison.clone(),
-            _lock: lock,
         });
         let (reads, queue) = mpsc::channel(options.queue);
         let queue = Arc::new(Mutex::new(queue));
         let reads = Mutex::new(Some(reads));
-        let engine = Self { path, writes: Mutex::new(None), reads, shared, threads: Mutex::default() };
+        let feed = Mutex::new(broadcast::channel(options.feed).0);
+        let engine = Self { path, writes: Mutex::new(None), reads, feed, shared, threads: Mutex::default() };
         for _ in 0..options.readers.max(1) {
             let (queue, conn, shared) = (Arc::clone(&queue), Conn::reader(&engine.path)?, Arc::clone(&engine.shared));
-            engine.spawn("store-reader", move || reader::serve(conn, &queue, &shared))?;
+            engine.spawn("store-reader", lock, move || reader::serve(conn, &queue, &shared))?;
         }
         Ok(engine)
     }
 
-    fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    fn spawn(&self, name: &str, lock: Option<&Arc<FolderLock>>, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        let lock = lock.cloned();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            work();
+            drop(lock);
+        });
         let thread = thread.map_err(|cause| Error::broken_by("cannot start a thread for the store", cause))?;
         slot(&self.threads).push(thread);
         Ok(())
     }
 
     pub(crate) fn feed(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.shared.feed.subscribe()
+        slot(&self.feed).subscribe()
     }
 
     /// The queue for use cases that write.
@@ -159,6 +161,8 @@ impl Engine {
     pub(crate) fn close(&self) {
         drop(slot(&self.writes).take());
         drop(slot(&self.reads).take());
+        // A sender that nobody sends with: subscriptions end when the writer is done.
+        *slot(&self.feed) = broadcast::channel(1).0;
         let me = std::thread::current().id();
         for thread in std::mem::take(&mut *slot(&self.threads)) {
             // A use case may hold the last handle of the store; its own thread ends by itself.
@@ -179,8 +183,16 @@ impl Drop for Engine {
 pub(crate) struct WriteQueue(Sender<Work>);
 
 impl WriteQueue {
-    pub(crate) async fn reserve(&self) -> Option<WriteSlot<'_>> {
-        self.0.reserve().await.ok().map(WriteSlot)
+    /// Waits for a place.
+    pub(crate) async fn reserve(&self) -> Result<WriteSlot<'_>> {
+        let closed = |_| Error::Unavailable("the store is closed".to_owned());
+        self.0.reserve().await.map(WriteSlot).map_err(closed)
+    }
+
+    /// Takes a place if there is one.
+    pub(crate) fn try_reserve(&self) -> Result<WriteSlot<'_>> {
+        let full = "the write queue of the store is full; try again with less load";
+        self.0.try_reserve().map(WriteSlot).map_err(|_| Error::LimitReached(full.to_owned()))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod conn;
 mod engine;
+mod files;
 mod lock;
 mod reader;
 mod schema;
@@ -11,6 +12,7 @@ mod writer;
 
 pub(crate) use conn::{Conn, cell};
 pub(crate) use engine::Engine;
+pub(crate) use files::{backup, restore};
 pub(crate) use schema::{migrate, version};
 
 /// The database inside a data folder.

@@ -11,9 +11,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use convoke_domain::event::Event;
 use convoke_domain::time::Timestamp;
 use rusqlite::ErrorCode;
 use rusqlite::hooks::Wal;
+use tokio::sync::broadcast;
 use tokio::sync::mpsc::Receiver;
 
 use super::conn::{Conn, error};
@@ -57,11 +59,12 @@ enum Failed {
 pub(super) struct Writer {
     conn: Conn,
     shared: Arc<Shared>,
+    feed: broadcast::Sender<Arc<Event>>,
     wal_pages: Arc<AtomicI32>,
 }
 
 impl Writer {
-    pub(super) fn new(mut conn: Conn, shared: Arc<Shared>) -> Result<Self> {
+    pub(super) fn new(mut conn: Conn, shared: Arc<Shared>, feed: broadcast::Sender<Arc<Event>>) -> Result<Self> {
         let wal_pages = Arc::new(AtomicI32::new(0));
         let seen = Arc::clone(&wal_pages);
         let hook = move |_: &mut Wal, pages| {
@@ -69,7 +72,7 @@ impl Writer {
             Ok(())
         };
         conn.db.wal_hook(Some(hook)).map_err(error)?;
-        Ok(Self { conn, shared, wal_pages })
+        Ok(Self { conn, shared, feed, wal_pages })
     }
 
     /// Runs until the queue is closed and empty.
@@ -208,7 +211,7 @@ impl Writer {
         }
         for event in self.conn.recorded.drain(..) {
             // Fails only when nobody listens.
-            let _ = self.shared.feed.send(Arc::new(event));
+            let _ = self.feed.send(Arc::new(event));
         }
     }
 
