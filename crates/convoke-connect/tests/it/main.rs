@@ -1,0 +1,5 @@
+//! Integration tests of `convoke-connect`: real servers, real tools. One file per noun.
+
+#![allow(clippy::unwrap_used)]
+
+mod model_script;
