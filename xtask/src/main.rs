@@ -1,2 +1,32 @@
-//! Chores of the repository: `cargo xtask test | tidy | bench | soak`.
-fn main() {}
+//! Chores of the repository: `cargo xtask test | tidy | bench | soak`. Each has a file of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod mocks;
+mod place;
+mod postgres;
+mod run;
+mod stage;
+mod sums;
+mod system;
+mod test;
+
+/// Chores of the repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Runs all tests, and installs and starts what they need.
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Chore::parse() {
+        Chore::Test(args) => test::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("[xtask] failed: {error:#}");
+        ExitCode::FAILURE
+    })
+}

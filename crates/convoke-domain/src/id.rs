@@ -129,11 +129,10 @@ ids! {
     RunId = "run";
     /// A unit of work inside a run.
     TaskId = "task";
-    /// One try of a task by one agent.
-    AttemptId = "att";
-    /// One journaled action in an attempt.
-    StepId = "step";
 }
+
+/// Comes after every id: where a list from the newest begins.
+pub const LAST: Uuid = Uuid::from_u128(u128::MAX);
 
 impl WorkspaceId {
     /// The workspace that every data folder has from the start, named `default`.

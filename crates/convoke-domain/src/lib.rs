@@ -2,12 +2,23 @@
 //!
 //! Pure: no IO, no async, no clock, no random ids. Start at [`task`] and [`run`], then [`pattern`].
 
+pub mod attempt;
+pub mod authority;
+pub mod budget;
+#[cfg(test)]
+mod docs;
 pub mod event;
+pub mod graph;
 pub mod id;
 pub mod money;
+pub mod pattern;
 pub mod price;
 pub mod profile;
+pub mod record;
 pub mod refusal;
+pub mod retry;
+pub mod run;
+pub mod spec;
 pub mod task;
 pub mod team;
 pub mod time;

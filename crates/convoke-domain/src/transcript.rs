@@ -93,6 +93,22 @@ pub fn calls_of(blocks: &[Block]) -> impl Iterator<Item = &ToolCall> {
     blocks.iter().filter_map(|block| if let Block::ToolCall(call) = block { Some(call) } else { None })
 }
 
+/// Why a model stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// It was done.
+    End,
+    /// It wants tools to be run.
+    ToolCalls,
+    /// It reached the most tokens a reply may have.
+    MaxTokens,
+    /// The provider's filter stopped it.
+    ContentFilter,
+    /// The model declined to answer.
+    Refusal,
+}
+
 /// Tokens of one model call, as the provider counted them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {

@@ -1,1 +1,34 @@
 //! What happens: use cases by noun, the agent loop, patterns driven to their end, duties.
+//!
+//! Rule: this is the only floor that writes state, and it writes through use cases alone. Model calls pass [`spend`], tool
+//! calls pass [`act`]. Start at [`Engine`], then [`drive`] for what an agent does, [`advance`] for what a run does.
+
+mod act;
+mod advance;
+mod claim;
+mod config;
+mod definition;
+mod drive;
+mod engine;
+mod error;
+mod journal;
+mod ledger;
+mod prompt;
+mod pulse;
+mod record;
+mod recover;
+mod resolve;
+mod run;
+mod schema;
+mod spend;
+mod worker;
+
+pub use config::Config;
+pub use definition::Versioned;
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use pulse::{Pulse, PulseKind};
+pub use record::Stats;
+pub use resolve::Outcome as EffectOutcome;
+pub use run::{Caps, Resume, StartRun};
+pub use worker::Worker;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use convoke_domain::price::Price;
 use convoke_domain::profile::ReasoningEffort;
+pub use convoke_domain::transcript::StopReason;
 use convoke_domain::transcript::{Block, Turn, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,22 +65,6 @@ pub struct Origin {
     pub attempt: u32,
     /// Results of earlier stages as data, for the script provider's templates.
     pub context: Value,
-}
-
-/// Why a model stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// It was done.
-    End,
-    /// It wants tools to be run.
-    ToolCalls,
-    /// It reached `max_output_tokens`.
-    MaxTokens,
-    /// The provider's filter stopped it.
-    ContentFilter,
-    /// The model declined to answer.
-    Refusal,
 }
 
 /// What a model answered.

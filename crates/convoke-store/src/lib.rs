@@ -1,1 +1,44 @@
 //! What is kept: the only SQL of Convoke, on SQLite and PostgreSQL.
+//!
+//! A use case is plain data with one re-runnable function over a [`Tx`]; [`Store::run`] answers after its commit is
+//! durable. One SQL text serves both databases (rules in [`mod@sql`]). State and events commit together.
+//! Start at [`UseCase`], then [`Store`] and [`Tx`].
+
+pub mod agent;
+pub mod attempt;
+pub mod backup;
+pub mod blob;
+pub mod budget;
+pub mod chain;
+pub mod definition;
+pub mod effect;
+mod error;
+pub mod event;
+mod feed;
+pub mod meta;
+pub mod migrate;
+mod param;
+mod row;
+pub mod run;
+pub mod session;
+pub mod sql;
+mod sqlite;
+pub mod stats;
+pub mod step;
+mod store;
+pub mod task;
+mod tx;
+pub mod usage;
+mod use_case;
+pub mod user;
+pub mod verify;
+pub mod workspace;
+
+pub use error::{Error, OrMissing, Result};
+pub use feed::{Feed, Lagged};
+pub use param::P;
+pub use row::{Cell, FromCell, FromRow, Json, Row};
+pub use sqlite::MIN_SQLITE;
+pub use store::{OnPoison, Options, Store};
+pub use tx::Tx;
+pub use use_case::UseCase;

@@ -1,3 +1,7 @@
 //! Tests only: a whole hub in a line, scripted models, fault injection.
 
 pub mod incident;
+
+pub mod hub;
+pub mod model;
+pub mod tool;

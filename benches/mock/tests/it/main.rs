@@ -1,0 +1,5 @@
+//! The mock over real sockets, spoken to by a client written here in a few lines.
+
+mod answers;
+mod client;
+mod faults;

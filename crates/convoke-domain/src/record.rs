@@ -1,0 +1,198 @@
+//! A run as it stands or stood: everything a person or a program is told about it. Reports are made from this alone.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::budget::Budget;
+use crate::id::{RunId, SessionId, TaskId};
+use crate::money::Money;
+use crate::time::Timestamp;
+use crate::transcript::Usage;
+
+/// One line of a list of runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The run.
+    pub id: RunId,
+    /// Its session.
+    pub session: SessionId,
+    /// Its team.
+    pub team: String,
+    /// The team's version.
+    pub team_version: i64,
+    /// What to do.
+    pub task: String,
+    /// The folder its members may read.
+    pub input: Option<String>,
+    /// Where it stands.
+    pub state: String,
+    /// What it is busy with.
+    pub phase: String,
+    /// Why it stands where it does, while it is held or waits.
+    pub reason: Option<String>,
+    /// A script played the models: usage and cost are simulated.
+    pub simulated: bool,
+    /// Who asked for it: `user:NAME`.
+    pub created_by: String,
+    /// Model calls that were billed, tries that failed included.
+    pub model_calls: i64,
+    /// Tool calls.
+    pub tool_calls: i64,
+    /// Tokens in and out.
+    pub tokens: i64,
+    /// What it cost, in dollars.
+    pub cost_usd: Money,
+    /// Model calls whose price is not known; their cost is not in `cost_usd`.
+    pub unpriced_calls: i64,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its first task was claimed.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// What it failed of.
+    pub error: Option<String>,
+}
+
+/// A run in full.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// What a list says of it.
+    #[serde(flatten)]
+    pub summary: RunSummary,
+    /// Its result in Markdown.
+    pub output: Option<String>,
+    /// The coordinator.
+    pub coordinator: String,
+    /// Tasks in order of creation, which is the order of the plan.
+    pub tasks: Vec<TaskRecord>,
+    /// Bills by agent and model.
+    pub usage: Vec<UsageRecord>,
+    /// The budgets it fell under.
+    pub budgets: Vec<Budget>,
+    /// Tool calls whose outcome a person must tell, or told.
+    pub effects: Vec<EffectRecord>,
+}
+
+/// A task of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// The task.
+    pub id: TaskId,
+    /// Its name within stage and round.
+    pub key: String,
+    /// One line.
+    pub title: String,
+    /// What it is for: `plan`, `work`, `synthesis`, `validation`.
+    pub stage: String,
+    /// The round.
+    pub round: i64,
+    /// Who does it.
+    pub agent: String,
+    /// Where it stands.
+    pub state: String,
+    /// How urgent it is.
+    pub priority: String,
+    /// What it waits for.
+    pub waits_for: Option<String>,
+    /// Its result.
+    pub output: Option<String>,
+    /// What it failed of.
+    pub error: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was first claimed.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// What its model calls cost.
+    pub cost_usd: Money,
+    /// Tokens in and out.
+    pub tokens: i64,
+    /// Its attempts in order.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// An attempt of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Which, from 1.
+    pub n: i64,
+    /// Who made it.
+    pub agent: String,
+    /// How it stands.
+    pub state: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// What it failed of.
+    pub error: Option<String>,
+    /// Its steps in order.
+    pub steps: Vec<StepRecord>,
+}
+
+/// A step of an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Its place in the attempt, from 1.
+    pub n: i64,
+    /// The model call it is or follows from.
+    pub turn: i64,
+    /// `model` or `tool`.
+    pub kind: String,
+    /// The model, or the tool's id.
+    pub name: String,
+    /// A tool's arguments.
+    pub input: Option<Value>,
+    /// How it stands: `started`, `done`, `failed`, `denied`, `lost`, `unknown`.
+    pub status: String,
+    /// A model's text and calls, or a tool's result.
+    pub output: Option<String>,
+    /// What it failed of.
+    pub error: Option<String>,
+    /// How often it was started.
+    pub tries: i64,
+    /// When it was started last.
+    pub started_at: Timestamp,
+    /// When its outcome was journaled.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What an agent used of a model in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// The agent.
+    pub agent: String,
+    /// The model as `provider/model`.
+    pub model: String,
+    /// `priced`, `local`, `unpriced` or `simulated`.
+    pub tariff: String,
+    /// Bills.
+    pub calls: i64,
+    /// Bills that were estimated at their bound because the outcome of the call is not known.
+    pub lost_calls: i64,
+    /// Tokens.
+    pub usage: Usage,
+    /// What it cost, in dollars.
+    pub cost_usd: Money,
+}
+
+/// A tool call that must not be repeated blindly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EffectRecord {
+    /// Its stable key.
+    pub key: String,
+    /// The task.
+    pub task: TaskId,
+    /// The tool's id.
+    pub tool: String,
+    /// How it stands: `dispatched`, `done`, `failed`, `unknown`.
+    pub state: String,
+    /// When it was dispatched first.
+    pub dispatched_at: Timestamp,
+    /// Who said what became of it.
+    pub resolved_by: Option<String>,
+    /// What they said.
+    pub note: Option<String>,
+}

@@ -1,0 +1,248 @@
+//! What a run does next, inside the transaction that ended a task: dependents are released or fail, the pattern decides,
+//! its moves are carried out. There is no moment in which a run stands still and nobody knows.
+
+use std::collections::BTreeMap;
+
+use convoke_domain::event::Kind;
+use convoke_domain::graph::Edge;
+use convoke_domain::id::{RunId, TaskId};
+use convoke_domain::pattern::{self, Ending, Move, NewTask, RunView, Stage, TaskRef, TaskView};
+use convoke_domain::run::{Command, Phase, State, decide};
+use convoke_domain::spec::RunSpec;
+use convoke_domain::task::{self as domain_task, Priority, rank};
+use convoke_store::{Result, Tx, agent, attempt, run, task};
+use serde_json::json;
+
+use crate::engine::emit;
+use crate::recover;
+use crate::run::state_of;
+
+/// After `ended` has ended: its dependents, the count, and if this was the last one open, the pattern.
+pub(crate) async fn task_ended(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    ended: TaskId,
+    completed: bool,
+    spec: &RunSpec,
+) -> Result<()> {
+    let mut count = 1;
+    let mut queue = vec![(ended, completed)];
+    while let Some((parent, completed)) = queue.pop() {
+        for child in task::children(tx, parent).await?.into_iter().filter(|child| child.state == "pending") {
+            if child.hard && !completed {
+                fail_dependent(tx, run, &child).await?;
+                count += 1;
+                queue.push((child.id, false));
+            } else {
+                release(tx, run, &child).await?;
+            }
+        }
+    }
+    let open = run::count_tasks(tx, run, 0, -count).await?;
+    if open == 0 || !spec.team.rules.wait_for_all {
+        decide_next(tx, run, spec).await?;
+    }
+    Ok(())
+}
+
+async fn fail_dependent(tx: &mut Tx<'_>, run: RunId, child: &task::Child) -> Result<()> {
+    let reason = "a task it depends on was not completed";
+    domain_task::decide(domain_task::State::Pending, domain_task::Command::Fail)?;
+    task::end(tx, child.id, "failed", None, Some(reason)).await?;
+    let payload = json!({"key": child.key, "code": "dependency_failed", "error": reason});
+    emit(tx, Kind::TaskFailed, ("task", child.id.to_string()), Some(run), "system", payload);
+    Ok(())
+}
+
+async fn release(tx: &mut Tx<'_>, run: RunId, child: &task::Child) -> Result<()> {
+    let left = child.deps_left - 1;
+    let rank = rank(Priority::parse(&child.priority), tx.now());
+    task::release(tx, child.id, left, rank).await?;
+    if left == 0 {
+        emit(tx, Kind::TaskReady, ("task", child.id.to_string()), Some(run), "system", json!({"key": child.key}));
+    }
+    Ok(())
+}
+
+/// Asks the pattern what comes next and carries it out.
+pub(crate) async fn decide_next(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> Result<()> {
+    let held = run::hold(tx, id).await?;
+    let state = state_of(&held)?;
+    if state.has_ended() {
+        return Ok(());
+    }
+    let records = task::of_run(tx, id).await?;
+    let views = records.iter().map(view_of).collect::<Result<Vec<_>>>()?;
+    let members = spec.members();
+    let moves = pattern::next(&RunView { team: &spec.team, members: &members, task: &held.task, tasks: &views });
+    let known: BTreeMap<TaskRef, (TaskId, bool)> =
+        views.iter().zip(&records).map(|(view, record)| (ref_of(view), (record.id, view.ending.is_some()))).collect();
+    let mut turn = Turn { run: held, known, spec };
+    for step in moves {
+        turn.carry_out(tx, step).await?;
+    }
+    Ok(())
+}
+
+fn view_of(record: &task::Record) -> Result<TaskView> {
+    let stage = Stage::parse(&record.stage);
+    let stage = stage
+        .ok_or_else(|| convoke_store::Error::broken(format!("task {} has no stage `{}`", record.id, record.stage)))?;
+    let ending = match record.state.as_str() {
+        "completed" => Some(Ending::Completed(record.output.clone().unwrap_or_default())),
+        "failed" => Some(Ending::Failed(record.error.clone().unwrap_or_default())),
+        "cancelled" => Some(Ending::Cancelled),
+        _ => None,
+    };
+    let round = u32::try_from(record.round).unwrap_or(u32::MAX);
+    Ok(TaskView { key: record.key.clone(), stage, round, agent: record.agent.clone(), ending })
+}
+
+fn ref_of(view: &TaskView) -> TaskRef {
+    TaskRef { stage: view.stage.as_str(), round: view.round, key: view.key.clone() }
+}
+
+/// The moves of one turn of the pattern.
+struct Turn<'a> {
+    run: run::Held,
+    known: BTreeMap<TaskRef, (TaskId, bool)>,
+    spec: &'a RunSpec,
+}
+
+impl Turn<'_> {
+    async fn carry_out(&mut self, tx: &mut Tx<'_>, step: Move) -> Result<()> {
+        let id = self.run.id;
+        match step {
+            Move::Enter(phase) => self.enter(tx, phase).await,
+            Move::Create(tasks) => self.create(tx, &tasks).await,
+            Move::Cancel(refs) => self.call_off(tx, &refs).await,
+            Move::Complete(output) => end_run(tx, id, State::Completed, Some(&output), None, "system").await,
+            Move::Fail(code, reason) => {
+                let error = format!("{code}: {reason}");
+                end_run(tx, id, State::Failed, None, Some(&error), "system").await
+            }
+            Move::Escalate { reason, output } => {
+                end_run(tx, id, State::Escalated, output.as_deref(), Some(&reason), "system").await
+            }
+        }
+    }
+
+    async fn enter(&mut self, tx: &mut Tx<'_>, phase: Phase) -> Result<()> {
+        let state = state_of(&self.run)?;
+        let command = match phase {
+            Phase::Delegation | Phase::Execution => Command::Reopen,
+            Phase::Synthesis | Phase::Validation => Command::Aggregate,
+        };
+        // A paused run keeps its state; a run that is there already has nothing to change but its phase.
+        let next = decide(state, command).unwrap_or(state);
+        run::set_phase(tx, self.run.id, phase.as_str(), next.as_str()).await?;
+        self.run.state = next.as_str().to_owned();
+        let payload = json!({"phase": phase, "was": self.run.phase});
+        self.run.phase = phase.as_str().to_owned();
+        emit(tx, Kind::RunPhaseChanged, ("run", self.run.id.to_string()), Some(self.run.id), "system", payload);
+        Ok(())
+    }
+
+    async fn create(&mut self, tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<()> {
+        let now = tx.now();
+        for new in tasks {
+            let name = TaskRef { stage: new.stage.as_str(), round: new.round, key: new.key.clone() };
+            let seed = format!("{}/{}/{}", name.stage, name.round, name.key);
+            let id = TaskId::derived(now, &[self.run.id.0.as_bytes(), seed.as_bytes()]);
+            self.known.insert(name, (id, false));
+        }
+        for (place, new) in tasks.iter().enumerate() {
+            let n = self.run.made_tasks + i64::try_from(place).unwrap_or(i64::MAX) + 1;
+            self.create_one(tx, new, n).await?;
+        }
+        let count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
+        self.run.made_tasks += count;
+        run::count_tasks(tx, self.run.id, count, count).await?;
+        Ok(())
+    }
+
+    async fn create_one(&self, tx: &mut Tx<'_>, new: &NewTask, n: i64) -> Result<()> {
+        let find = |name: &TaskRef| self.known.get(name).copied();
+        let name = TaskRef { stage: new.stage.as_str(), round: new.round, key: new.key.clone() };
+        let (id, _) = find(&name).ok_or_else(|| convoke_store::Error::broken("a task without an id"))?;
+        let parents: Vec<_> = new.after.iter().filter_map(|(on, edge)| Some((find(on)?, *edge))).collect();
+        let deps_left = parents.iter().filter(|((_, ended), _)| !ended).count();
+        let rules = &self.spec.team.rules;
+        let row = task::NewRow {
+            id,
+            run: self.run.id,
+            n,
+            key: &new.key,
+            title: &new.title,
+            stage: new.stage.as_str(),
+            round: new.round.into(),
+            agent: &new.agent,
+            instructions: &new.instructions,
+            output_schema: new.output_schema.as_ref().map(ToString::to_string),
+            priority: new.priority.as_str(),
+            state: if deps_left == 0 { "ready" } else { "pending" },
+            rank: rank(new.priority, tx.now()),
+            held: self.run.state == "paused",
+            deps_left: i64::try_from(deps_left).unwrap_or(i64::MAX),
+            retries_left: rules.retries.into(),
+            timeout_us: i64::try_from(rules.timeout_per_agent_s.saturating_mul(1_000_000)).unwrap_or(i64::MAX),
+        };
+        task::insert(tx, &row).await?;
+        for ((parent, _), edge) in parents {
+            task::insert_edge(tx, parent, id, edge == Edge::Hard).await?;
+        }
+        let payload = json!({"key": new.key, "title": new.title, "stage": new.stage, "round": new.round, "agent": new.agent, "state": row.state});
+        emit(tx, Kind::TaskCreated, ("task", id.to_string()), Some(self.run.id), "system", payload);
+        Ok(())
+    }
+
+    async fn call_off(&self, tx: &mut Tx<'_>, refs: &[TaskRef]) -> Result<()> {
+        let ids: Vec<_> = refs.iter().filter_map(|name| self.known.get(name).map(|(id, _)| *id)).collect();
+        cancel_open(tx, self.run.id, Some(&ids), "system").await
+    }
+}
+
+/// Cancels tasks that have not ended: those named, or all of the run.
+async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[TaskId]>, who: &str) -> Result<()> {
+    let open = task::open(tx, run).await?;
+    let mut count = 0;
+    for found in open.iter().filter(|found| only.is_none_or(|ids| ids.contains(&found.id))) {
+        if found.state == "running" {
+            agent::count(tx, &found.agent, -1).await?;
+        }
+        if matches!(found.state.as_str(), "running" | "waiting") {
+            attempt::end(tx, found.id, found.attempt, "cancelled", None).await?;
+        }
+        task::end(tx, found.id, "cancelled", None, None).await?;
+        emit(tx, Kind::TaskCancelled, ("task", found.id.to_string()), Some(run), who, json!({}));
+        count += 1;
+    }
+    if count > 0 {
+        run::count_tasks(tx, run, 0, -count).await?;
+    }
+    Ok(())
+}
+
+/// Ends a run, calling off what is open.
+pub(crate) async fn end_run(
+    tx: &mut Tx<'_>,
+    id: RunId,
+    state: State,
+    output: Option<&str>,
+    error: Option<&str>,
+    who: &str,
+) -> Result<()> {
+    cancel_open(tx, id, None, who).await?;
+    run::end(tx, id, state.as_str(), output, error).await?;
+    recover::bill_orphans(tx, id).await?;
+    let kind = match state {
+        State::Completed => Kind::RunCompleted,
+        State::Cancelled => Kind::RunCancelled,
+        State::Escalated => Kind::RunEscalated,
+        State::Failed | State::Initializing | State::Running | State::Paused | State::Waiting | State::Aggregating => {
+            Kind::RunFailed
+        }
+    };
+    emit(tx, kind, ("run", id.to_string()), Some(id), who, json!({"error": error}));
+    Ok(())
+}

@@ -1,0 +1,440 @@
+//! Driving an attempt: model call, tool calls, and again, until an answer that fits, or a limit.
+//!
+//! What comes next is [`Dialogue::next`]'s to say; the driver carries it out through the doors [`crate::spend`] and
+//! [`crate::act`], and keeps outcomes in `pending` until they are journaled together with what follows from them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
+use convoke_domain::id::{TaskId, WorkspaceId};
+use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
+use convoke_domain::profile::Profile;
+use convoke_domain::spec::RunSpec;
+use convoke_domain::team::{OnExhausted, Planning};
+use convoke_domain::time::Timestamp;
+use convoke_domain::transcript::Turn;
+use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
+use convoke_store::{Result as Stored, Tx, UseCase, step, task};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::claim::Assignment;
+use crate::engine::Engine;
+use crate::journal::{Begun, End, Finished, Journal, Progress};
+use crate::pulse::{Pulse, PulseKind};
+use crate::spend::Journaled;
+use crate::worker::Room;
+use crate::{act, prompt};
+
+/// Steps read at once when an attempt goes on.
+const STEPS_PAGE: i64 = 10_000;
+/// Characters of a failure that are kept.
+const ERROR_CHARS: usize = 2_000;
+
+/// Why an attempt stops before its answer.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// It has ended like this.
+    End(End),
+    /// Its token was cancelled: the run was, or its time is up.
+    Interrupted,
+    /// The worker stops; the attempt goes on elsewhere.
+    Stopping,
+    /// The task is not ours any more, or is parked: nothing more to record.
+    Gone,
+    /// The store failed.
+    Store(crate::Error),
+}
+
+impl Halt {
+    pub(crate) fn failed(code: &str, message: String, can_pass: bool) -> Self {
+        let message = message.chars().take(ERROR_CHARS).collect();
+        Self::End(End::Failed { code: code.to_owned(), message, can_pass, not_before: Timestamp::default() })
+    }
+}
+
+impl From<convoke_store::Error> for Halt {
+    fn from(error: convoke_store::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<crate::Error> for Halt {
+    fn from(error: crate::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A step of the attempt that has a number already.
+#[derive(Debug, Clone)]
+struct Numbered {
+    n: i64,
+    turn: i64,
+    call_id: String,
+}
+
+/// One attempt while it is driven.
+pub(crate) struct Driver {
+    pub engine: Engine,
+    pub at: Assignment,
+    pub spec: Arc<RunSpec>,
+    pub profile: Profile,
+    pub system: String,
+    pub schema: Option<Value>,
+    pub context: Value,
+    pub offered: Vec<ToolInfo>,
+    pub scope: ToolScope,
+    pub pending: Vec<Finished>,
+    /// Cut what is under way.
+    pub cancel: CancellationToken,
+    /// Begin nothing more.
+    pub stop: CancellationToken,
+    dialogue: Dialogue,
+    opening: Turn,
+    numbered: Vec<Numbered>,
+    after_crash: bool,
+}
+
+/// Drives an attempt to its end. Gives the assignments that its end made possible, for the same worker.
+pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToken, room: Room) {
+    let cancel = CancellationToken::new();
+    engine.register(at.task, at.run, at.fence, cancel.clone());
+    let (task, fence, timeout) = (at.task, at.fence, at.timeout);
+    let timer = expire(cancel.clone(), timeout);
+    let outcome = run(&engine, at, cancel, stop, room, timer.expired.clone()).await;
+    drop(timer);
+    engine.unregister(task, fence);
+    if let Err(error) = outcome {
+        tracing::error!(%task, %error, "an attempt could not be recorded; its lease will run out and another worker will take it over");
+    }
+}
+
+/// Cancels a token when an attempt's time is up; stops when dropped.
+struct Timer {
+    expired: CancellationToken,
+    handle: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+fn expire(cancel: CancellationToken, after: Duration) -> Timer {
+    let expired = CancellationToken::new();
+    let signal = expired.clone();
+    let handle = tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        signal.cancel();
+        cancel.cancel();
+    });
+    Timer { expired, handle }
+}
+
+async fn run(
+    engine: &Engine,
+    at: Assignment,
+    cancel: CancellationToken,
+    stop: CancellationToken,
+    room: Room,
+    expired: CancellationToken,
+) -> crate::Result<()> {
+    let mut driver = match Driver::begin(engine.clone(), at, cancel, stop).await {
+        Ok(driver) => driver,
+        Err(Halt::Store(error)) => return Err(error),
+        Err(_) => return Ok(()),
+    };
+    let halt = match driver.forward().await {
+        Ok(output) => Halt::End(End::Completed { output }),
+        Err(Halt::Interrupted) if expired.is_cancelled() => {
+            let seconds = driver.at.timeout.as_secs();
+            Halt::failed("timeout", format!("the attempt did not end within {seconds} s"), true)
+        }
+        Err(halt) => halt,
+    };
+    driver.finish(halt, room).await
+}
+
+impl Driver {
+    async fn begin(
+        engine: Engine,
+        at: Assignment,
+        cancel: CancellationToken,
+        stop: CancellationToken,
+    ) -> Result<Self, Halt> {
+        let spec = engine.spec(&at.spec).await?;
+        let profile = spec.profiles.get(&at.agent).cloned();
+        let profile =
+            profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
+        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt) };
+        let (inputs, steps) = engine.store().read(load).await?;
+        let opening = Turn::user(prompt::opening(&at, &inputs, engine.config().input_bytes));
+        let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let scope = scope(&engine, &at, &spec, &profile);
+        let mut driver = Self {
+            system: prompt::system(&spec, &profile, &at),
+            context: prompt::context(&inputs),
+            after_crash: at.continued,
+            engine,
+            at,
+            spec,
+            profile,
+            schema,
+            offered: Vec::new(),
+            scope,
+            pending: Vec::new(),
+            cancel,
+            stop,
+            dialogue: Dialogue::default(),
+            opening,
+            numbered: Vec::new(),
+        };
+        driver.offer_tools().await;
+        match driver.replay(steps) {
+            Ok(()) => Ok(driver),
+            Err(halt) => {
+                driver.finish(halt, Room::none()).await?;
+                Err(Halt::Gone)
+            }
+        }
+    }
+
+    async fn offer_tools(&mut self) {
+        if self.scope.allowed.is_empty() {
+            return;
+        }
+        if let Err(error) = tokio::fs::create_dir_all(&self.scope.workdir).await {
+            self.tell(PulseKind::Notice(format!("the folder of the attempt cannot be made: {error}")));
+        }
+        let (offered, notices) = self.engine.tools().offer(&self.scope).await;
+        self.offered = offered;
+        notices.into_iter().for_each(|notice| self.tell(PulseKind::Notice(notice)));
+    }
+
+    /// Takes over the steps of an attempt that was begun before.
+    fn replay(&mut self, steps: Vec<step::Record>) -> Result<(), Halt> {
+        let mut unknown = Vec::new();
+        for step in steps {
+            self.numbered.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id.clone() });
+            if step.kind == "model" {
+                self.replay_reply(&step)?;
+            } else {
+                let lost = step.status == "unknown" || (step.status == "started" && self.acts_once(&step.name));
+                if lost {
+                    self.pending.push(Finished { n: step.n, status: "unknown", output: None, error: None, bill: None });
+                    unknown.push(format!("`{}`", step.name));
+                } else if !matches!(step.status.as_str(), "started" | "retry") {
+                    let content = step.output.or(step.error).unwrap_or_default();
+                    let turn = u32::try_from(step.turn).unwrap_or(u32::MAX);
+                    self.give_back(turn, &step.call_id, ToolResult { content, is_error: step.status != "done" });
+                }
+            }
+        }
+        if unknown.is_empty() { Ok(()) } else { Err(act::unknown_outcome(&unknown)) }
+    }
+
+    fn replay_reply(&mut self, step: &step::Record) -> Result<(), Halt> {
+        let Some(output) = step.output.as_deref().filter(|_| step.status == "done") else { return Ok(()) };
+        let kept: Journaled = serde_json::from_str(output).map_err(convoke_store::Error::from)?;
+        self.dialogue.exchanges.push(Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() });
+        Ok(())
+    }
+
+    /// A tool that is not there any more may have been of any kind.
+    fn acts_once(&self, id: &str) -> bool {
+        self.offered.iter().find(|tool| tool.id == id).is_none_or(|tool| tool.repeat == Repeat::Once)
+    }
+
+    /// Goes forward until there is an answer.
+    async fn forward(&mut self) -> Result<String, Halt> {
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(Halt::Interrupted);
+            }
+            if self.stop.is_cancelled() {
+                return Err(Halt::Stopping);
+            }
+            match self.next() {
+                Next::CallModel { turn, with_tools } => {
+                    let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
+                    let exchange = self.spend(turn, turns, with_tools).await?;
+                    self.dialogue.exchanges.push(exchange);
+                }
+                Next::RunTools(calls) => {
+                    let turn = u32::try_from(self.dialogue.exchanges.len()).unwrap_or(u32::MAX);
+                    self.act(turn, calls).await?;
+                }
+                Next::Answer(answer) => return Ok(answer),
+                Next::Stop { code, message } => return Err(Halt::failed(code, message, false)),
+            }
+        }
+    }
+
+    fn next(&self) -> Next {
+        let turns = if self.offered.is_empty() && self.at.output_schema.is_none() { 1 } else { self.profile.max_turns };
+        self.dialogue.next(turns, &|answer| self.fits(answer))
+    }
+
+    /// Checks an answer against its schema, and a plan against the team.
+    fn fits(&self, answer: &str) -> Result<String, String> {
+        let Some(schema) = &self.at.output_schema else {
+            return if answer.trim().is_empty() { Err("it is empty".into()) } else { Ok(answer.to_owned()) };
+        };
+        let answer = self.engine.schemas().check(schema, answer)?;
+        if self.at.stage == Stage::Plan.as_str() && self.spec.team.rules.planning == Planning::Plan {
+            let members = self.spec.members();
+            let view = RunView { team: &self.spec.team, members: &members, task: &self.at.run_task, tasks: &[] };
+            coordinator_worker::read_plan(&view, &answer)?;
+        }
+        Ok(answer)
+    }
+
+    /// Gives a tool's result to the exchange that asked for it.
+    pub(crate) fn give_back(&mut self, turn: u32, call_id: &str, result: ToolResult) {
+        let place = usize::try_from(turn).unwrap_or(usize::MAX).saturating_sub(1);
+        if let Some(exchange) = self.dialogue.exchanges.get_mut(place) {
+            exchange.results.insert(call_id.to_owned(), result);
+        }
+    }
+
+    /// The number of the step that is the `turn`-th model call: the one it had, or a new one.
+    pub(crate) fn number_of_call(&mut self, turn: u32) -> i64 {
+        self.number(turn.into(), "")
+    }
+
+    /// The number of the step that is this tool call.
+    pub(crate) fn number_of_tool(&mut self, turn: u32, call_id: &str) -> i64 {
+        self.number(turn.into(), call_id)
+    }
+
+    fn number(&mut self, turn: i64, call_id: &str) -> i64 {
+        if let Some(known) = self.numbered.iter().rev().find(|step| step.turn == turn && step.call_id == call_id) {
+            return known.n;
+        }
+        let n = self.numbered.last().map_or(0, |step| step.n) + 1;
+        self.numbered.push(Numbered { n, turn, call_id: call_id.to_owned() });
+        n
+    }
+
+    /// Journals what is pending and what is about to begin. An end other than going on is a halt.
+    pub(crate) async fn journal(
+        &mut self,
+        begin: Vec<Begun>,
+        on_exhausted: OnExhausted,
+        end: Option<End>,
+    ) -> Result<Progress, Halt> {
+        let finish = std::mem::take(&mut self.pending);
+        let progress = self.engine.store().run(self.entry(finish, begin, on_exhausted, end)).await?.0;
+        match progress {
+            Progress::Going | Progress::Ended | Progress::Short(_) => Ok(progress),
+            Progress::Gone | Progress::PutBack | Progress::Exhausted => Err(Halt::Gone),
+        }
+    }
+
+    /// Journals outcomes while others of the same reply are still under way.
+    pub(crate) async fn journal_outcomes(&self, finish: Vec<Finished>) -> Result<(), Halt> {
+        let entry = self.entry(finish, Vec::new(), OnExhausted::Pause, None);
+        match self.engine.store().run(entry).await?.0 {
+            Progress::Gone => Err(Halt::Gone),
+            _ => Ok(()),
+        }
+    }
+
+    fn entry(&self, finish: Vec<Finished>, begin: Vec<Begun>, on_exhausted: OnExhausted, end: Option<End>) -> Journal {
+        Journal {
+            ws: self.engine.ws(),
+            at: self.at.clone(),
+            spec: Arc::clone(&self.spec),
+            finish,
+            begin,
+            after_crash: self.after_crash,
+            on_exhausted,
+            end,
+            claim: None,
+        }
+    }
+
+    /// Journals the end, and takes over what it made possible.
+    async fn finish(&mut self, halt: Halt, mut room: Room) -> crate::Result<()> {
+        let end = match halt {
+            Halt::End(end) => Some(self.timed(end)),
+            Halt::Stopping => Some(End::Yield),
+            Halt::Interrupted | Halt::Gone => None,
+            Halt::Store(error) => return Err(error),
+        };
+        if end.is_none() && self.pending.is_empty() {
+            return Ok(());
+        }
+        let finish = std::mem::take(&mut self.pending);
+        let mut entry = self.entry(finish, Vec::new(), OnExhausted::Pause, end);
+        room.widen(&self.engine);
+        entry.claim = room.spec(&self.engine);
+        let (progress, claimed) = self.engine.store().run(entry).await?;
+        if matches!(progress, Progress::Ended) {
+            self.engine.wake().notify_one();
+        }
+        self.engine.take_over(claimed, room);
+        Ok(())
+    }
+
+    /// A failure that can pass is not tried again at once.
+    fn timed(&self, end: End) -> End {
+        let End::Failed { code, message, can_pass: true, .. } = end else { return end };
+        let retry = u32::try_from(self.at.attempt).unwrap_or(u32::MAX).saturating_sub(1);
+        let wait = self.engine.config().attempt_backoff.wait(retry, fastrand::f64(), None);
+        End::Failed { code, message, can_pass: true, not_before: self.engine.now().after(wait) }
+    }
+
+    pub(crate) fn tell(&self, kind: PulseKind) {
+        self.engine.pulse(Pulse { run: self.at.run, task: self.at.task, agent: self.at.agent.clone(), kind });
+    }
+}
+
+fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) -> ToolScope {
+    let workdir =
+        engine.config().work_dir.join(at.run.to_string()).join(at.task.to_string()).join(at.attempt.to_string());
+    ToolScope {
+        allowed: profile.tools.clone(),
+        mcp_servers: spec.team.mcp_servers.clone(),
+        workdir,
+        input: at.input.as_ref().map(PathBuf::from),
+        shell: profile.authority.shell,
+        http_hosts: profile.authority.http_hosts.clone(),
+        private_network: profile.authority.private_network,
+    }
+}
+
+/// Reads what a driver needs: the results its task builds on, and the steps of an attempt that goes on.
+struct Load {
+    ws: WorkspaceId,
+    task: TaskId,
+    attempt: Option<i64>,
+}
+
+impl UseCase for Load {
+    type Out = (Vec<task::Input>, Vec<step::Record>);
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        let inputs = task::inputs(tx, self.task).await?;
+        let mut steps = Vec::new();
+        if let Some(attempt) = self.attempt {
+            loop {
+                let after = steps.last().map_or(0, |step: &step::Record| step.n);
+                let page = step::of_attempt(tx, self.task, attempt, after, STEPS_PAGE).await?;
+                let full = page.len() >= usize::try_from(STEPS_PAGE).unwrap_or(usize::MAX);
+                steps.extend(page);
+                if !full {
+                    break;
+                }
+            }
+        }
+        Ok((inputs, steps))
+    }
+}

@@ -1,0 +1,227 @@
+//! The engine: the store, the ports and the settings in one handle that is cheap to clone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use convoke_domain::event::{Kind, NewEvent};
+use convoke_domain::id::{RunId, TaskId, WorkspaceId};
+use convoke_domain::spec::RunSpec;
+use convoke_domain::time::Timestamp;
+use convoke_port::clock::Clock;
+use convoke_port::model::Models;
+use convoke_port::tool::Tools;
+use convoke_store::{Store, Tx};
+use serde_json::Value;
+use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use crate::pulse::Pulse;
+use crate::schema::Schemas;
+use crate::{Config, Result};
+
+/// Pulses kept for a watcher that is slow.
+const PULSES: usize = 1_024;
+/// Specs kept in memory.
+const SPECS: usize = 256;
+
+/// The engine. Clones share everything.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    models: Arc<dyn Models>,
+    tools: Arc<dyn Tools>,
+    clock: Arc<dyn Clock>,
+    config: Config,
+    worker: String,
+    specs: Mutex<HashMap<String, Arc<RunSpec>>>,
+    schemas: Schemas,
+    driving: Mutex<HashMap<TaskId, (RunId, i64, CancellationToken)>>,
+    slots: Arc<Semaphore>,
+    wake: Notify,
+    stop: Mutex<Option<CancellationToken>>,
+    pulses: broadcast::Sender<Pulse>,
+}
+
+impl Engine {
+    /// An engine over an open store.
+    pub fn new(
+        store: Store,
+        models: Arc<dyn Models>,
+        tools: Arc<dyn Tools>,
+        clock: Arc<dyn Clock>,
+        config: Config,
+    ) -> Self {
+        let worker = format!("worker-{:016x}", fastrand::u64(..));
+        let slots = Arc::new(Semaphore::new(config.concurrency));
+        let (pulses, _) = broadcast::channel(PULSES);
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                models,
+                tools,
+                clock,
+                config,
+                worker,
+                specs: Mutex::default(),
+                schemas: Schemas::default(),
+                driving: Mutex::default(),
+                slots,
+                wake: Notify::new(),
+                stop: Mutex::default(),
+                pulses,
+            }),
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// What happens right now, for those who watch.
+    pub fn pulses(&self) -> broadcast::Receiver<Pulse> {
+        self.inner.pulses.subscribe()
+    }
+
+    pub(crate) fn ws(&self) -> WorkspaceId {
+        self.inner.config.workspace
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    pub(crate) fn models(&self) -> &dyn Models {
+        self.inner.models.as_ref()
+    }
+
+    pub(crate) fn tools(&self) -> &dyn Tools {
+        self.inner.tools.as_ref()
+    }
+
+    pub(crate) fn worker_name(&self) -> &str {
+        &self.inner.worker
+    }
+
+    pub(crate) fn schemas(&self) -> &Schemas {
+        &self.inner.schemas
+    }
+
+    pub(crate) fn slots(&self) -> &Arc<Semaphore> {
+        &self.inner.slots
+    }
+
+    pub(crate) fn wake(&self) -> &Notify {
+        &self.inner.wake
+    }
+
+    pub(crate) fn pulse(&self, pulse: Pulse) {
+        // Nobody has to be watching.
+        let _ = self.inner.pulses.send(pulse);
+    }
+
+    /// A fresh id in time order.
+    pub(crate) fn fresh(&self) -> uuid::Uuid {
+        convoke_domain::id::derive(self.now(), &[&fastrand::u128(..).to_be_bytes()])
+    }
+
+    /// The spec behind a digest, from memory or from the store.
+    pub(crate) async fn spec(&self, digest: &str) -> Result<Arc<RunSpec>> {
+        if let Some(spec) = self.remembered(digest) {
+            return Ok(spec);
+        }
+        let body = self.store().read(crate::run::LoadSpec { ws: self.ws(), digest: digest.parse()? }).await?;
+        let spec: RunSpec = serde_json::from_slice(&body).map_err(convoke_store::Error::from)?;
+        Ok(self.remember(digest, Arc::new(spec)))
+    }
+
+    pub(crate) fn remembered(&self, digest: &str) -> Option<Arc<RunSpec>> {
+        self.inner.specs.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    pub(crate) fn remember(&self, digest: &str, spec: Arc<RunSpec>) -> Arc<RunSpec> {
+        let mut specs = self.inner.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        if specs.len() >= SPECS {
+            specs.clear();
+        }
+        specs.insert(digest.to_owned(), Arc::clone(&spec));
+        spec
+    }
+
+    /// Remembers which attempt is driven here, so that a cancellation reaches its running call.
+    pub(crate) fn register(&self, task: TaskId, run: RunId, fence: i64, token: CancellationToken) {
+        self.driving().insert(task, (run, fence, token));
+    }
+
+    pub(crate) fn unregister(&self, task: TaskId, fence: i64) {
+        let mut driving = self.driving();
+        if driving.get(&task).is_some_and(|(_, held, _)| *held == fence) {
+            driving.remove(&task);
+        }
+    }
+
+    /// Cancels every attempt of a run that is driven here.
+    pub(crate) fn interrupt(&self, run: RunId) {
+        self.driving().values().filter(|(of, _, _)| *of == run).for_each(|(_, _, token)| token.cancel());
+    }
+
+    /// Cancels attempts that this worker does not hold any more.
+    pub(crate) fn interrupt_all_but(&self, held: &[(TaskId, i64)]) {
+        for (task, (_, fence, token)) in self.driving().iter() {
+            if !held.contains(&(*task, *fence)) {
+                token.cancel();
+            }
+        }
+    }
+
+    /// True while a pool works here and is not about to stop.
+    pub(crate) fn is_working(&self) -> bool {
+        self.stop_signal().as_ref().is_some_and(|stop| !stop.is_cancelled())
+    }
+
+    /// The signal of the pool here to begin nothing more.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.stop_signal().clone().unwrap_or_default()
+    }
+
+    pub(crate) fn start_working(&self) -> CancellationToken {
+        let stop = CancellationToken::new();
+        *self.stop_signal() = Some(stop.clone());
+        stop
+    }
+
+    fn stop_signal(&self) -> std::sync::MutexGuard<'_, Option<CancellationToken>> {
+        self.inner.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many attempts are driven here.
+    pub fn driven(&self) -> usize {
+        self.driving().len()
+    }
+
+    fn driving(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, (RunId, i64, CancellationToken)>> {
+        self.inner.driving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records that something happened to `entity`.
+pub(crate) fn emit(
+    tx: &mut Tx<'_>,
+    kind: Kind,
+    on: (&'static str, String),
+    run: Option<RunId>,
+    who: &str,
+    payload: Value,
+) {
+    let (entity, entity_id) = on;
+    tx.emit(NewEvent { kind, entity, entity_id, run, actor: who.to_owned(), payload });
+}

@@ -1,0 +1,435 @@
+//! The journal: the one use case by which an attempt goes forward.
+//!
+//! In one transaction it records the outcomes that have come, the intents that follow, and the end of the attempt. So an
+//! attempt costs two commits for each model call, and there is no instant at which a crash loses a paid reply.
+
+use std::sync::Arc;
+
+use convoke_domain::budget::{Amount, Shortage};
+use convoke_domain::event::Kind;
+use convoke_domain::id::WorkspaceId;
+use convoke_domain::run::State;
+use convoke_domain::spec::RunSpec;
+use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
+use convoke_domain::team::{EscalationPolicy, OnExhausted};
+use convoke_domain::time::Timestamp;
+use convoke_port::tool::Repeat;
+use convoke_store::step::StepRef;
+use convoke_store::{Result, Tx, UseCase, agent, attempt, effect, run, step, task};
+use serde_json::json;
+
+use crate::advance;
+use crate::claim::{Assignment, ClaimSpec, claim_ready};
+use crate::engine::emit;
+use crate::ledger::{self, Bill, Scope};
+
+/// An outcome that has come.
+#[derive(Debug, Clone)]
+pub(crate) struct Finished {
+    pub n: i64,
+    /// `done`, `failed`, `unknown`.
+    pub status: &'static str,
+    pub output: Option<String>,
+    pub error: Option<String>,
+    /// What a model call came to; `None` for a tool.
+    pub bill: Option<Bill>,
+}
+
+/// An intent.
+#[derive(Debug, Clone)]
+pub(crate) struct Begun {
+    pub n: i64,
+    pub turn: i64,
+    /// The model as `provider/model`, or the tool's id.
+    pub name: String,
+    pub input_hash: String,
+    pub what: Intent,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Intent {
+    Model {
+        bound: Amount,
+        scopes: Vec<Scope>,
+        tariff: &'static str,
+    },
+    Tool {
+        call_id: String,
+        args: String,
+        repeat: Repeat,
+    },
+    /// A tool call that the *act* door refused: recorded, never run.
+    Denied {
+        call_id: String,
+        args: String,
+        rule: &'static str,
+        message: String,
+    },
+}
+
+/// How an attempt ends.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    Completed {
+        output: String,
+    },
+    Failed {
+        code: String,
+        message: String,
+        can_pass: bool,
+        not_before: Timestamp,
+    },
+    /// The worker stops; the attempt goes on elsewhere.
+    Yield,
+    /// A person must say what became of a tool call.
+    UnknownEffect {
+        message: String,
+    },
+}
+
+/// Moves an attempt forward.
+pub(crate) struct Journal {
+    pub ws: WorkspaceId,
+    pub at: Assignment,
+    pub spec: Arc<RunSpec>,
+    pub finish: Vec<Finished>,
+    pub begin: Vec<Begun>,
+    /// The attempt was taken over: what is under way from before is billed as lost.
+    pub after_crash: bool,
+    pub on_exhausted: OnExhausted,
+    pub end: Option<End>,
+    pub claim: Option<ClaimSpec>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Go on.
+    Going,
+    /// The task is not ours any more: stop.
+    Gone,
+    /// The run is paused and the task put back: stop.
+    PutBack,
+    /// The budget does not admit the call; the run was paused or ended by its policy.
+    Exhausted,
+    /// The budget does not admit the call; another model may.
+    Short(Shortage),
+    /// The attempt has ended.
+    Ended,
+}
+
+impl UseCase for Journal {
+    type Out = (Progress, Vec<Assignment>);
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
+        let held = task::hold(tx, self.at.task).await?;
+        let ours = held.state == "running" && held.fence == self.at.fence;
+        for outcome in &self.finish {
+            self.record_outcome(tx, outcome).await?;
+        }
+        if !ours {
+            return Ok((Progress::Gone, Vec::new()));
+        }
+        if let Some(end) = &self.end {
+            self.end_attempt(tx, &held, end).await?;
+            let claimed = match &self.claim {
+                Some(spec) => claim_ready(tx, spec).await?,
+                None => Vec::new(),
+            };
+            return Ok((Progress::Ended, claimed));
+        }
+        if held.held && !self.begin.is_empty() {
+            self.put_back(tx, &held).await?;
+            return Ok((Progress::PutBack, Vec::new()));
+        }
+        for intent in &self.begin {
+            if let Some(stop) = self.record_intent(tx, &held, intent).await? {
+                return Ok((stop, Vec::new()));
+            }
+        }
+        Ok((Progress::Going, Vec::new()))
+    }
+}
+
+impl Journal {
+    fn step(&self, n: i64) -> StepRef {
+        StepRef { task: self.at.task, attempt: self.at.attempt, n }
+    }
+
+    fn on(&self) -> (&'static str, String) {
+        ("task", self.at.task.to_string())
+    }
+
+    fn agent(&self) -> String {
+        format!("agent:{}", self.at.agent)
+    }
+
+    async fn record_outcome(&self, tx: &mut Tx<'_>, outcome: &Finished) -> Result<()> {
+        let at = self.step(outcome.n);
+        let (output, error) = (outcome.output.as_deref(), outcome.error.as_deref());
+        let Some(started) = step::finish(tx, at, self.at.fence, outcome.status, (output, error)).await? else {
+            return Ok(());
+        };
+        let mut payload = json!({"step": outcome.n, "kind": started.kind, "name": started.name, "try": started.tries});
+        match &outcome.bill {
+            Some(bill) => {
+                ledger::settle(tx, at, &started, &self.at.agent, bill).await?;
+                payload["tokens"] = bill.usage.total().into();
+                payload["cost_usd"] = bill.cost.as_usd().into();
+            }
+            None => effect::settle(tx, at, outcome.status).await?,
+        }
+        if let Some(error) = error {
+            payload["error"] = error.into();
+        }
+        let kind = match outcome.status {
+            "done" => Kind::StepCompleted,
+            "unknown" => Kind::EffectUnknown,
+            _ => Kind::StepFailed,
+        };
+        emit(tx, kind, self.on(), Some(self.at.run), &self.agent(), payload);
+        Ok(())
+    }
+
+    /// Records an intent. Gives why it must not be carried out, if it must not.
+    async fn record_intent(&self, tx: &mut Tx<'_>, held: &task::Held, intent: &Begun) -> Result<Option<Progress>> {
+        if self.after_crash {
+            ledger::bill_lost(tx, self.step(intent.n), &self.at.agent).await?;
+        }
+        match &intent.what {
+            Intent::Model { bound, scopes, tariff } => {
+                if let Err(shortage) = ledger::reserve(tx, scopes, *bound).await? {
+                    return self.exhausted(tx, held, shortage).await.map(Some);
+                }
+                let names: Vec<_> = scopes.iter().map(|scope| scope.name.as_str()).collect();
+                let row = step::NewRow {
+                    bound_cost: bound.cost.as_nanos(),
+                    bound_tokens: bound.tokens,
+                    scopes: &names.join("\n"),
+                    tariff,
+                    ..self.row(intent, "model", "", None)
+                };
+                step::start(tx, &row).await?;
+            }
+            Intent::Tool { call_id, args, repeat } => self.start_tool(tx, intent, (call_id, args), *repeat).await?,
+            Intent::Denied { call_id, args, rule, message } => {
+                step::start(tx, &self.row(intent, "tool", call_id, Some(args))).await?;
+                step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
+                let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
+                emit(tx, Kind::ToolDenied, self.on(), Some(self.at.run), &self.agent(), payload);
+                return Ok(None);
+            }
+        }
+        let kind = if matches!(intent.what, Intent::Model { .. }) { "model" } else { "tool" };
+        let payload = json!({"step": intent.n, "kind": kind, "name": intent.name, "turn": intent.turn});
+        emit(tx, Kind::StepStarted, self.on(), Some(self.at.run), &self.agent(), payload);
+        Ok(None)
+    }
+
+    fn row<'a>(
+        &'a self,
+        intent: &'a Begun,
+        kind: &'static str,
+        call_id: &'a str,
+        input: Option<&'a str>,
+    ) -> step::NewRow<'a> {
+        step::NewRow {
+            at: self.step(intent.n),
+            run: self.at.run,
+            turn: intent.turn,
+            kind,
+            name: &intent.name,
+            call_id,
+            input_hash: &intent.input_hash,
+            input,
+            fence: self.at.fence,
+            bound_cost: 0,
+            bound_tokens: 0,
+            scopes: "",
+            tariff: "",
+        }
+    }
+
+    async fn start_tool(&self, tx: &mut Tx<'_>, intent: &Begun, call: (&str, &str), repeat: Repeat) -> Result<()> {
+        let (call_id, args) = call;
+        step::start(tx, &self.row(intent, "tool", call_id, Some(args))).await?;
+        let repeat_rule = match repeat {
+            Repeat::Harmless => return Ok(()),
+            Repeat::Idempotent => "idempotent",
+            Repeat::Once => "once",
+        };
+        let key = effect_key(&self.at, intent.n);
+        let row = effect::NewRow {
+            key: &key,
+            run: self.at.run,
+            at: self.step(intent.n),
+            tool: &intent.name,
+            args_hash: &intent.input_hash,
+            repeat_rule,
+        };
+        effect::dispatch(tx, &row).await
+    }
+
+    /// What the team's policy makes of an empty budget.
+    async fn exhausted(&self, tx: &mut Tx<'_>, held: &task::Held, shortage: Shortage) -> Result<Progress> {
+        let message = shortage.to_string();
+        match self.on_exhausted {
+            OnExhausted::Downgrade => return Ok(Progress::Short(shortage)),
+            OnExhausted::Stop => {
+                self.tell_exhausted(tx, &shortage);
+                let error = format!("budget_exhausted: {message}");
+                advance::end_run(tx, self.at.run, State::Failed, None, Some(&error), "system").await?;
+            }
+            OnExhausted::Pause => {
+                self.tell_exhausted(tx, &shortage);
+                domain::decide(domain::State::Running, Command::Wait)?;
+                task::park(tx, self.at.task, WaitReason::Budget.as_str(), &message).await?;
+                agent::count(tx, &held.agent, -1).await?;
+                let reason = format!("budget: {message}");
+                run::set_state(tx, self.at.run, "paused", Some(&reason)).await?;
+                task::set_held(tx, self.at.run, true).await?;
+                emit(tx, Kind::TaskWaiting, self.on(), Some(self.at.run), "system", json!({"waits_for": "budget"}));
+                let on = ("run", self.at.run.to_string());
+                emit(tx, Kind::RunPaused, on, Some(self.at.run), "system", json!({"reason": reason}));
+            }
+        }
+        Ok(Progress::Exhausted)
+    }
+
+    fn tell_exhausted(&self, tx: &mut Tx<'_>, shortage: &Shortage) {
+        let payload = json!({"message": shortage.to_string(), "left": shortage.left, "wanted": shortage.wanted, "unit": shortage.unit});
+        emit(tx, Kind::BudgetExhausted, ("budget", shortage.scope.clone()), Some(self.at.run), &self.agent(), payload);
+    }
+
+    /// Puts the task back into the queue; its attempt goes on with the next claim.
+    async fn put_back(&self, tx: &mut Tx<'_>, held: &task::Held) -> Result<()> {
+        domain::decide(domain::State::Running, Command::Yield)?;
+        let how = task::Requeue {
+            rank: rank(Priority::parse(&held.priority), tx.now()),
+            not_before: Timestamp::default(),
+            resume: true,
+            retries_left: held.retries_left,
+            agent: &held.agent,
+            error: None,
+        };
+        task::requeue(tx, self.at.task, &how).await?;
+        agent::count(tx, &held.agent, -1).await
+    }
+
+    async fn end_attempt(&self, tx: &mut Tx<'_>, held: &task::Held, end: &End) -> Result<()> {
+        match end {
+            End::Yield => self.put_back(tx, held).await,
+            End::Completed { output } => self.complete(tx, held, output).await,
+            End::Failed { code, message, can_pass, not_before } => {
+                let error = format!("{code}: {message}");
+                attempt::end(tx, self.at.task, self.at.attempt, "failed", Some(&error)).await?;
+                agent::count(tx, &held.agent, -1).await?;
+                if *can_pass && held.retries_left > 0 {
+                    return self.retry(tx, held, &error, *not_before).await;
+                }
+                match self.fallback(tx, held).await? {
+                    Some(other) => self.reassign(tx, held, &error, &other).await,
+                    None => self.fail(tx, code, &error).await,
+                }
+            }
+            End::UnknownEffect { message } => {
+                domain::decide(domain::State::Running, Command::Wait)?;
+                task::park(tx, self.at.task, WaitReason::UnknownEffect.as_str(), message).await?;
+                agent::count(tx, &held.agent, -1).await?;
+                run::set_state(tx, self.at.run, "waiting", Some(message)).await?;
+                emit(
+                    tx,
+                    Kind::TaskWaiting,
+                    self.on(),
+                    Some(self.at.run),
+                    "system",
+                    json!({"waits_for": "unknown_effect"}),
+                );
+                let on = ("run", self.at.run.to_string());
+                emit(tx, Kind::RunWaiting, on, Some(self.at.run), "system", json!({"reason": message}));
+                Ok(())
+            }
+        }
+    }
+
+    async fn complete(&self, tx: &mut Tx<'_>, held: &task::Held, output: &str) -> Result<()> {
+        domain::decide(domain::State::Running, Command::Complete)?;
+        attempt::end(tx, self.at.task, self.at.attempt, "completed", None).await?;
+        agent::count(tx, &held.agent, -1).await?;
+        task::end(tx, self.at.task, "completed", Some(output), None).await?;
+        let payload = json!({"key": self.at.key, "stage": self.at.stage, "attempt": self.at.attempt});
+        emit(tx, Kind::TaskCompleted, self.on(), Some(self.at.run), &self.agent(), payload);
+        advance::task_ended(tx, self.at.run, self.at.task, true, &self.spec).await
+    }
+
+    async fn retry(&self, tx: &mut Tx<'_>, held: &task::Held, error: &str, not_before: Timestamp) -> Result<()> {
+        domain::decide(domain::State::Running, Command::Retry)?;
+        let how = task::Requeue {
+            rank: rank(Priority::parse(&held.priority), not_before.max(tx.now())),
+            not_before,
+            resume: false,
+            retries_left: held.retries_left - 1,
+            agent: &held.agent,
+            error: Some(error),
+        };
+        task::requeue(tx, self.at.task, &how).await?;
+        let payload = json!({"key": self.at.key, "attempt": self.at.attempt, "error": error, "retries_left": how.retries_left, "not_before": not_before.to_string()});
+        emit(tx, Kind::TaskRetried, self.on(), Some(self.at.run), "system", payload);
+        Ok(())
+    }
+
+    /// The team's fallback agent, unless it has had its turn.
+    async fn fallback(&self, tx: &mut Tx<'_>, held: &task::Held) -> Result<Option<String>> {
+        let Some(name) = self.spec.team.rules.fallback_agent.clone().filter(|name| *name != held.agent) else {
+            return Ok(None);
+        };
+        let tried = attempt::of_task(tx, self.at.task).await?.iter().any(|attempt| attempt.agent == name);
+        Ok((!tried).then_some(name))
+    }
+
+    async fn reassign(&self, tx: &mut Tx<'_>, held: &task::Held, error: &str, other: &str) -> Result<()> {
+        domain::decide(domain::State::Running, Command::Retry)?;
+        let how = task::Requeue {
+            rank: rank(Priority::parse(&held.priority), tx.now()),
+            not_before: Timestamp::default(),
+            resume: false,
+            retries_left: self.spec.team.rules.retries.into(),
+            agent: other,
+            error: Some(error),
+        };
+        task::requeue(tx, self.at.task, &how).await?;
+        let payload = json!({"key": self.at.key, "from": held.agent, "to": other, "error": error});
+        emit(tx, Kind::TaskReassigned, self.on(), Some(self.at.run), "system", payload);
+        Ok(())
+    }
+
+    async fn fail(&self, tx: &mut Tx<'_>, code: &str, error: &str) -> Result<()> {
+        domain::decide(domain::State::Running, Command::Fail)?;
+        task::end(tx, self.at.task, "failed", None, Some(error)).await?;
+        let payload = json!({"key": self.at.key, "stage": self.at.stage, "code": code, "error": error});
+        emit(tx, Kind::TaskFailed, self.on(), Some(self.at.run), &self.agent(), payload);
+        if self.wants_person(code) {
+            let reason = format!("{} ({}): {error}", self.at.key, self.at.agent);
+            return advance::end_run(tx, self.at.run, State::Escalated, None, Some(&reason), "system").await;
+        }
+        advance::task_ended(tx, self.at.run, self.at.task, false, &self.spec).await
+    }
+
+    /// A member that is stuck escalates to its coordinator, who is told that it failed; a coordinator that is stuck
+    /// escalates to a person, unless the team never asks one.
+    fn wants_person(&self, code: &str) -> bool {
+        let escalates = self.spec.profiles.get(&self.at.agent).is_some_and(|profile| profile.auto_escalate);
+        let leads = self.at.agent == self.spec.team.coordinator;
+        let stuck = matches!(code, "repeated_call" | "schema_mismatch");
+        leads && escalates && stuck && self.spec.team.rules.escalation_policy != EscalationPolicy::Never
+    }
+}
+
+/// The stable key of a step's effect.
+pub(crate) fn effect_key(at: &Assignment, n: i64) -> String {
+    format!("{}:{}:{}:{}", at.run, at.task, at.attempt, n)
+}

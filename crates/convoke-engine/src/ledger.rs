@@ -1,0 +1,121 @@
+//! The ledger inside a transaction: reserve down the whole tree, settle, warn, and bill what was lost.
+
+use convoke_domain::budget::{Amount, Budget, Shortage};
+use convoke_domain::event::Kind;
+use convoke_domain::id::RunId;
+use convoke_domain::money::Money;
+use convoke_domain::transcript::Usage;
+use convoke_store::step::{Started, StepRef};
+use convoke_store::{Result, Tx, budget, step, usage};
+use serde_json::json;
+
+use crate::engine::emit;
+
+/// A budget that a call falls under, and its caps in case it has to be opened.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scope {
+    /// `run:…`, `session:…`, `team:NAME:DAY`, `workspace:DAY`, `agent:RUN:NAME`, `task:…`.
+    pub name: String,
+    /// The most dollars.
+    pub cap_cost: Option<Money>,
+    /// The most tokens.
+    pub cap_tokens: Option<i64>,
+}
+
+/// What a model call came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Bill {
+    /// The model as `provider/model`.
+    pub model: String,
+    /// `priced`, `local`, `unpriced` or `simulated`.
+    pub tariff: String,
+    /// `provider`, `bound` or `none`.
+    pub basis: &'static str,
+    /// The provider's id of the response.
+    pub response_id: Option<String>,
+    /// Tokens.
+    pub usage: Usage,
+    /// Dollars.
+    pub cost: Money,
+}
+
+/// Holds `bound` in every budget, or says which one has no room. Writes nothing in that case but budgets not yet open.
+pub(crate) async fn reserve(tx: &mut Tx<'_>, scopes: &[Scope], bound: Amount) -> Result<Result<(), Shortage>> {
+    let names: Vec<String> = scopes.iter().map(|scope| scope.name.clone()).collect();
+    let mut rows = budget::hold(tx, &names).await?;
+    if rows.len() < scopes.len() {
+        for scope in scopes.iter().filter(|scope| !rows.iter().any(|row| row.scope == scope.name)) {
+            budget::open(tx, &scope.name, scope.cap_cost, scope.cap_tokens).await?;
+        }
+        rows = budget::hold(tx, &names).await?;
+    }
+    for row in rows {
+        if let Err(shortage) = Budget::from(row).admit(bound) {
+            return Ok(Err(shortage));
+        }
+    }
+    budget::reserve(tx, &names, bound).await?;
+    Ok(Ok(()))
+}
+
+/// Lets go of a step's reservation, bills it, and tells who must know.
+pub(crate) async fn settle(tx: &mut Tx<'_>, at: StepRef, held: &Started, agent: &str, bill: &Bill) -> Result<()> {
+    let scopes: Vec<String> = held.scopes.lines().map(str::to_owned).collect();
+    let bound = Amount { cost: Money::from_nanos(held.bound_cost), tokens: held.bound_tokens };
+    let tokens = i64::try_from(bill.usage.total()).unwrap_or(i64::MAX);
+    let rows = budget::settle(tx, &scopes, bound, Amount { cost: bill.cost, tokens }).await?;
+    if bill.basis != "none" {
+        let line = usage::NewRow {
+            at,
+            try_n: held.tries,
+            run: held.run,
+            agent,
+            model: &bill.model,
+            tariff: &bill.tariff,
+            basis: bill.basis,
+            response_id: bill.response_id.as_deref(),
+            usage: bill.usage,
+            cost: bill.cost,
+            bound_cost: bound.cost,
+            scopes: &held.scopes,
+        };
+        usage::insert(tx, &line).await?;
+    }
+    if bill.cost > bound.cost {
+        let payload = json!({"step": at.n, "bound_usd": bound.cost, "billed_usd": bill.cost});
+        emit(tx, Kind::BudgetOverrun, ("task", at.task.to_string()), Some(held.run), "system", payload);
+    }
+    warn(tx, rows, held.run).await
+}
+
+/// Tells once that most of a budget is used.
+async fn warn(tx: &mut Tx<'_>, rows: Vec<budget::Record>, run: RunId) -> Result<()> {
+    for budget in rows.into_iter().map(Budget::from).filter(Budget::wants_warning) {
+        budget::set_warned(tx, &budget.scope).await?;
+        let payload =
+            json!({"settled_usd": budget.settled.cost, "cap_usd": budget.cap_cost, "cap_tokens": budget.cap_tokens});
+        emit(tx, Kind::BudgetWarning, ("budget", budget.scope.clone()), Some(run), "system", payload);
+    }
+    Ok(())
+}
+
+/// Bills a model call whose outcome nobody knows at its bound: it may have been answered and paid for.
+pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str) -> Result<bool> {
+    let Some(held) =
+        step::finish(tx, at, 0, "lost", (None, Some("the worker went away while the call was under way"))).await?
+    else {
+        return Ok(false);
+    };
+    if held.kind == "model" {
+        let bill = Bill {
+            model: held.name.clone(),
+            tariff: held.tariff.clone(),
+            basis: "bound",
+            response_id: None,
+            usage: Usage::default(),
+            cost: Money::from_nanos(held.bound_cost),
+        };
+        settle(tx, at, &held, agent, &bill).await?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,324 @@
+//! Runs as people and programs are told of them: lists, one in full, counts.
+
+use std::collections::BTreeMap;
+
+use convoke_domain::budget::Budget;
+use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_domain::record::{AttemptRecord, EffectRecord, RunRecord, RunSummary, StepRecord, TaskRecord, UsageRecord};
+use convoke_domain::spec::RunSpec;
+use convoke_domain::transcript::{Usage, calls_of, text_of};
+use convoke_store::{
+    Error, Result as Stored, Tx, UseCase, attempt, blob, budget, effect, run, stats, step, task, usage,
+};
+use serde::Serialize;
+
+use crate::spend::Journaled;
+use crate::{Engine, Result};
+
+/// Steps told of one attempt.
+const STEPS: i64 = 10_000;
+
+/// Counts over a workspace.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stats {
+    /// Agents that are registered.
+    pub agents_total: i64,
+    /// Of those, agents that hold a task now.
+    pub agents_active: i64,
+    /// Tasks that all agents may hold together.
+    pub capacity: i64,
+    /// Tasks that are ready and wait for a worker.
+    pub queue_size: i64,
+    /// Tasks by state.
+    pub tasks: BTreeMap<String, i64>,
+    /// Runs by state.
+    pub runs: BTreeMap<String, i64>,
+    /// Events recorded.
+    pub events: i64,
+}
+
+impl Engine {
+    /// Runs from the newest, older than `before` where that is given.
+    pub async fn runs(&self, before: Option<RunId>, limit: i64) -> Result<Vec<RunSummary>> {
+        Ok(self.store().read(Runs { ws: self.ws(), before, limit }).await?)
+    }
+
+    /// One run in full.
+    pub async fn run_record(&self, run: RunId) -> Result<RunRecord> {
+        Ok(self.store().read(Full { ws: self.ws(), run }).await?)
+    }
+
+    /// Where one run stands: state, reason, when it changed last.
+    pub async fn run_summary(&self, run: RunId) -> Result<RunSummary> {
+        Ok(self.store().read(Summary { ws: self.ws(), run }).await?)
+    }
+
+    /// Runs that have not ended, oldest first: id, state, reason.
+    pub async fn unfinished(&self, limit: i64) -> Result<Vec<(RunId, String, Option<String>)>> {
+        Ok(self.store().read(Unfinished { ws: self.ws(), limit }).await?)
+    }
+
+    /// Effects whose outcome a person must tell.
+    pub async fn unknown_effects(&self, limit: i64) -> Result<Vec<effect::Record>> {
+        Ok(self.store().read(UnknownEffects { ws: self.ws(), limit }).await?)
+    }
+
+    /// Counts over the workspace.
+    pub async fn stats(&self) -> Result<Stats> {
+        Ok(self.store().read(Counts { ws: self.ws() }).await?)
+    }
+}
+
+async fn summarize(tx: &mut Tx<'_>, row: &run::Record) -> Stored<RunSummary> {
+    let total = usage::total(tx, row.id).await?;
+    let tally = step::tally(tx, row.id).await?;
+    let tool_calls = tally.iter().filter(|tally| tally.kind == "tool").map(|tally| tally.count).sum();
+    Ok(RunSummary {
+        id: row.id,
+        session: row.session,
+        team: row.team.clone(),
+        team_version: row.team_version,
+        task: row.task.clone(),
+        input: row.input.clone(),
+        state: row.state.clone(),
+        phase: row.phase.clone(),
+        reason: row.reason.clone(),
+        simulated: row.simulated,
+        created_by: row.created_by.clone(),
+        model_calls: total.calls,
+        tool_calls,
+        tokens: total.input_tokens + total.output_tokens,
+        cost_usd: total.cost,
+        unpriced_calls: total.unpriced,
+        created_at: row.created_at,
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+        error: row.error.clone(),
+    })
+}
+
+async fn find(tx: &mut Tx<'_>, id: RunId) -> Stored<run::Record> {
+    run::find(tx, id).await?.ok_or_else(|| Error::missing("run", id))
+}
+
+struct Runs {
+    ws: WorkspaceId,
+    before: Option<RunId>,
+    limit: i64,
+}
+
+impl UseCase for Runs {
+    type Out = Vec<RunSummary>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        let mut runs = Vec::new();
+        for row in run::list(tx, self.before, self.limit).await? {
+            runs.push(summarize(tx, &row).await?);
+        }
+        Ok(runs)
+    }
+}
+
+struct Summary {
+    ws: WorkspaceId,
+    run: RunId,
+}
+
+impl UseCase for Summary {
+    type Out = RunSummary;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        let row = find(tx, self.run).await?;
+        summarize(tx, &row).await
+    }
+}
+
+struct Full {
+    ws: WorkspaceId,
+    run: RunId,
+}
+
+impl UseCase for Full {
+    type Out = RunRecord;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        let row = find(tx, self.run).await?;
+        let summary = summarize(tx, &row).await?;
+        let spec: RunSpec = serde_json::from_slice(&blob::get(tx, row.spec.parse()?).await?)?;
+        let bills = usage::of_run(tx, self.run).await?;
+        let mut tasks = Vec::new();
+        for task in task::of_run(tx, self.run).await? {
+            tasks.push(task_record(tx, task, &bills).await?);
+        }
+        let scopes = [format!("run:{}", row.id), format!("session:{}", row.session)];
+        let budgets = budget::hold(tx, &scopes).await?.into_iter().map(Budget::from).collect();
+        let effects = effect::of_run(tx, self.run).await?.into_iter().map(effect_record).collect();
+        Ok(RunRecord {
+            summary,
+            output: row.output,
+            coordinator: spec.team.coordinator,
+            tasks,
+            usage: by_agent(&bills),
+            budgets,
+            effects,
+        })
+    }
+}
+
+async fn task_record(tx: &mut Tx<'_>, task: task::Record, bills: &[usage::Record]) -> Stored<TaskRecord> {
+    let mut attempts = Vec::new();
+    for found in attempt::of_task(tx, task.id).await? {
+        let steps = step::of_attempt(tx, task.id, found.n, 0, STEPS).await?.into_iter().map(step_record).collect();
+        let attempt::Record { n, agent, state, started_at, finished_at, error } = found;
+        attempts.push(AttemptRecord { n, agent, state, started_at, finished_at, error, steps });
+    }
+    let mine = || bills.iter().filter(|bill| bill.task == task.id);
+    Ok(TaskRecord {
+        id: task.id,
+        cost_usd: mine().map(|bill| bill.cost).sum(),
+        tokens: mine().map(|bill| i64::try_from(bill.input_tokens + bill.output_tokens).unwrap_or(i64::MAX)).sum(),
+        key: task.key,
+        title: task.title,
+        stage: task.stage,
+        round: task.round,
+        agent: task.agent,
+        state: task.state,
+        priority: task.priority,
+        waits_for: task.waits_for,
+        output: task.output,
+        error: task.error,
+        created_at: task.created_at,
+        started_at: task.started_at,
+        finished_at: task.finished_at,
+        attempts,
+    })
+}
+
+fn step_record(step: step::Record) -> StepRecord {
+    let output = if step.kind == "model" { step.output.as_deref().map(told) } else { step.output };
+    StepRecord {
+        n: step.n,
+        turn: step.turn,
+        kind: step.kind,
+        name: step.name,
+        input: step.input.map(|text| serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))),
+        status: step.status,
+        output,
+        error: step.error,
+        tries: step.tries,
+        started_at: step.started_at,
+        finished_at: step.finished_at,
+    }
+}
+
+/// A reply in words: its text, or which tools it asks for.
+fn told(output: &str) -> String {
+    let Ok(reply) = serde_json::from_str::<Journaled>(output) else { return output.to_owned() };
+    let calls: Vec<_> = calls_of(&reply.blocks).map(|call| format!("{}({})", call.name, call.input)).collect();
+    let text = text_of(&reply.blocks);
+    [text, calls.join("\n")].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn effect_record(effect: effect::Record) -> EffectRecord {
+    let effect::Record { key, task, tool, state, dispatched_at, resolved_by, note, .. } = effect;
+    EffectRecord { key, task, tool, state, dispatched_at, resolved_by, note }
+}
+
+fn by_agent(bills: &[usage::Record]) -> Vec<UsageRecord> {
+    let mut sums: BTreeMap<(&str, &str, &str), UsageRecord> = BTreeMap::new();
+    for bill in bills {
+        let key = (bill.agent.as_str(), bill.model.as_str(), bill.tariff.as_str());
+        let sum = sums.entry(key).or_insert_with(|| UsageRecord {
+            agent: bill.agent.clone(),
+            model: bill.model.clone(),
+            tariff: bill.tariff.clone(),
+            calls: 0,
+            lost_calls: 0,
+            usage: Usage::default(),
+            cost_usd: Default::default(),
+        });
+        sum.calls += 1;
+        sum.lost_calls += i64::from(bill.basis == "bound");
+        sum.cost_usd += bill.cost;
+        sum.usage = sum.usage
+            + Usage {
+                input_tokens: bill.input_tokens,
+                cache_read_tokens: bill.cache_read_tokens,
+                cache_write_tokens: bill.cache_write_tokens,
+                output_tokens: bill.output_tokens,
+                reasoning_tokens: bill.reasoning_tokens,
+            };
+    }
+    sums.into_values().collect()
+}
+
+struct Unfinished {
+    ws: WorkspaceId,
+    limit: i64,
+}
+
+impl UseCase for Unfinished {
+    type Out = Vec<(RunId, String, Option<String>)>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        run::unfinished(tx, self.limit).await
+    }
+}
+
+struct UnknownEffects {
+    ws: WorkspaceId,
+    limit: i64,
+}
+
+impl UseCase for UnknownEffects {
+    type Out = Vec<effect::Record>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        effect::unknown(tx, self.limit).await
+    }
+}
+
+struct Counts {
+    ws: WorkspaceId,
+}
+
+impl UseCase for Counts {
+    type Out = Stats;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Stats> {
+        let (agents_total, agents_active, capacity) = stats::agents(tx).await?;
+        Ok(Stats {
+            agents_total,
+            agents_active,
+            capacity,
+            queue_size: stats::queue_size(tx).await?,
+            tasks: stats::tasks_by_state(tx).await?.into_iter().collect(),
+            runs: stats::runs_by_state(tx).await?.into_iter().collect(),
+            events: stats::events(tx).await?,
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! Recovery: leases of workers that are gone, runs whose time is up, calls that nobody waits for any more.
+
+use std::time::Duration;
+
+use convoke_domain::id::{RunId, TaskId, WorkspaceId};
+use convoke_domain::run::State;
+use convoke_domain::task::{Priority, rank};
+use convoke_domain::time::Timestamp;
+use convoke_store::step::StepRef;
+use convoke_store::{Result as Stored, Tx, UseCase, agent, run, step, task};
+
+use crate::{Engine, Result, advance, ledger};
+
+/// Tasks and runs looked after in one transaction.
+const BATCH: i64 = 256;
+
+impl Engine {
+    /// Puts back what workers that are gone have left, and gives unfinished runs their full time again.
+    pub(crate) async fn recover(&self) -> Result<()> {
+        let sole = self.config().exclusive.then(|| self.worker_name().to_owned());
+        loop {
+            let reap = Reap { ws: self.ws(), sole: sole.clone() };
+            if self.store().run(reap).await?.requeued < usize::try_from(BATCH).unwrap_or(usize::MAX) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Keeps the leases of a worker.
+pub(crate) struct Renew {
+    pub ws: WorkspaceId,
+    pub worker: String,
+    pub lease: Duration,
+}
+
+impl UseCase for Renew {
+    type Out = Vec<(TaskId, i64)>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        let until = tx.now().after(self.lease);
+        task::renew(tx, &self.worker, until).await
+    }
+}
+
+/// Takes over lapsed leases and ends overdue runs.
+pub(crate) struct Reap {
+    pub ws: WorkspaceId,
+    /// The only worker there is, at its start: what others hold is held by nobody.
+    pub sole: Option<String>,
+}
+
+/// What was done.
+pub(crate) struct Reaped {
+    pub requeued: usize,
+    pub overdue: Vec<RunId>,
+}
+
+impl UseCase for Reap {
+    type Out = Reaped;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Reaped> {
+        let lapsed = task::lapsed(tx, self.sole.as_deref(), BATCH).await?;
+        for found in &lapsed {
+            let how = task::Requeue {
+                rank: rank(Priority::parse(&found.priority), tx.now()),
+                not_before: Timestamp::default(),
+                resume: true,
+                retries_left: found.retries_left,
+                agent: &found.agent,
+                error: None,
+            };
+            task::requeue(tx, found.id, &how).await?;
+            agent::count(tx, &found.agent, -1).await?;
+            run::extend(tx, found.run).await?;
+        }
+        let mut overdue = Vec::new();
+        // At the start the time that the process was down is nobody's fault.
+        if self.sole.is_none() {
+            for (id,) in run::overdue(tx, BATCH).await? {
+                let error = "timeout: the run did not end within its time";
+                advance::end_run(tx, id, State::Failed, None, Some(error), "system").await?;
+                overdue.push(id);
+            }
+        } else {
+            for (id, _, _) in run::unfinished(tx, BATCH).await? {
+                run::extend(tx, id).await?;
+            }
+        }
+        Ok(Reaped { requeued: lapsed.len(), overdue })
+    }
+}
+
+/// Bills the model calls of a run that nobody waits for any more.
+pub(crate) async fn bill_orphans(tx: &mut Tx<'_>, run: RunId) -> Stored<()> {
+    for orphan in step::orphans(tx, run).await? {
+        let at = StepRef { task: orphan.task, attempt: orphan.attempt, n: orphan.n };
+        ledger::bill_lost(tx, at, &orphan.agent).await?;
+    }
+    Ok(())
+}

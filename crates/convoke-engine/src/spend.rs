@@ -1,0 +1,278 @@
+//! The *spend* door: every model call passes here. Reserve the upper bound at every level, call, settle what was used.
+//!
+//! A call is tried again only where the fault can pass, and each try is reserved and journaled by itself. Tries at one
+//! model are followed by the next of the agent's models.
+
+use convoke_domain::attempt::Exchange;
+use convoke_domain::budget::{Amount, tokens_at_most};
+use convoke_domain::money::Money;
+use convoke_domain::spec::RunSpec;
+use convoke_domain::team::OnExhausted;
+use convoke_domain::transcript::{Block, Turn, Usage};
+use convoke_port::model::{Fault, ModelError, ModelHandle, ModelReply, ModelRequest, Origin, Tariff};
+use serde::{Deserialize, Serialize};
+
+use crate::claim::Assignment;
+use crate::drive::{Driver, Halt};
+use crate::journal::{Begun, Finished, Intent, Progress};
+use crate::ledger::{Bill, Scope};
+use crate::pulse::PulseKind;
+
+/// A reply as it is journaled.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Journaled {
+    pub blocks: Vec<Block>,
+    pub stop: convoke_domain::transcript::StopReason,
+    #[serde(default)]
+    pub model: String,
+    #[serde(default)]
+    pub response_id: String,
+}
+
+/// One call at one model, ready to be made.
+struct Call {
+    handle: ModelHandle,
+    full_name: String,
+    request: ModelRequest,
+    bound: Amount,
+}
+
+impl Driver {
+    /// Makes the `turn`-th model call of the attempt, at whichever of the agent's models will have it.
+    pub(crate) async fn spend(&mut self, turn: u32, turns: Vec<Turn>, with_tools: bool) -> Result<Exchange, Halt> {
+        let models = self.spec.models.get(&self.at.agent).cloned().unwrap_or_default();
+        let mut last = None;
+        for (place, name) in models.iter().enumerate() {
+            let is_last = place + 1 == models.len();
+            let call = match self.prepare(name, turn, &turns, with_tools) {
+                Ok(call) => call,
+                Err(error) => {
+                    last = Some(error);
+                    continue;
+                }
+            };
+            match self.try_model(&call, turn, is_last).await? {
+                Ok(exchange) => return Ok(exchange),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(failure(last, &self.at.agent))
+    }
+
+    /// Tries one model. The outer error ends the attempt; the inner one leads to the next model.
+    async fn try_model(&mut self, call: &Call, turn: u32, is_last: bool) -> Result<Result<Exchange, ModelError>, Halt> {
+        let tries = self.engine.config().call_tries.max(1);
+        for tried in 1..=tries {
+            let n = self.number_of_call(turn);
+            let exhausted = match self.spec.team.budget.on_exhausted {
+                OnExhausted::Downgrade if is_last => OnExhausted::Stop,
+                policy => policy,
+            };
+            let begin = self.intent(call, turn, n);
+            if let Progress::Short(shortage) = self.journal(vec![begin], exhausted, None).await? {
+                return Ok(Err(too_dear(&shortage)));
+            }
+            let error = match self.make(call, turn).await {
+                Ok(reply) => return Ok(Ok(self.answered(call, n, reply))),
+                Err(error) => error,
+            };
+            self.failed(call, n, &error);
+            if self.cancel.is_cancelled() {
+                return Err(Halt::Interrupted);
+            }
+            if !error.fault.can_pass() || tried == tries {
+                return Ok(Err(error));
+            }
+            self.journal(Vec::new(), exhausted, None).await?;
+            self.wait_to_retry(tried - 1, &error).await?;
+        }
+        unreachable!("the last try returns")
+    }
+
+    fn prepare(&self, name: &str, turn: u32, turns: &[Turn], with_tools: bool) -> Result<Call, ModelError> {
+        let handle = self.engine.models().find(name)?;
+        if matches!(handle.tariff, Tariff::Unpriced) && !self.spec.allow_unpriced {
+            return Err(refused(format!(
+                "no price is known for the model `{name}`, so its cost cannot be kept within the budget; allow it with --allow-unpriced, \
+                 or add its price to a price file"
+            )));
+        }
+        let settings = &self.profile.model_settings;
+        let tools = if with_tools { self.offered.iter().map(|tool| tool.spec.clone()).collect() } else { Vec::new() };
+        let request = ModelRequest {
+            model: handle.name.clone(),
+            system: self.system.clone(),
+            turns: turns.to_vec(),
+            tools,
+            output_schema: self.schema.clone(),
+            max_output_tokens: settings.max_output_tokens.min(handle.max_output_tokens),
+            temperature: settings.temperature,
+            top_p: settings.top_p,
+            reasoning_effort: settings.reasoning_effort,
+            timeout: std::time::Duration::from_secs(settings.timeout_s),
+            origin: self.origin(turn),
+        };
+        let bound = bound(&handle, &request);
+        Ok(Call { handle, full_name: name.to_owned(), request, bound })
+    }
+
+    fn origin(&self, turn: u32) -> Origin {
+        let at = &self.at;
+        Origin {
+            key: format!("{}:{}:{}:m{turn}", at.run, at.task, at.attempt),
+            agent: at.agent.clone(),
+            stage: at.stage.clone(),
+            task_key: at.key.clone(),
+            run_task: at.run_task.clone(),
+            round: u32::try_from(at.round).unwrap_or(u32::MAX),
+            turn,
+            attempt: u32::try_from(at.attempt).unwrap_or(u32::MAX),
+            context: self.context.clone(),
+        }
+    }
+
+    fn intent(&self, call: &Call, turn: u32, n: i64) -> Begun {
+        let scopes = scopes(&self.spec, &self.at, &self.engine.now().day());
+        let tariff = tariff_name(&call.handle.tariff);
+        let what = Intent::Model { bound: call.bound, scopes, tariff };
+        Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what }
+    }
+
+    async fn make(&self, call: &Call, turn: u32) -> Result<ModelReply, ModelError> {
+        self.tell(PulseKind::Calling { model: call.full_name.clone(), turn });
+        let watch = |delta| {
+            if let convoke_port::model::Delta::Text(text) = delta {
+                self.tell(PulseKind::Text(text));
+            }
+        };
+        call.handle.model.call(&call.request, &watch, &self.cancel).await
+    }
+
+    fn answered(&mut self, call: &Call, n: i64, reply: ModelReply) -> Exchange {
+        let bill = bill(call, reply.usage, true, Some(reply.response_id.clone()));
+        self.tell(PulseKind::Billed { tokens: bill.usage.total(), cost: bill.cost });
+        let kept =
+            Journaled { blocks: reply.blocks, stop: reply.stop, model: reply.model, response_id: reply.response_id };
+        let output = serde_json::to_string(&kept).unwrap_or_default();
+        self.pending.push(Finished { n, status: "done", output: Some(output), error: None, bill: Some(bill) });
+        Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() }
+    }
+
+    fn failed(&mut self, call: &Call, n: i64, error: &ModelError) {
+        let bill = bill(call, error.usage, error.may_be_billed, None);
+        let text = format!("{}: {}", error.fault.as_str(), error.message);
+        self.pending.push(Finished { n, status: "failed", output: None, error: Some(text), bill: Some(bill) });
+    }
+
+    async fn wait_to_retry(&self, retry: u32, error: &ModelError) -> Result<(), Halt> {
+        let wait = self.engine.config().call_backoff.wait(retry, fastrand::f64(), error.retry_after);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.tell(PulseKind::Retrying { reason: error.message.clone(), wait_ms });
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.cancel.cancelled() => Err(Halt::Interrupted),
+            () = self.stop.cancelled() => Err(Halt::Stopping),
+        }
+    }
+}
+
+/// The most that a call can use: what goes in, measured in bytes, and the longest reply.
+fn bound(handle: &ModelHandle, request: &ModelRequest) -> Amount {
+    let turns: usize = request.turns.iter().flat_map(|turn| &turn.blocks).map(size_of_block).sum();
+    let tools: usize =
+        request.tools.iter().map(|tool| tool.description.len() + tool.input_schema.to_string().len()).sum();
+    let schema = request.output_schema.as_ref().map_or(0, |schema| schema.to_string().len());
+    let input = tokens_at_most(request.system.len() + turns + tools + schema);
+    let output = u64::from(request.max_output_tokens);
+    let cost = match handle.tariff {
+        Tariff::Priced(price) | Tariff::Simulated(price) => price.at_most(input.unsigned_abs(), output),
+        Tariff::Local | Tariff::Unpriced => Money::ZERO,
+    };
+    Amount { cost, tokens: input.saturating_add(i64::from(request.max_output_tokens)) }
+}
+
+fn size_of_block(block: &Block) -> usize {
+    match block {
+        Block::Text { text } => text.len(),
+        Block::ToolCall(call) => call.name.len() + call.input.to_string().len(),
+        Block::ToolResult { content, .. } => content.len(),
+        Block::Opaque { data, .. } => data.to_string().len(),
+    }
+}
+
+/// What a call came to. Without a count by the provider, one that may be billed costs its bound.
+fn bill(call: &Call, usage: Option<Usage>, may_be_billed: bool, response_id: Option<String>) -> Bill {
+    let price = |usage| match call.handle.tariff {
+        Tariff::Priced(price) | Tariff::Simulated(price) => price.of(usage),
+        Tariff::Local | Tariff::Unpriced => Money::ZERO,
+    };
+    let (basis, usage, cost) = match usage {
+        Some(usage) => ("provider", usage, price(usage)),
+        None if may_be_billed => ("bound", Usage::default(), call.bound.cost),
+        None => ("none", Usage::default(), Money::ZERO),
+    };
+    Bill {
+        model: call.full_name.clone(),
+        tariff: tariff_name(&call.handle.tariff).to_owned(),
+        basis,
+        response_id,
+        usage,
+        cost,
+    }
+}
+
+fn tariff_name(tariff: &Tariff) -> &'static str {
+    match tariff {
+        Tariff::Priced(_) => "priced",
+        Tariff::Local => "local",
+        Tariff::Unpriced => "unpriced",
+        Tariff::Simulated(_) => "simulated",
+    }
+}
+
+/// The budgets that a call of this task falls under.
+fn scopes(spec: &RunSpec, at: &Assignment, day: &str) -> Vec<Scope> {
+    let open = |name: String| Scope { name, cap_cost: None, cap_tokens: None };
+    let budget = &spec.team.budget;
+    let mut scopes = vec![
+        open(format!("run:{}", at.run)),
+        open(format!("session:{}", at.session)),
+        Scope { name: format!("workspace:{day}"), cap_cost: spec.workspace_daily_cap, cap_tokens: None },
+    ];
+    if budget.max_cost_per_task_usd.is_some() {
+        scopes.push(Scope {
+            name: format!("task:{}", at.task),
+            cap_cost: budget.max_cost_per_task_usd,
+            cap_tokens: None,
+        });
+    }
+    if budget.max_cost_per_day_usd.is_some() {
+        let name = format!("team:{}:{day}", spec.team.name);
+        scopes.push(Scope { name, cap_cost: budget.max_cost_per_day_usd, cap_tokens: None });
+    }
+    let limits = spec.profiles.get(&at.agent).map(|profile| profile.limits).unwrap_or_default();
+    if limits.max_cost_usd.is_some() || limits.max_tokens.is_some() {
+        let cap_tokens = limits.max_tokens.map(|tokens| i64::try_from(tokens).unwrap_or(i64::MAX));
+        scopes.push(Scope {
+            name: format!("agent:{}:{}", at.run, at.agent),
+            cap_cost: limits.max_cost_usd,
+            cap_tokens,
+        });
+    }
+    scopes
+}
+
+fn refused(message: String) -> ModelError {
+    ModelError { fault: Fault::BadRequest, message, status: None, retry_after: None, may_be_billed: false, usage: None }
+}
+
+fn too_dear(shortage: &convoke_domain::budget::Shortage) -> ModelError {
+    refused(format!("{shortage}"))
+}
+
+fn failure(last: Option<ModelError>, agent: &str) -> Halt {
+    match last {
+        Some(error) => Halt::failed(error.fault.as_str(), error.message.clone(), error.fault.can_pass()),
+        None => Halt::failed("no_model", format!("no model is set for agent `{agent}`"), false),
+    }
+}

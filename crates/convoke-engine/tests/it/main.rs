@@ -1,0 +1,10 @@
+//! Whole hubs on a real store with scripted models: one file per subject.
+
+mod budget;
+mod crash;
+mod effect;
+mod failure;
+mod limits;
+mod pattern;
+mod play;
+mod run;

@@ -1,0 +1,12 @@
+DROP TABLE budget;
+DROP TABLE usage;
+DROP TABLE effect;
+DROP TABLE step;
+DROP TABLE attempt;
+DROP TABLE edge;
+DROP TABLE task;
+DROP TABLE run;
+DROP TABLE session;
+DROP TABLE agent;
+DROP TABLE team;
+DROP TABLE profile;

@@ -1,0 +1,135 @@
+//! Budgets: reserved and settled amounts at every level, and the one statement that changes them all.
+
+use convoke_domain::budget::{Amount, Budget};
+use convoke_domain::money::Money;
+
+use crate::{Result, Tx, p, row};
+
+/// The most budgets one call can fall under: task, agent, run, session, team and workspace.
+pub const LEVELS: usize = 6;
+
+row! {
+    /// A budget as it is kept.
+    pub struct Record {
+        /// What it limits.
+        pub scope: String,
+        /// The most dollars.
+        pub cap_cost: Option<i64>,
+        /// The most tokens.
+        pub cap_tokens: Option<i64>,
+        /// Held for calls under way.
+        pub reserved_cost: i64,
+        /// Held for calls under way.
+        pub reserved_tokens: i64,
+        /// Billed.
+        pub settled_cost: i64,
+        /// Billed.
+        pub settled_tokens: i64,
+        /// Billed above what was reserved.
+        pub overrun: i64,
+        /// The warning was given.
+        pub warned: bool,
+    }
+}
+
+impl From<Record> for Budget {
+    fn from(row: Record) -> Self {
+        let amount = |cost, tokens| Amount { cost: Money::from_nanos(cost), tokens };
+        Self {
+            scope: row.scope,
+            cap_cost: row.cap_cost.map(Money::from_nanos),
+            cap_tokens: row.cap_tokens,
+            reserved: amount(row.reserved_cost, row.reserved_tokens),
+            settled: amount(row.settled_cost, row.settled_tokens),
+            overrun: Money::from_nanos(row.overrun),
+            warned: row.warned,
+        }
+    }
+}
+
+/// Makes a budget if there is none for this scope; one that stands keeps its caps.
+pub async fn open(tx: &mut Tx<'_>, scope: &str, cap_cost: Option<Money>, cap_tokens: Option<i64>) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec(
+        "INSERT INTO budget (ws, scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, \
+         overrun, warned) VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0) ON CONFLICT (ws, scope) DO NOTHING",
+        p![ws, scope, cap_cost, cap_tokens],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Changes a cap; the warning may be given again.
+pub async fn set_cap(tx: &mut Tx<'_>, scope: &str, cap_cost: Option<Money>, cap_tokens: Option<i64>) -> Result<bool> {
+    let ws = tx.ws();
+    let changed = tx
+        .exec(
+            "UPDATE budget SET cap_cost = $3, cap_tokens = $4, warned = 0 WHERE ws = $1 AND scope = $2",
+            p![ws, scope, cap_cost, cap_tokens],
+        )
+        .await?;
+    Ok(changed > 0)
+}
+
+/// One parameter for each level; levels that are not there match nothing.
+fn six(scopes: &[String]) -> [&str; LEVELS] {
+    std::array::from_fn(|place| scopes.get(place).map_or("", String::as_str))
+}
+
+/// The budgets that stand for these scopes, locked in a fixed order until the transaction ends.
+pub async fn hold(tx: &mut Tx<'_>, scopes: &[String]) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    let [a, b, c, d, e, f] = six(scopes);
+    tx.many(
+        "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned \
+         FROM budget WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7) ORDER BY scope /*pg FOR UPDATE*/",
+        p![ws, a, b, c, d, e, f],
+    )
+    .await
+}
+
+/// Holds an amount in all these budgets. The caller has seen that it fits.
+pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Result<()> {
+    let ws = tx.ws();
+    let [a, b, c, d, e, f] = six(scopes);
+    tx.exec(
+        "UPDATE budget SET reserved_cost = reserved_cost + $8, reserved_tokens = reserved_tokens + $9 \
+         WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7)",
+        p![ws, a, b, c, d, e, f, bound.cost, bound.tokens],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Lets go of a reservation and bills what was used. Gives the budgets as they stand then.
+pub async fn settle(tx: &mut Tx<'_>, scopes: &[String], bound: Amount, billed: Amount) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    let [a, b, c, d, e, f] = six(scopes);
+    tx.many(
+        "UPDATE budget SET reserved_cost = reserved_cost - $8, reserved_tokens = reserved_tokens - $9, \
+         settled_cost = settled_cost + $10, settled_tokens = settled_tokens + $11, overrun = overrun + $12 \
+         WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7) \
+         RETURNING scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned",
+        p![ws, a, b, c, d, e, f, bound.cost, bound.tokens, billed.cost, billed.tokens, billed.cost.beyond(bound.cost)],
+    )
+    .await
+}
+
+/// Remembers that the warning was given.
+pub async fn set_warned(tx: &mut Tx<'_>, scope: &str) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec("UPDATE budget SET warned = 1 WHERE ws = $1 AND scope = $2", p![ws, scope]).await?;
+    Ok(())
+}
+
+/// Every budget whose scope begins with `prefix`, in order.
+pub async fn list(tx: &mut Tx<'_>, prefix: &str, limit: i64) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    let end = format!("{prefix}\u{10ffff}");
+    tx.many(
+        "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned \
+         FROM budget WHERE ws = $1 AND scope >= $2 AND scope < $3 ORDER BY scope LIMIT $4",
+        p![ws, prefix, end.as_str(), limit],
+    )
+    .await
+}

@@ -1,0 +1,236 @@
+//! The threads of an open SQLite store, and what they share.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+
+use convoke_domain::event::Event;
+use convoke_domain::time::Timestamp;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::conn::Conn;
+use super::lock::{self, FolderLock};
+use super::writer::{Work, Writer};
+use super::{FILE, MIN_SQLITE, reader, schema};
+use crate::error::{Error, Result};
+use crate::migrate;
+use crate::store::{OnPoison, Options};
+use crate::use_case::Job;
+
+type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What all threads of a store know.
+pub(crate) struct Shared {
+    pub(super) clock: Clock,
+    poisoned: OnceLock<String>,
+    on_poison: Option<OnPoison>,
+}
+
+impl Shared {
+    /// Refuses everything after a commit whose outcome is not known.
+    pub(super) fn usable(&self) -> Result<()> {
+        match self.poisoned.get() {
+            None => Ok(()),
+            Some(why) => Err(Error::Unavailable(format!(
+                "the store stopped because a commit failed ({why}); restart to recover from its log"
+            ))),
+        }
+    }
+
+    pub(super) fn poison(&self, why: &str) {
+        tracing::error!(reason = why, "the store stops: the outcome of a commit is not known");
+        if self.poisoned.set(why.to_owned()).is_ok()
+            && let Some(tell) = &self.on_poison
+        {
+            tell(why);
+        }
+    }
+}
+
+/// An open SQLite store.
+pub(crate) struct Engine {
+    pub(crate) path: PathBuf,
+    writes: Mutex<Option<Sender<Work>>>,
+    reads: Mutex<Option<Sender<Box<dyn Job>>>>,
+    feed: Mutex<broadcast::Sender<Arc<Event>>>,
+    shared: Arc<Shared>,
+    /// Each holds the lock of the folder, which so is released when the last connection is closed and not before.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Opens a data folder for writing; makes it if needed.
+    pub(crate) fn open(dir: &Path, options: &Options) -> Result<Self> {
+        refuse_old_sqlite(rusqlite::version_number())?;
+        let made = std::fs::create_dir_all(dir).and_then(|()| dir.parent().map_or(Ok(()), sync_parent));
+        made.map_err(|cause| Error::broken_by(format!("cannot make the data folder {}", dir.display()), cause))?;
+        let lock = Arc::new(lock::take(dir)?);
+        let path = dir.join(FILE);
+        let mut conn = Conn::writer(&path)?;
+        migrate::refuse_newer(schema::version(&conn)?)?;
+        if options.migrate {
+            schema::migrate(&mut conn, migrate::LATEST)?;
+        }
+        let engine = Self::start(path, options, Some(&lock))?;
+        let (writes, queue) = mpsc::channel(options.queue);
+        let writer = Writer::new(conn, Arc::clone(&engine.shared), slot(&engine.feed).clone())?;
+        let max_batch = options.max_batch;
+        engine.spawn("store-writer", Some(&lock), move || writer.serve(queue, max_batch))?;
+        *slot(&engine.writes) = Some(writes);
+        Ok(engine)
+    }
+
+    /// Opens a data folder for reading only, beside the process that writes it.
+    pub(crate) fn open_reader(dir: &Path, options: &Options) -> Result<Self> {
+        refuse_old_sqlite(rusqlite::version_number())?;
+        let path = dir.join(FILE);
+        if !path.exists() {
+            return Err(Error::missing("data folder", dir.display()));
+        }
+        let found = schema::version(&Conn::reader(&path)?)?;
+        migrate::refuse_newer(found)?;
+        if found < migrate::LATEST {
+            let latest = migrate::LATEST;
+            return Err(Error::Unavailable(format!(
+                "this data has schema version {found}, this program needs {latest}; run `convoke db migrate` first"
+            )));
+        }
+        Self::start(path, options, None)
+    }
+
+    fn start(path: PathBuf, options: &Options, lock: Option<&Arc<FolderLock>>) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            clock: Arc::clone(&options.clock),
+            poisoned: OnceLock::new(),
+            on_poison: options.on_poison.clone(),
+        });
+        let (reads, queue) = mpsc::channel(options.queue);
+        let queue = Arc::new(Mutex::new(queue));
+        let reads = Mutex::new(Some(reads));
+        let feed = Mutex::new(broadcast::channel(options.feed).0);
+        let engine = Self { path, writes: Mutex::new(None), reads, feed, shared, threads: Mutex::default() };
+        for _ in 0..options.readers.max(1) {
+            let (queue, conn, shared) = (Arc::clone(&queue), Conn::reader(&engine.path)?, Arc::clone(&engine.shared));
+            engine.spawn("store-reader", lock, move || reader::serve(conn, &queue, &shared))?;
+        }
+        Ok(engine)
+    }
+
+    fn spawn(&self, name: &str, lock: Option<&Arc<FolderLock>>, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        let lock = lock.cloned();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            work();
+            drop(lock);
+        });
+        let thread = thread.map_err(|cause| Error::broken_by("cannot start a thread for the store", cause))?;
+        slot(&self.threads).push(thread);
+        Ok(())
+    }
+
+    pub(crate) fn feed(&self) -> broadcast::Receiver<Arc<Event>> {
+        slot(&self.feed).subscribe()
+    }
+
+    /// The queue for use cases that write.
+    pub(crate) fn writes(&self) -> Result<WriteQueue> {
+        self.shared.usable()?;
+        let read_only = || Error::Unavailable("the store was opened for reading only, or is closed".to_owned());
+        slot(&self.writes).clone().map(WriteQueue).ok_or_else(read_only)
+    }
+
+    /// The queue for use cases that read.
+    pub(crate) fn reads(&self) -> Result<Sender<Box<dyn Job>>> {
+        self.shared.usable()?;
+        slot(&self.reads).clone().ok_or_else(|| Error::Unavailable("the store is closed".to_owned()))
+    }
+
+    /// Runs `act` on the writer's connection, between two batches.
+    pub(crate) async fn alone<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = oneshot::channel();
+        let work: Box<dyn FnOnce(&mut Conn) + Send> = Box::new(move |conn| drop(tell.send(act(conn))));
+        let gone = || Error::Unavailable("the store is closed".to_owned());
+        self.writes()?.0.send(Work::Alone(work)).await.map_err(|_| gone())?;
+        told.await.map_err(|_| gone())?
+    }
+
+    /// Lets the threads finish what is queued, and waits for them.
+    pub(crate) fn close(&self) {
+        drop(slot(&self.writes).take());
+        drop(slot(&self.reads).take());
+        // A sender that nobody sends with: subscriptions end when the writer is done.
+        *slot(&self.feed) = broadcast::channel(1).0;
+        let me = std::thread::current().id();
+        for thread in std::mem::take(&mut *slot(&self.threads)) {
+            // A use case may hold the last handle of the store; its own thread ends by itself.
+            if thread.thread().id() != me && thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Where use cases that write wait for their turn.
+pub(crate) struct WriteQueue(Sender<Work>);
+
+impl WriteQueue {
+    /// Waits for a place.
+    pub(crate) async fn reserve(&self) -> Result<WriteSlot<'_>> {
+        let closed = |_| Error::Unavailable("the store is closed".to_owned());
+        self.0.reserve().await.map(WriteSlot).map_err(closed)
+    }
+
+    /// Takes a place if there is one.
+    pub(crate) fn try_reserve(&self) -> Result<WriteSlot<'_>> {
+        let full = "the write queue of the store is full; try again with less load";
+        self.0.try_reserve().map(WriteSlot).map_err(|_| Error::LimitReached(full.to_owned()))
+    }
+}
+
+/// A place in the queue.
+pub(crate) struct WriteSlot<'q>(mpsc::Permit<'q, Work>);
+
+impl WriteSlot<'_> {
+    pub(crate) fn send(self, job: Box<dyn Job>) {
+        self.0.send(Work::Job(job));
+    }
+}
+
+fn slot<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing can panic while one of these is held.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn sync_parent(dir: &Path) -> std::io::Result<()> {
+    if dir.as_os_str().is_empty() { Ok(()) } else { lock::sync_dir(dir) }
+}
+
+fn refuse_old_sqlite(version: i32) -> Result<()> {
+    if version >= MIN_SQLITE {
+        return Ok(());
+    }
+    Err(Error::Unavailable(format!(
+        "SQLite {version} can corrupt its write-ahead log; Convoke needs {MIN_SQLITE} (3.51.3) or newer. \
+         Build with the bundled SQLite"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_that_corrupts_its_log_is_refused() {
+        assert!(refuse_old_sqlite(3_051_002).is_err());
+        assert!(refuse_old_sqlite(rusqlite::version_number()).is_ok());
+    }
+}

@@ -1,0 +1,23 @@
+//! The SQLite side: one connection that writes, a few that read, one process per data folder.
+//!
+//! Rule: only the [`writer`] writes and checkpoints, on its own thread; readers are `query_only`. Start at [`Engine`].
+
+mod conn;
+mod engine;
+mod files;
+mod lock;
+mod reader;
+mod schema;
+mod writer;
+
+pub(crate) use conn::{Conn, cell};
+pub(crate) use engine::Engine;
+pub(crate) use files::{backup, restore};
+pub(crate) use schema::{migrate, version};
+
+/// The database inside a data folder.
+pub(crate) const FILE: &str = "convoke.db";
+
+/// The oldest SQLite that is safe with a writer and a checkpoint on one WAL file: every release from 3.7.0 to 3.51.2 can
+/// corrupt it (the WAL-reset defect, fixed in 3.51.3).
+pub const MIN_SQLITE: i32 = 3_051_003;

@@ -1,0 +1,36 @@
+//! Moving the schema of a SQLite database, each step in its own transaction.
+
+use rusqlite::OptionalExtension;
+
+use super::conn::{Conn, error};
+use crate::error::{Error, Result};
+use crate::migrate::{self, Dialect};
+
+/// The version of the schema; 0 for an empty database.
+pub(crate) fn version(conn: &Conn) -> Result<u32> {
+    let sql = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='meta'";
+    let known: Option<i64> = conn.db.query_row(sql, [], |row| row.get(0)).optional().map_err(error)?;
+    if known.is_none() {
+        return Ok(0);
+    }
+    let sql = "SELECT value FROM meta WHERE key='schema_version'";
+    let text: String = conn.db.query_row(sql, [], |row| row.get(0)).map_err(error)?;
+    text.parse().map_err(|cause| Error::broken_by(format!("the schema version `{text}` is not a number"), cause))
+}
+
+/// Brings the schema to `to`.
+pub(crate) fn migrate(conn: &mut Conn, to: u32) -> Result<()> {
+    for (version, text) in migrate::way(version(conn)?, to, Dialect::Sqlite)? {
+        let transaction = conn.db.transaction().map_err(error)?;
+        transaction.execute_batch(&text).map_err(|cause| {
+            Error::broken_by(format!("the migration towards schema version {version} failed and was undone"), cause)
+        })?;
+        if version > 0 {
+            let sql = "UPDATE meta SET value=?1 WHERE key='schema_version'";
+            transaction.execute(sql, [version.to_string()]).map_err(error)?;
+        }
+        transaction.commit().map_err(error)?;
+        conn.heads.get_or_insert_default().forget();
+    }
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! Checking what is kept: every event against its hash chain, the database against its own rules, and the checks in
+//! [`CHECKS`]. Reads only; work goes on meanwhile.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use convoke_domain::id::WorkspaceId;
+use uuid::Uuid;
+
+use crate::chain::{Hash, Link, START};
+use crate::error::Result;
+use crate::store::{Engine, Store};
+use crate::tx::Tx;
+use crate::use_case::UseCase;
+use crate::{p, row};
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The check that found it.
+    pub check: &'static str,
+    /// Where, such as `ws_… event 17`.
+    pub place: String,
+    /// What is wrong there.
+    pub what: String,
+}
+
+/// What a verification saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How many events were checked.
+    pub events: u64,
+    /// What was found; empty is good.
+    pub problems: Vec<Problem>,
+}
+
+/// A check over the tables, in one snapshot of its own.
+pub type Check = for<'a> fn(&'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = Result<Vec<Problem>>> + Send + 'a>>;
+
+/// The checks beyond the chain and the database's own: name and function. Each bounds its own reading.
+pub const CHECKS: &[(&str, Check)] = &[];
+
+/// Problems reported per check; more would say nothing new.
+const MAX_PROBLEMS: usize = 100;
+/// Events per snapshot.
+const PAGE: usize = 1_000;
+
+impl Store {
+    /// Checks the hash chain of every workspace.
+    pub async fn verify_chain(&self) -> Result<Report> {
+        let mut report = Report::default();
+        let mut after = Uuid::nil();
+        while let Some(ws) = self.read(NextWorkspace(after)).await? {
+            self.verify_workspace(WorkspaceId(ws), &mut report).await?;
+            after = ws;
+        }
+        Ok(report)
+    }
+
+    /// Checks everything: the chains, the database, and [`CHECKS`].
+    pub async fn verify(&self) -> Result<Report> {
+        let mut report = self.verify_chain().await?;
+        match self.engine() {
+            Engine::Lite(_) => report.problems.extend(self.read(SqliteItself).await?),
+        }
+        for (_, check) in CHECKS {
+            report.problems.extend(self.read(Checked(*check)).await?);
+        }
+        Ok(report)
+    }
+
+    async fn verify_workspace(&self, ws: WorkspaceId, report: &mut Report) -> Result<()> {
+        let (mut seq, mut hash) = (0, START);
+        loop {
+            let page = self.read(Page { ws, after: seq }).await?;
+            for event in &page.events {
+                report.events += 1;
+                let found = event.wrong(seq, &hash);
+                (seq, hash) = (event.seq, event.hash);
+                if let Some(what) = found {
+                    report.problems.push(Problem { check: "chain", place: format!("{ws} event {seq}"), what });
+                }
+                if report.problems.len() >= MAX_PROBLEMS {
+                    return Ok(());
+                }
+            }
+            if page.events.len() < PAGE {
+                if page.head != Some((seq, hash)) {
+                    let head = page.head.map_or(0, |(seq, _)| seq);
+                    let what = format!("the record ends at {seq}, but {head} was the last number given");
+                    report.problems.push(Problem { check: "chain", place: ws.to_string(), what });
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+struct Linked {
+    ws: Uuid,
+    seq: i64,
+    at: i64,
+    kind: String,
+    entity: String,
+    entity_id: String,
+    run: Option<Uuid>,
+    actor: String,
+    payload: String,
+    prev_hash: Hash,
+    hash: Hash,
+}
+
+row!(Linked { ws, seq, at, kind, entity, entity_id, run, actor, payload, prev_hash, hash });
+
+impl Linked {
+    /// What is wrong with this event after the one with `seq` and `hash`.
+    fn wrong(&self, seq: i64, hash: &Hash) -> Option<String> {
+        let link = Link {
+            ws: self.ws,
+            seq: self.seq,
+            at: self.at,
+            kind: &self.kind,
+            entity: &self.entity,
+            entity_id: &self.entity_id,
+            run: self.run,
+            actor: &self.actor,
+            payload: &self.payload,
+        };
+        if self.seq != seq + 1 {
+            Some(format!("{} events before it are gone", self.seq - seq - 1))
+        } else if self.prev_hash != *hash {
+            Some("it does not follow the event before it".to_owned())
+        } else if link.hash(hash) != self.hash {
+            Some("its content is not what was recorded".to_owned())
+        } else {
+            None
+        }
+    }
+}
+
+struct Page {
+    ws: WorkspaceId,
+    after: i64,
+}
+
+struct Seen {
+    events: Vec<Linked>,
+    head: Option<(i64, Hash)>,
+}
+
+impl UseCase for Page {
+    type Out = Seen;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Seen> {
+        let sql = "SELECT ws, seq, at, kind, entity, entity_id, run, actor, payload, prev_hash, hash FROM event
+            WHERE ws=$1 AND seq>$2 ORDER BY seq LIMIT $3";
+        let events = tx.many(sql, p![self.ws, self.after, PAGE]).await?;
+        let head = tx.opt("SELECT seq, hash FROM ws_head WHERE ws=$1", p![self.ws]).await?;
+        Ok(Seen { events, head })
+    }
+}
+
+/// The next workspace that has events or a head, by id.
+struct NextWorkspace(Uuid);
+
+impl UseCase for NextWorkspace {
+    type Out = Option<Uuid>;
+
+    fn ws(&self) -> WorkspaceId {
+        WorkspaceId::DEFAULT
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<Uuid>> {
+        let event: Option<Uuid> = tx.opt("SELECT ws FROM event WHERE ws>$1 ORDER BY ws LIMIT 1", p![self.0]).await?;
+        let head: Option<Uuid> = tx.opt("SELECT ws FROM ws_head WHERE ws>$1 ORDER BY ws LIMIT 1", p![self.0]).await?;
+        Ok(event.into_iter().chain(head).min())
+    }
+}
+
+struct Checked(Check);
+
+impl UseCase for Checked {
+    type Out = Vec<Problem>;
+
+    fn ws(&self) -> WorkspaceId {
+        WorkspaceId::DEFAULT
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Problem>> {
+        (self.0)(tx).await
+    }
+}
+
+/// SQLite's own two checks.
+struct SqliteItself;
+
+impl UseCase for SqliteItself {
+    type Out = Vec<Problem>;
+
+    fn ws(&self) -> WorkspaceId {
+        WorkspaceId::DEFAULT
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        for what in tx.many::<String>("PRAGMA integrity_check(100)", p![]).await? {
+            if what != "ok" {
+                problems.push(Problem { check: "integrity", place: "database".to_owned(), what });
+            }
+        }
+        type Dangling = (String, Option<i64>, String, i64);
+        let dangling: Vec<Dangling> = tx.many("PRAGMA foreign_key_check", p![]).await?;
+        for (table, row, parent, _) in dangling.into_iter().take(MAX_PROBLEMS) {
+            let place = format!("{table} row {}", row.unwrap_or_default());
+            problems.push(Problem { check: "foreign keys", place, what: format!("its {parent} does not exist") });
+        }
+        Ok(problems)
+    }
+}

@@ -1,0 +1,45 @@
+//! The data folder of SQLite: one writer, any number of readers beside it.
+
+use convoke_domain::id::WorkspaceId;
+use convoke_store::{Options, Store};
+
+use crate::support::{Names, Place, add};
+
+const WS: WorkspaceId = WorkspaceId::DEFAULT;
+
+#[tokio::test]
+async fn a_second_writer_is_refused_and_told_who_holds_the_folder() {
+    let place = Place::sqlite();
+    let store = place.open().await;
+    let error = Store::open_sqlite(place.dir.path(), Options::default()).await.err().expect("refused");
+    let (dir, pid) = (place.dir.path().display(), std::process::id());
+    let expected =
+        format!("the data folder {dir} is in use by process {pid}; stop it, or use another folder with `--data DIR`");
+    assert_eq!(error.to_string(), expected);
+    drop(store);
+    place.open().await;
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_the_writer_commits() {
+    let place = Place::sqlite();
+    let error = Store::open_reader(place.dir.path(), Options::default()).await.err().expect("nothing there");
+    assert_eq!(error.code(), "missing");
+    let writer = place.open().await;
+    let reader = Store::open_reader(place.dir.path(), Options::default()).await.expect("opens beside the writer");
+    writer.run(add(WS, "ada")).await.expect("added");
+    assert_eq!(reader.read(Names(WS)).await.expect("names"), ["ada"]);
+    let error = reader.run(add(WS, "bob")).await.expect_err("a reader");
+    assert_eq!(error.to_string(), "the store was opened for reading only, or is closed");
+    writer.close().await.expect("closed");
+    assert_eq!(reader.read(Names(WS)).await.expect("names"), ["ada"], "and after the writer is gone");
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let place = Place::sqlite();
+    let store = place.open().await;
+    store.close().await.expect("closed");
+    assert_eq!(store.run(add(WS, "ada")).await.expect_err("closed").code(), "unavailable");
+    assert_eq!(store.read(Names(WS)).await.expect_err("closed").code(), "unavailable");
+}
