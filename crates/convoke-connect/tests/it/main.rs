@@ -3,3 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod model_script;
+mod tool;
+mod tool_file;
+mod tool_query;
