@@ -38,7 +38,7 @@ pub use error::{Error, OrMissing, Result};
 pub use feed::{Feed, Lagged};
 pub use param::P;
 pub use row::{Cell, FromCell, FromRow, Json, Row};
-pub use sqlite::MIN_SQLITE;
+pub use sqlite::{MIN_SQLITE, sqlite_version};
 pub use store::{OnPoison, Options, Store};
 pub use tx::Tx;
 pub use use_case::UseCase;

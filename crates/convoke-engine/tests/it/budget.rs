@@ -98,7 +98,8 @@ async fn a_model_without_a_price_needs_leave() {
 async fn a_dearer_model_gives_way_to_its_fallback() {
     let models = FakeModels::new(|request| if request.model == "dear" { Ok(says("dear")) } else { usual(request) });
     let hub = Hub::new(models.clone(), FakeTools::none()).await;
-    let settings = json!({"model": "fake/model", "model_settings": {"max_output_tokens": 100, "fallback": ["fake/second"]}});
+    let settings =
+        json!({"model": "fake/model", "model_settings": {"max_output_tokens": 100, "fallback": ["fake/second"]}});
     let profiles = vec![profile("lead", settings.clone()), profile("logs", settings)];
     let team = team(&["logs"], json!({"budget": {"on_exhausted": "downgrade"}}));
     let start = hub.prepare(team, profiles, "Look.").await.expect("a team");

@@ -27,7 +27,8 @@ fn models() -> FakeModels {
 async fn begin(dir: &Path, models: FakeModels, tools: FakeTools) -> (Hub, RunId) {
     let mut hub = Hub::open(dir, models, tools, |_| {}).await;
     hub.start().await;
-    let profiles = vec![profile("lead", json!({})), profile("logs", json!({"tools": ["write"]})), profile("cost", json!({}))];
+    let profiles =
+        vec![profile("lead", json!({})), profile("logs", json!({"tools": ["write"]})), profile("cost", json!({}))];
     let start = hub.prepare(team(&["logs", "cost"], json!({})), profiles, "Look.").await.expect("a team");
     let run = hub.engine.start_run(start).await.expect("a run");
     (hub, run)

@@ -117,7 +117,8 @@ async fn a_worker_that_is_not_heard_of_loses_its_task() {
     let run = first.run(team(&["logs"], same_task()), "Look.").await;
     gate.held(1).await;
     let models = FakeModels::new(usual);
-    let mut second = Hub::over(store, dir.path().join("b"), models.clone(), FakeTools::none(), |config| config.exclusive = false);
+    let mut second =
+        Hub::over(store, dir.path().join("b"), models.clone(), FakeTools::none(), |config| config.exclusive = false);
     second.start().await;
     let record = second.ended(run).await;
     assert_eq!(record.summary.state, "completed");
