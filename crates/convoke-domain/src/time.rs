@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An instant, in microseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+/// An instant, in microseconds since 1970-01-01T00:00:00Z. In JSON it is RFC 3339 text in UTC with microseconds; whole
+/// microseconds are read as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -53,6 +54,43 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(at) => to.collect_str(&format_args!("{at:.6}")),
+            Err(_) => to.serialize_i64(self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Instant)
+    }
+}
+
+struct Instant;
+
+impl Visitor<'_> for Instant {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time as RFC 3339 text, or microseconds since 1970")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Timestamp, E> {
+        text.parse::<jiff::Timestamp>().map(|at| Timestamp(at.as_microsecond())).map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, micros: i64) -> Result<Timestamp, E> {
+        Ok(Timestamp(micros))
+    }
+
+    fn visit_u64<E: Error>(self, micros: u64) -> Result<Timestamp, E> {
+        i64::try_from(micros).map(Timestamp).map_err(E::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +106,15 @@ mod tests {
     fn moving_past_the_end_of_time_stops_there() {
         assert_eq!(Timestamp::from_micros(i64::MAX).after(Duration::from_secs(1)).as_micros(), i64::MAX);
         assert_eq!(Timestamp::from_micros(1).since(Timestamp::from_micros(5)), Duration::ZERO);
+    }
+
+    #[test]
+    fn json_holds_the_whole_instant() {
+        for micros in [0, 1, 1_763_703_000_123_456, -1, i64::MAX] {
+            let json = serde_json::to_string(&Timestamp(micros)).expect("text or a number");
+            assert_eq!(serde_json::from_str::<Timestamp>(&json).expect("a time"), Timestamp(micros), "{json}");
+        }
+        let json = serde_json::to_string(&Timestamp(1_763_703_000_123_456)).expect("text");
+        assert_eq!(json, r#""2025-11-21T05:30:00.123456Z""#);
     }
 }

@@ -111,14 +111,17 @@ fn row(name: &str, value: &str) -> String {
 
 /// A result as text: all of it, or a screenful where a person looks at it.
 fn shortened(output: &str, hub: &Hub, run: &RunSummary) -> String {
-    let lines: Vec<&str> = output.lines().collect();
-    let room = screen::size().1.saturating_sub(REST).max(LEAST);
-    let styled = |lines: &[&str]| lines.iter().map(|line| heading(line) + "\n").collect::<String>();
-    if !Stream::Out.is_terminal() || lines.len() <= room {
+    let (columns, rows) = screen::size();
+    let styled = |rows: &[String]| rows.iter().map(|row| heading(row) + "\n").collect::<String>();
+    if !Stream::Out.is_terminal() {
+        return styled(&output.lines().map(str::to_owned).collect::<Vec<_>>());
+    }
+    let lines: Vec<String> = output.lines().flat_map(|line| text::wrap(line, columns)).collect();
+    let room = rows.saturating_sub(REST).max(LEAST);
+    if lines.len() <= room {
         return styled(&lines);
     }
-    let rest = lines.len() - room;
-    let more = format!("… {}: {}", text::many(rest, "more line"), hub.place.command(&format!("report {}", run.id)));
+    let more = format!("… {}: {}", text::many(lines.len() - room, "more line"), hub.place.command(&format!("report {}", run.id)));
     styled(&lines[..room]) + &paint(DIM, &more) + "\n"
 }
 

@@ -11,6 +11,8 @@ use crate::which;
 /// Columns for tokens and for dollars at the right edge.
 const TOKENS: usize = 8;
 const COST: usize = 10;
+/// Columns for the time a task took.
+const TIME: usize = 8;
 /// Columns that an agent's name may take.
 const AGENT: usize = 24;
 /// Below this many columns the figures are left out.
@@ -156,14 +158,19 @@ fn marked(job: &Job, frame: usize) -> (anstyle::Style, &'static str) {
 
 fn figures(job: &Job) -> String {
     if job.tokens() == 0 {
-        return " ".repeat(TOKENS + COST);
+        return String::new();
     }
     pad_start(&text::count(job.tokens()), TOKENS) + &pad_start(&job.cost().to_string(), COST)
 }
 
 /// The title and what happens, in exactly `room` columns.
 fn middle(job: &Job, now: Timestamp, room: usize) -> String {
-    let (style, doing) = doing(job, now);
+    if job.mark == Mark::Done {
+        let took = job.took(now).map(text::duration).unwrap_or_default();
+        let title = pad(&job.title, room.saturating_sub(TIME));
+        return paint(DIM, &(title + &pad_start(&took, TIME.min(room))));
+    }
+    let (style, doing) = doing(job);
     if doing.is_empty() {
         let title = pad(&job.title, room);
         return if job.mark.has_ended() { paint(DIM, &title) } else { title };
@@ -179,10 +186,7 @@ fn middle(job: &Job, now: Timestamp, room: usize) -> String {
     format!("{title}  {}{}", paint(style, &doing), " ".repeat(fill))
 }
 
-fn doing(job: &Job, now: Timestamp) -> (anstyle::Style, String) {
-    if job.mark == Mark::Done {
-        return (DIM, job.took(now).map(text::duration).unwrap_or_default());
-    }
+fn doing(job: &Job) -> (anstyle::Style, String) {
     match &job.doing {
         Doing::Nothing if job.mark == Mark::Running => (DIM, "begins".to_owned()),
         Doing::Nothing => (DIM, String::new()),
