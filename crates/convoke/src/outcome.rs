@@ -121,7 +121,11 @@ fn shortened(output: &str, hub: &Hub, run: &RunSummary) -> String {
     if lines.len() <= room {
         return styled(&lines);
     }
-    let more = format!("… {}: {}", text::many(lines.len() - room, "more line"), hub.place.command(&format!("report {}", run.id)));
+    let more = format!(
+        "… {}: {}",
+        text::many(lines.len() - room, "more line"),
+        hub.place.command(&format!("report {}", run.id))
+    );
     styled(&lines[..room]) + &paint(DIM, &more) + "\n"
 }
 

@@ -249,17 +249,37 @@ mod tests {
     }
 
     fn text_of(lines: &[String]) -> String {
-        lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect::<Vec<_>>().join("\n")
+        lines
+            .iter()
+            .map(|line| anstream::adapter::strip_str(line).to_string().trim_end().to_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]
     fn eighty_columns() {
-        insta::assert_snapshot!(text_of(&draw(&[board()], shot(80, 24))), @"");
+        insta::assert_snapshot!(text_of(&draw(&[board()], shot(80, 24))), @r"
+        incident-response  run …0000rn · played by a script
+        execution · 12.4s · $0.0123 of $5.00 · 3,201 tokens · 1 of 4 tasks
+
+        ✓ incident-coordinator  Plan the work                     5.0s   3,201   $0.0123
+        ⠋ logs-specialist       Search for error patt…  search_files timeout|refused in…
+        ⠋ security-specialist   Check for security in…  …e by deploy-bot at 14:02, which
+        · cost-specialist       Assess the cost impact
+        ");
     }
 
     #[test]
     fn a_wide_terminal_shows_more() {
-        insta::assert_snapshot!(text_of(&draw(&[board()], shot(120, 24))), @"");
+        insta::assert_snapshot!(text_of(&draw(&[board()], shot(120, 24))), @r"
+        incident-response  run_01kap0000000000000000000rn · played by a script
+        execution · 12.4s · $0.0123 of $5.00 · 3,201 tokens · 1 of 4 tasks
+
+        ✓ incident-coordinator  Plan the work                                                             5.0s   3,201   $0.0123
+        ⠋ logs-specialist       Search for error patterns  search_files timeout|refused input/logs
+        ⠋ security-specialist   Check for security incidents  The audit log shows a change by deploy-bot at 14:02, which
+        · cost-specialist       Assess the cost impact
+        ");
     }
 
     #[test]
