@@ -1,1 +1,3 @@
 //! Whom we call: model providers, tools, MCP servers, the sandbox.
+
+pub mod tool;

@@ -1,0 +1,107 @@
+//! What agents can do: built-in tools and the tools of MCP servers, behind the port [`Tools`].
+//!
+//! Rule: nothing runs that the scope does not allow, whatever was offered before; every bound is in [`ToolLimits`].
+//! Start with [`Toolbox`], then `builtin` for the list of tools.
+
+mod argument;
+mod builtin;
+mod file;
+mod job;
+mod limits;
+mod query_table;
+
+use std::sync::Arc;
+
+use convoke_port::BoxFuture;
+use convoke_port::tool::{ToolError, ToolInfo, ToolOutput, ToolRequest, ToolScope, Tools};
+pub use limits::{FileLimits, HttpLimits, McpLimits, QueryLimits, ShellLimits, ToolLimits};
+use tokio_util::sync::CancellationToken;
+
+use self::builtin::Builtin;
+use self::job::Job;
+use self::query_table::Tables;
+
+/// All tools. One toolbox serves all attempts of a process; it owns the connections to MCP servers.
+pub struct Toolbox {
+    limits: Arc<ToolLimits>,
+    tables: Arc<Tables>,
+}
+
+impl Toolbox {
+    /// A toolbox with these bounds.
+    pub fn new(limits: ToolLimits) -> Self {
+        Self { limits: Arc::new(limits), tables: Arc::default() }
+    }
+
+    /// The names of the built-in tools, for checking profiles.
+    pub fn names() -> &'static [&'static str] {
+        &Builtin::NAMES
+    }
+
+    async fn run(
+        &self,
+        tool: Builtin,
+        scope: &ToolScope,
+        request: &ToolRequest,
+        cancel: &CancellationToken,
+    ) -> Result<ToolOutput, ToolError> {
+        if let Some(why) = tool.missing(scope) {
+            return Err(ToolError::Refused(why));
+        }
+        let job = Job::new(scope, request, &self.limits, cancel);
+        match tool {
+            Builtin::ReadFile => job::run_blocking(job, file::read::run).await,
+            Builtin::ListFiles => job::run_blocking(job, file::list::run).await,
+            Builtin::SearchFiles => job::run_blocking(job, file::search::run).await,
+            Builtin::WriteFile => job::run_blocking(job, file::write::run).await,
+            Builtin::PatchFile => job::run_blocking(job, file::patch::run).await,
+            Builtin::QueryTable => {
+                let tables = self.tables.clone();
+                job::run_blocking(job, move |job| query_table::run(job, &tables)).await
+            }
+        }
+    }
+}
+
+impl Tools for Toolbox {
+    fn offer<'a>(&'a self, scope: &'a ToolScope) -> BoxFuture<'a, (Vec<ToolInfo>, Vec<String>)> {
+        Box::pin(async move {
+            let (mut tools, mut notices) = (Vec::new(), Vec::new());
+            for tool in Builtin::ALL.into_iter().filter(|tool| allows(scope, tool.id())) {
+                match tool.missing(scope) {
+                    None => tools.push(tool.info()),
+                    Some(why) => notices.push(why),
+                }
+            }
+            (tools, notices)
+        })
+    }
+
+    fn call<'a>(
+        &'a self,
+        scope: &'a ToolScope,
+        request: &'a ToolRequest,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
+        Box::pin(async move {
+            if !allows(scope, &request.id) {
+                return Err(ToolError::Refused(format!(
+                    "the tool `{}` is not among those this agent may use",
+                    request.id
+                )));
+            }
+            match Builtin::named(&request.id) {
+                Some(tool) => self.run(tool, scope, request, cancel).await,
+                None => Err(ToolError::Refused(format!("there is no tool `{}`", request.id))),
+            }
+        })
+    }
+}
+
+/// Is the tool in the scope's list, itself or by `mcp:SERVER/*`?
+fn allows(scope: &ToolScope, id: &str) -> bool {
+    let server = id.starts_with("mcp:").then(|| id.split_once('/')).flatten().map(|(server, _)| server);
+    scope.allowed.iter().any(|allowed| {
+        allowed == id || server.is_some_and(|server| allowed.strip_suffix("/*").is_some_and(|prefix| prefix == server))
+    })
+}

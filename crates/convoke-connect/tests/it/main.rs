@@ -1,0 +1,5 @@
+//! Tests of `convoke-connect` against real parts.
+
+mod tool;
+mod tool_file;
+mod tool_query;
