@@ -38,10 +38,13 @@ const FILES: &[LibraryFile] = files![
     "profiles/security-reviewer.yaml",
     "profiles/security-specialist.yaml",
     "profiles/test-reviewer.yaml",
-    "scripts/code-review.yaml",
-    "scripts/incident-response.yaml",
     "teams/code-review.yaml",
     "teams/incident-response.yaml",
+];
+
+const SCRIPTS: &[(&str, &str)] = &[
+    ("code-review", include_str!("../../../library/scripts/code-review.yaml")),
+    ("incident-response", include_str!("../../../library/scripts/incident-response.yaml")),
 ];
 
 const INCIDENT: &[(&str, &[u8])] = data![
@@ -68,23 +71,20 @@ const INCIDENT: &[(&str, &[u8])] = data![
     "runbook.md",
 ];
 
-/// All files of the library, in the order of their paths.
+/// The files of profiles and teams, in the order of their paths.
 pub fn files() -> &'static [LibraryFile] {
     FILES
 }
 
 /// The library's profiles and teams.
 pub fn bundle() -> Bundle {
-    let wanted = |file: &&LibraryFile| file.path.starts_with("profiles/") || file.path.starts_with("teams/");
-    let sources: Vec<Source<'_>> =
-        FILES.iter().filter(wanted).map(|file| Source { file: file.path, text: file.text }).collect();
+    let sources: Vec<Source<'_>> = FILES.iter().map(|file| Source { file: file.path, text: file.text }).collect();
     read(&sources, &Known::default()).expect("the library's files are right: a test reads them")
 }
 
-/// The text of a built-in script of the `script` model provider, by the name of the team it plays.
-pub fn script(team: &str) -> Option<&'static str> {
-    let path = format!("scripts/{team}.yaml");
-    FILES.iter().find(|file| file.path == path).map(|file| file.text)
+/// The scripts of the `script` model provider by the name of the team each one plays, with their YAML.
+pub fn scripts() -> &'static [(&'static str, &'static str)] {
+    SCRIPTS
 }
 
 /// The example incident as it stands in `examples/incident-response/data`: paths and bytes.

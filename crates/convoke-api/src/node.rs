@@ -195,6 +195,8 @@ struct Open {
     node: Node,
     anchor: usize,
     key: Option<(String, Place)>,
+    /// Lines of the keys met so far.
+    keys: HashMap<String, usize>,
 }
 
 /// Builds trees from parser events.
@@ -261,7 +263,7 @@ impl<'r, 'a> Builder<'r, 'a> {
     }
 
     fn push(&mut self, node: Node, anchor: usize) -> bool {
-        self.open.push(Open { node, anchor, key: None });
+        self.open.push(Open { node, anchor, key: None, keys: HashMap::new() });
         true
     }
 
@@ -315,11 +317,14 @@ impl<'r, 'a> Builder<'r, 'a> {
         if matches!(&node.kind, Kind::Scalar { text, plain: true } if text.is_empty()) {
             node.place = place;
         }
-        let Some(Open { node: Node { kind: Kind::Map(entries), .. }, .. }) = self.open.last_mut() else { return };
-        match entries.iter().find(|entry| entry.key == key) {
-            None => entries.push(Entry { key, place, node }),
+        let Some(Open { node: Node { kind: Kind::Map(entries), .. }, keys, .. }) = self.open.last_mut() else { return };
+        match keys.get(&key) {
+            None => {
+                keys.insert(key.clone(), place.line);
+                entries.push(Entry { key, place, node });
+            }
             Some(first) => {
-                let message = format!("`{key}` is given twice; the first is on line {}", first.place.line);
+                let message = format!("`{key}` is given twice; the first is on line {first}");
                 self.reporter.report(place, finding("duplicate_key", message, "remove one of the two"));
             }
         }

@@ -15,6 +15,10 @@ const MAX_EXCERPT: usize = 120;
 const CONTEXT: usize = 40;
 /// Values shorter than this are not masked: they hold no secret, and masking them would garble the line.
 const MIN_SECRET: usize = 4;
+/// With more secrets in a file than this, or in a line longer than [`MAX_MASKED`], no line is shown at all.
+const MAX_SECRETS: usize = 200;
+/// Bytes of a line in which secrets are looked for.
+const MAX_MASKED: usize = 10_000;
 
 /// One thing that is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,6 +132,7 @@ impl<'a> Reporter<'a> {
             return;
         }
         let line = self.line(place.line);
+        let line = if self.can_mask(line) { line } else { "(not shown: it may hold secrets)" };
         let (excerpt, marker) = cut(&self.mask(line), place);
         self.found.push(Problem {
             file: self.file.to_owned(),
@@ -157,8 +162,12 @@ impl<'a> Reporter<'a> {
         self.found
     }
 
+    fn can_mask(&self, line: &str) -> bool {
+        self.secrets.is_empty() || (self.secrets.len() <= MAX_SECRETS && line.len() <= MAX_MASKED)
+    }
+
     fn mask(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        self.secrets.iter().take(MAX_SECRETS).fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Profiles: what a profile file must hold besides its shape.
 
+use std::collections::BTreeSet;
+
 use crate::known::Known;
 use crate::node::Node;
 use crate::problem::{Finding, Reporter, finding};
@@ -21,17 +23,16 @@ pub(crate) fn check(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) 
 }
 
 fn tools(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for (index, node) in profile.list("tools").iter().enumerate() {
         let Some(text) = node.text() else { continue };
-        if seen.contains(&text) {
+        if !seen.insert(text) {
             report(
                 reporter,
                 node,
                 Some(finding("duplicate", format!("the tool `{text}` is named twice"), "remove one of the two")),
             );
         }
-        seen.push(text);
         report(reporter, node, word::tool(text, &format!("tools[{index}]"), known));
         report(reporter, node, ungranted(profile, text));
     }

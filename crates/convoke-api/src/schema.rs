@@ -52,6 +52,7 @@ pub fn schema(kind: Kind) -> &'static Value {
 
 fn generate<T: JsonSchema>(kind: Kind) -> Value {
     let mut schema = schemars::schema_for!(T).to_value();
+    plain_words(&mut schema);
     let title = format!("A Convoke {}", kind.as_str());
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".to_owned(), Value::String(title));
@@ -69,6 +70,22 @@ fn add_kind(root: &mut Map<String, Value>, kind: Kind) {
     }
     if let Some(Value::Array(required)) = root.get_mut("required") {
         required.insert(0, json!("kind"));
+    }
+}
+
+/// Takes the links out of descriptions, which are doc comments of Rust.
+fn plain_words(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Value::String(text) if key == "description" => *text = text.replace("[`", "`").replace("`]", "`"),
+                    other => plain_words(other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain_words),
+        _ => {}
     }
 }
 

@@ -131,7 +131,7 @@ impl<'s> Shape<'s, '_, '_> {
         }
         if items.len() > most {
             let message = format!("`{}` has {} entries; at most {most} are allowed", at.path, items.len());
-            self.reporter.report(at.key, finding("out_of_range", message, "split the team"));
+            self.reporter.report(at.key, finding("out_of_range", message, format!("leave {most} or fewer")));
         }
         let Some(each) = schema.get("items") else { return };
         for (index, item) in items.iter().enumerate() {

@@ -11,6 +11,11 @@ use crate::node::Node;
 use crate::problem::{Finding, Reporter, finding};
 use crate::word;
 
+/// The most members, as the schema says.
+const MAX_MEMBERS: usize = 100;
+/// The most fixed tasks, as the schema says.
+const MAX_TASKS: usize = 1_000;
+
 /// A team while it is checked.
 pub(crate) struct TeamCheck<'n, 'k, 'r, 'a> {
     pub(crate) team: &'n Node,
@@ -20,6 +25,10 @@ pub(crate) struct TeamCheck<'n, 'k, 'r, 'a> {
 
 /// Reports what is wrong with a team beyond its shape.
 pub(crate) fn check(team: &Node, known: &Known, reporter: &mut Reporter<'_>) {
+    if team.list("members").len() > MAX_MEMBERS || team.list("tasks").len() > MAX_TASKS {
+        // The shape check has said so; comparing them all with each other would only take time.
+        return;
+    }
     let mut check = TeamCheck { team, known, reporter };
     check.members();
     check.models();

@@ -242,6 +242,7 @@ pub struct Team {
     pub budget: BudgetRule,
     /// Sub-tasks fixed in advance, for `planning: fixed`.
     #[serde(default)]
+    #[schemars(length(max = 1000))]
     pub tasks: Vec<FixedTask>,
     /// Models by role (`coordinator`, `specialist`, `worker`, `reviewer`) for members that name none.
     #[serde(default)]

@@ -72,3 +72,81 @@ fn files_may_refer_to_each_other() {
     let twice = read(&[profile, Source { file: "q.yaml", ..profile }], &Known::default()).expect_err("twice");
     assert_eq!(twice.0[0].message, "the profile `a` is defined twice; the first is at p.yaml:2");
 }
+
+/// Texts that differ from good and bad ones by a few characters end in values or in problems, never in a panic; what is
+/// read can be written and read again.
+#[test]
+fn no_text_is_too_odd() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/broken");
+    let mut texts: Vec<String> = convoke_api::library::files().iter().map(|file| file.text.to_owned()).collect();
+    for entry in std::fs::read_dir(folder).expect("examples") {
+        texts.extend(std::fs::read_to_string(entry.expect("an entry").path()));
+    }
+    let odd: Vec<char> = "{}[]:,-&*!|>'\"%@`#?\t\n \\~<=.0é🦀\u{0}\u{feff}\u{85}\u{2028}".chars().collect();
+    let mut state = 7_u64;
+    let mut draw = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below.max(1)
+    };
+    let mut right = 0;
+    for text in &texts {
+        for _ in 0..60 {
+            let mut chars: Vec<char> = text.chars().collect();
+            for _ in 0..=draw(3) {
+                let at = draw(chars.len());
+                match draw(3) {
+                    0 => chars.insert(at, odd[draw(odd.len())]),
+                    1 => chars.truncate(at),
+                    _ => drop(chars.drain(at..(at + draw(9)).min(chars.len()))),
+                }
+            }
+            let text: String = chars.into_iter().collect();
+            match read_one("odd.yaml", &text, &Known::default()) {
+                Err(problems) => assert!(!problems.to_string().is_empty()),
+                Ok(bundle) => {
+                    right += 1;
+                    for profile in &bundle.profiles {
+                        let yaml = convoke_api::profile_to_yaml(profile);
+                        let again = read_one("again.yaml", &yaml, &Known::default());
+                        assert_eq!(again.unwrap_or_else(|e| panic!("{yaml}\n{e}")).profiles[0], *profile);
+                    }
+                }
+            }
+        }
+    }
+    assert!(right > 10, "some are still right: {right}");
+}
+
+/// A file as large as is read, made to be slow, is not.
+#[test]
+fn hostile_files_are_answered() {
+    let lines = |make: &dyn Fn(usize) -> String, head: &str| {
+        let mut text = head.to_owned();
+        (0..)
+            .map(make)
+            .take_while(|line| {
+                let fits = text.len() + line.len() < convoke_api::MAX_BYTES;
+                if fits {
+                    text.push_str(line);
+                }
+                fits
+            })
+            .for_each(drop);
+        text
+    };
+    let profile = "kind: profile\nname: a\nprompt: x\n";
+    let team = "kind: team\nname: t\ncoordinator: logs\nmembers:\n";
+    for text in [
+        lines(&|n| format!("k{n}: 1\n"), profile),
+        lines(&|n| format!("- t{n}\n"), &format!("{profile}tools:\n")),
+        lines(&|n| format!("- profile: m{n}\n"), team),
+        lines(&|n| format!("- {{key: t{n}, title: x, assignee: logs}}\n"), &format!("{team}- profile: logs\ntasks:\n")),
+        lines(&|n| format!("    K{n}: secret{n}\n"), &format!("{team}- profile: logs\nmcp_servers:\n  a:\n   env:\n")),
+        lines(&|_| "---\nkind: profile\nname: a\n".to_owned(), ""),
+        format!("{{\"kind\": \"team\", {}\"x\": 1}}", lines(&|n| format!("\"k{n}\": {n}, "), "")),
+    ] {
+        let problems = read_one("large.yaml", &text, &known()).expect_err("all are wrong").0;
+        assert!((1..=convoke_api::MAX_PROBLEMS).contains(&problems.len()));
+        assert!(problems.iter().all(|problem| problem.excerpt.chars().count() < 200));
+    }
+}

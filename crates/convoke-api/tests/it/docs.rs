@@ -1,6 +1,7 @@
 //! The tables in the reference are made from the schemas, so that they cannot be out of date.
 
-use convoke_api::{Kind, schema};
+use convoke_api::{Kind, Known, read_one, schema};
+use convoke_domain::profile::Profile;
 use serde_json::Value;
 
 /// Run with `CONVOKE_WRITE_DOCS=1` to write the tables anew.
@@ -18,6 +19,23 @@ fn reference_tables_are_those_of_the_schemas() {
         let names =
             wanted.lines().filter_map(|line| line.strip_prefix("<!-- table ")).filter_map(|l| l.strip_suffix(" -->"));
         assert!(names.clone().count() >= 4, "{path} shows its definitions");
+    }
+}
+
+#[test]
+fn examples_in_the_reference_are_right() {
+    let profile = |name: &str| serde_json::from_value::<Profile>(serde_json::json!({"name": name, "prompt": "x"}));
+    let known: Vec<Profile> =
+        ["editor", "log-reader", "bill-reader"].map(|name| profile(name).expect("a profile")).into();
+    let known = Known::default().with_profiles(&known);
+    for kind in Kind::ALL {
+        let path = format!("{}/../../docs/reference/{}.md", env!("CARGO_MANIFEST_DIR"), kind.as_str());
+        let page = std::fs::read_to_string(&path).expect("the page");
+        let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!examples.is_empty(), "{path}");
+        for example in examples {
+            read_one(&path, example, &known).unwrap_or_else(|problems| panic!("{problems}"));
+        }
     }
 }
 

@@ -1,5 +1,8 @@
-//! Tests of `convoke-connect` against real parts.
+//! Integration tests of `convoke-connect`: real servers, real tools. One file per noun.
 
+#![allow(clippy::unwrap_used)]
+
+mod model_script;
 mod tool;
 mod tool_file;
 mod tool_query;

@@ -85,7 +85,9 @@ fn level(scene: &Scene, service: &str, resource: &Resource, minute: Minute, draw
         if minute >= scene.at {
             return (limit, limit);
         }
-        let ramp = story.usual + (limit - story.usual) * scene.strain(minute);
+        let before = minute < scene.deployed() && story.limits.0 > story.limits.1;
+        let ramp =
+            if before { peak(scene, minute) } else { story.usual + (limit - story.usual) * scene.strain(minute) };
         let step = 10_f64.powi(-(resource.decimals as i32));
         let jitter = if resource.id == "disk_gb" { noise / 20.0 } else { noise * 1.5 };
         return ((ramp * (1.0 + jitter)).min(limit - step), limit);
@@ -98,6 +100,18 @@ fn level(scene: &Scene, service: &str, resource: &Resource, minute: Minute, draw
         (_, true) => (limit * (0.87 + noise / 20.0), limit),
         _ if resource.id == "disk_gb" => (limit * (share + noise / 20.0), limit),
         _ => (limit * (share + noise), limit),
+    }
+}
+
+/// Demand of a service whose limit will be cut: a peak each hour that would not fit under the new limit.
+fn peak(scene: &Scene, minute: Minute) -> f64 {
+    let story = &scene.story;
+    let (usual, cut) = (story.usual, story.limits.1);
+    match minute.since(scene.at).rem_euclid(60) as f64 {
+        past @ 0.0..=5.0 => cut * (1.0 + 0.06 * past),
+        past @ 5.0..=12.0 => cut * 1.3 - (cut * 1.3 - usual) * (past - 5.0) / 7.0,
+        past @ 44.0.. => usual + (cut - usual) * (past - 44.0) / 16.0,
+        _ => usual,
     }
 }
 

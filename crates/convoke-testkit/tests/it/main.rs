@@ -1,3 +1,4 @@
 //! Tests of the library's data: the incident, and what the scripts make of it.
 
 mod incident;
+mod script;
