@@ -12,6 +12,7 @@ mod stage;
 mod sums;
 mod system;
 mod test;
+mod tidy;
 
 /// Chores of the repository.
 #[derive(Parser)]
@@ -19,11 +20,14 @@ mod test;
 enum Chore {
     /// Runs all tests, and installs and starts what they need.
     Test(test::Args),
+    /// Checks format, lints, structure, sizes, documents and dependencies.
+    Tidy(tidy::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Test(args) => test::run(&args),
+        Chore::Tidy(args) => tidy::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("[xtask] failed: {error:#}");
