@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod bench;
 mod mocks;
 mod place;
 mod postgres;
@@ -22,12 +23,18 @@ enum Chore {
     Test(test::Args),
     /// Checks format, lints, structure, sizes, documents and dependencies.
     Tidy(tidy::Args),
+    /// Builds in release and measures; words after it go to the suite.
+    Bench(bench::Args),
+    /// Builds in release and repeats what must hold, with other chances each time.
+    Soak(bench::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Test(args) => test::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
+        Chore::Bench(args) => bench::run("bench", &args),
+        Chore::Soak(args) => bench::run("soak", &args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("[xtask] failed: {error:#}");
