@@ -109,9 +109,11 @@ fn path(file: &str) -> PathBuf {
 
 fn sources(files: &[String]) -> Result<Vec<Source>> {
     let rust = files.iter().filter(|file| file.ends_with(".rs"));
-    rust.map(|file| {
+    let read = |file: &String| {
         let text = std::fs::read_to_string(path(file)).with_context(|| format!("cannot read {file}"))?;
         Ok(Source::new(file, text))
-    })
-    .collect()
+    };
+    let mut sources = rust.map(read).collect::<Result<Vec<_>>>()?;
+    source::mark_test_files(&mut sources);
+    Ok(sources)
 }

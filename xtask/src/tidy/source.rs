@@ -13,6 +13,16 @@ pub struct Source {
     pub code: String,
     /// For each line, whether it belongs to test code.
     tests: Vec<bool>,
+    /// The whole file is test code.
+    is_test_file: bool,
+}
+
+/// Marks the files that other files declare as `#[cfg(test)] mod name;`.
+pub fn mark_test_files(sources: &mut [Source]) {
+    let declared: Vec<String> = sources.iter().flat_map(Source::declared_tests).collect();
+    for source in sources.iter_mut().filter(|source| declared.contains(&source.file)) {
+        source.is_test_file = true;
+    }
 }
 
 /// A function with a body.
@@ -32,19 +42,29 @@ impl Source {
     /// Reads a file.
     pub fn new(file: &str, text: String) -> Self {
         let code = blank(&text);
-        let mut source = Self { file: file.to_owned(), text, code, tests: Vec::new() };
+        let is_test_file = file.split('/').any(|part| part == "tests") || file.contains("testkit/");
+        let mut source = Self { file: file.to_owned(), text, code, tests: Vec::new(), is_test_file };
         source.tests = source.find_tests();
         source
     }
 
-    /// True if the whole file is test code.
-    pub fn is_test_file(&self) -> bool {
-        self.file.split('/').any(|part| part == "tests") || self.file.contains("testkit/")
-    }
-
     /// True if the line, from 1, is test code.
     pub fn is_test(&self, line: usize) -> bool {
-        self.is_test_file() || self.tests.get(line - 1).copied().unwrap_or(false)
+        self.is_test_file || self.tests.get(line - 1).copied().unwrap_or(false)
+    }
+
+    /// The files in which modules may lie that this one declares for tests only.
+    fn declared_tests(&self) -> Vec<String> {
+        let folder = match self.file.rsplit_once('/') {
+            Some((folder, "lib.rs" | "main.rs" | "mod.rs")) => folder.to_owned(),
+            _ => self.file.trim_end_matches(".rs").to_owned(),
+        };
+        let declared = self.code.match_indices("#[cfg(test)]").filter_map(|(at, mark)| {
+            let rest = self.code[at + mark.len()..].trim_start().trim_start_matches("pub ").strip_prefix("mod ")?;
+            let name = &rest[..rest.find([';', '{'])?];
+            Some(name.trim().to_owned())
+        });
+        declared.flat_map(|name| [format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")]).collect()
     }
 
     /// Lines that are not test code.
@@ -306,6 +326,20 @@ mod tests {
         let names: Vec<_> = source.functions().into_iter().map(|function| function.name).collect();
         assert_eq!(names, ["a", "c"]);
         assert_eq!(source.plain_lines(), 2);
+    }
+
+    #[test]
+    fn files_declared_for_tests_are_known() {
+        let files = [
+            ("c/src/lib.rs", "#[cfg(test)]\nmod docs;\nmod a;\n"),
+            ("c/src/a.rs", "#[cfg(test)]\nmod tests;"),
+            ("c/src/docs.rs", ""),
+            ("c/src/a/tests.rs", ""),
+        ];
+        let mut sources: Vec<Source> = files.map(|(file, text)| Source::new(file, text.to_owned())).into();
+        mark_test_files(&mut sources);
+        assert_eq!(sources.iter().map(|source| source.is_test(1)).collect::<Vec<_>>(), [true, true, true, true]);
+        assert_eq!(sources.iter().map(|source| source.is_test(3)).collect::<Vec<_>>(), [false, false, true, true]);
     }
 
     #[test]
