@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::postgres::Postgres;
 use crate::stage::{Lack, Stages};
+use crate::target::Target;
 use crate::{place, run, system};
 
 /// What to measure or soak.
@@ -24,10 +25,11 @@ pub struct Args {
 pub fn run(work: &str, args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     let stages = Stages::default();
-    let target = place::target()?;
+    let claimed = Target::claim()?;
+    let target = claimed.path.as_path();
     let packages = ["convoke", "convoke-bench", "convoke-bench-mock"];
     let mut build = run::cargo();
-    build.env("CARGO_TARGET_DIR", &target).args(["build", "--release", "--locked"]);
+    build.env("CARGO_TARGET_DIR", target).args(["build", "--release", "--locked"]);
     build.args(packages.iter().flat_map(|package| ["--package", package]));
     if !stages.run("build", || run::open(&mut build))?.success() {
         bail!("the release build failed");

@@ -12,6 +12,7 @@ mod run;
 mod stage;
 mod sums;
 mod system;
+mod target;
 mod test;
 mod tidy;
 

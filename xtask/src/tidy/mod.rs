@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::stage::Stages;
+use crate::target::Target;
 use crate::{place, run};
 
 mod arrows;
@@ -59,6 +60,7 @@ impl fmt::Display for Finding {
 /// Runs all checks, prints what is to be mended, and fails if there is anything.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
+    let target = Target::claim()?;
     let stages = Stages::default();
     let files = tracked()?;
     let sources = sources(&files)?;
@@ -68,10 +70,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     findings.extend(stages.run("links in documents", || links::check(&files))?);
     findings.extend(stages.run("arrows between crates", arrows::check)?);
     findings.extend(stages.run("licences and versions of dependencies", licence::check)?);
-    let mut clean = stages.run("format", || program(&["fmt", "--all", "--check"]))?;
+    let mut clean = stages.run("format", || program(&target, &["fmt", "--all", "--check"]))?;
     if !args.fast {
         let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        clean &= stages.run("clippy", || program(&clippy))?;
+        clean &= stages.run("clippy", || program(&target, &clippy))?;
     }
     let notice = stages.run("advisories", licence::advisories)?;
     stages.print(start.elapsed());
@@ -87,9 +89,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(if findings.is_empty() && clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn program(words: &[&str]) -> Result<bool> {
+fn program(target: &Target, words: &[&str]) -> Result<bool> {
     let mut command = run::cargo();
-    command.env("CARGO_TARGET_DIR", place::target()?).args(words);
+    command.env("CARGO_TARGET_DIR", &target.path).args(words);
     Ok(run::open(&mut command)?.success())
 }
 
