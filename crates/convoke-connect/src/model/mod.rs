@@ -3,12 +3,15 @@
 //! An adapter makes one attempt, streams it, and says honestly what went wrong. Start at [`Providers::find`] in
 //! `providers.rs`; `http/` is the one place that sends anything; each format has `encode.rs` and `decode.rs`.
 
+mod anthropic;
 mod assemble;
 mod chat;
 mod config;
+mod gemini;
 mod http;
 mod price;
 mod providers;
+mod responses;
 #[cfg(test)]
 mod sample;
 mod schema;

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use convoke_port::model::{Fault, Model, ModelError, ModelHandle, Models, Tariff};
 
+use super::anthropic::Anthropic;
 use super::chat::{Chat, Dialect};
 use super::config::{ModelConfig, Remote, is_loopback};
+use super::gemini::Gemini;
 use super::http::{Endpoint, Wire, key_setting};
 use super::price::{DEFAULT_CONTEXT_WINDOW, DEFAULT_MAX_OUTPUT, ModelFacts, PriceTable};
 use super::refused;
+use super::responses::Responses;
 use super::script::{Script, ScriptSource};
 
 /// The providers that are always there; those of the configuration come on top.
@@ -97,6 +100,9 @@ impl Providers {
             wire: Arc::clone(&self.wire),
         };
         match server.name {
+            "anthropic" => Arc::new(Anthropic::new(endpoint)),
+            "gemini" => Arc::new(Gemini::new(endpoint)),
+            "openai-responses" => Arc::new(Responses::new(endpoint)),
             "openai" => Arc::new(Chat::new(endpoint, Dialect::OpenAi)),
             _ => Arc::new(Chat::new(endpoint, Dialect::Compatible)),
         }

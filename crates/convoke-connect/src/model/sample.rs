@@ -43,7 +43,7 @@ pub(super) fn everything() -> ModelRequest {
     let assistant = vec![
         opaque("anthropic", json!({"type": "thinking", "thinking": "hm", "signature": "c2ln"})),
         opaque("openai-responses", json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e"})),
-        opaque("gemini", json!({"text": "hm", "thought": true, "thoughtSignature": "c2ln"})),
+        opaque("gemini", json!({"thoughtSignature": "c2ln"})),
         Block::Text { text: "I look.".to_owned() },
         call("call:1", json!({"path": "a.log"})),
         call("call_2", json!("{\"path\": ")),

@@ -9,6 +9,7 @@ use convoke_port::model::{Delta, Model, ModelError, ModelReply, ModelRequest};
 use tokio_util::sync::CancellationToken;
 
 use super::http::{Endpoint, Exchange, key_header};
+pub(super) use encode::arguments;
 
 /// The adapter.
 #[derive(Debug)]
