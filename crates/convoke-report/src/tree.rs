@@ -3,7 +3,6 @@
 //! Rule: no line is wider than [`WIDTH`] columns, and nothing that others wrote reaches the terminal unclean.
 
 use convoke_domain::record::{AttemptRecord, RunRecord, StepRecord, TaskRecord};
-use convoke_domain::transcript::{Block, calls_of, text_of};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::quote::{clean, one_line};
@@ -194,25 +193,9 @@ fn step_line(view: &View<'_>, step: &StepRecord) -> Line {
     }
 }
 
-/// What a model decided in a call: the tools it asked for, or the beginning of what it said.
+/// The beginning of what a model said or asked for.
 fn decided(step: &StepRecord) -> String {
-    let Some(output) = &step.output else { return String::new() };
-    let blocks = blocks(output);
-    let asked: Vec<_> = blocks.iter().flat_map(|blocks| calls_of(blocks)).map(|call| call.name.as_str()).collect();
-    if !asked.is_empty() {
-        return format!("→ {}", asked.join(", "));
-    }
-    format!("→ {}", one_line(&blocks.map_or_else(|| output.clone(), |blocks| text_of(&blocks)), WIDTH))
-}
-
-/// The blocks of a reply that was journaled as data.
-fn blocks(output: &str) -> Option<Vec<Block>> {
-    if !output.trim_start().starts_with(['{', '[']) {
-        return None;
-    }
-    let mut value: serde_json::Value = serde_json::from_str(output).ok()?;
-    let blocks = value.get_mut("blocks").map(serde_json::Value::take).unwrap_or(value);
-    serde_json::from_value(blocks).ok()
+    step.output.as_deref().map(|output| format!("→ {}", one_line(output, WIDTH))).unwrap_or_default()
 }
 
 /// A remark of a few lines.

@@ -78,14 +78,19 @@ pub(crate) fn tool(n: i64, name: &str, input: Value, output: &str, span: (i64, i
 }
 
 pub(crate) fn said(n: i64, text: &str, span: (i64, i64)) -> StepRecord {
-    let reply = json!({"blocks": [{"type": "text", "text": text}], "stop": "end"});
-    StepRecord { output: Some(reply.to_string()), ..step(n, "model", MODEL, span) }
+    StepRecord { output: Some(text.into()), ..step(n, "model", MODEL, span) }
 }
 
 fn asked(n: i64, tools: &[&str], span: (i64, i64)) -> StepRecord {
-    let call = |name: &&str| json!({"type": "tool_call", "id": "1", "name": name, "input": {}});
-    let reply = json!({"blocks": tools.iter().map(call).collect::<Vec<_>>(), "stop": "tool_calls"});
-    StepRecord { output: Some(reply.to_string()), ..step(n, "model", MODEL, span) }
+    let calls: Vec<_> = tools.iter().map(|name| format!("{name}({{}})")).collect();
+    said(
+        n,
+        &calls.join(
+            "
+",
+        ),
+        span,
+    )
 }
 
 pub(crate) const MODEL: &str = "anthropic/claude-sonnet-4-5";
