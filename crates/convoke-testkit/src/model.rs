@@ -153,5 +153,12 @@ fn reply(blocks: Vec<Block>, stop: StopReason) -> ModelReply {
 
 /// An error of this kind that is not billed.
 pub fn fault(fault: Fault, message: &str) -> ModelError {
-    ModelError { fault, message: message.to_owned(), status: None, retry_after: None, may_be_billed: false, usage: None }
+    ModelError {
+        fault,
+        message: message.to_owned(),
+        status: None,
+        retry_after: None,
+        may_be_billed: false,
+        usage: None,
+    }
 }
