@@ -129,7 +129,8 @@ impl UseCase for Journal {
         let held = task::hold(tx, self.at.task).await?;
         let ours = held.state == "running" && held.fence == self.at.fence;
         for outcome in &self.finish {
-            self.record_outcome(tx, outcome).await?;
+            // Whoever holds the task may finish any step of it; whoever lost it, only what it began itself.
+            self.record_outcome(tx, outcome, if ours { 0 } else { self.at.fence }).await?;
         }
         if !ours {
             return Ok((Progress::Gone, Vec::new()));
@@ -168,10 +169,10 @@ impl Journal {
         format!("agent:{}", self.at.agent)
     }
 
-    async fn record_outcome(&self, tx: &mut Tx<'_>, outcome: &Finished) -> Result<()> {
+    async fn record_outcome(&self, tx: &mut Tx<'_>, outcome: &Finished, fence: i64) -> Result<()> {
         let at = self.step(outcome.n);
         let (output, error) = (outcome.output.as_deref(), outcome.error.as_deref());
-        let Some(started) = step::finish(tx, at, self.at.fence, outcome.status, (output, error)).await? else {
+        let Some(started) = step::finish(tx, at, fence, outcome.status, (output, error)).await? else {
             return Ok(());
         };
         let mut payload = json!({"step": outcome.n, "kind": started.kind, "name": started.name, "try": started.tries});

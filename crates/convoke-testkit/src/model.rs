@@ -20,7 +20,7 @@ pub struct FakeModels {
     play: Arc<Play>,
     tariff: Tariff,
     calls: Arc<Mutex<Vec<ModelRequest>>>,
-    gate: Option<Gate>,
+    gate: Option<(Gate, usize)>,
 }
 
 /// Holds model calls until it is opened.
@@ -79,8 +79,14 @@ impl FakeModels {
 
     /// The same, each call held at a gate.
     #[must_use]
-    pub fn with_gate(mut self, gate: &Gate) -> Self {
-        self.gate = Some(gate.clone());
+    pub fn with_gate(self, gate: &Gate) -> Self {
+        self.with_gate_from(gate, 1)
+    }
+
+    /// The same, each call from the `first` on held at a gate.
+    #[must_use]
+    pub fn with_gate_from(mut self, gate: &Gate, first: usize) -> Self {
+        self.gate = Some((gate.clone(), first));
         self
     }
 
@@ -114,8 +120,12 @@ impl Model for FakeModels {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ModelReply, ModelError>> {
         Box::pin(async move {
-            self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-            if let Some(gate) = &self.gate {
+            let number = {
+                let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+                calls.push(request.clone());
+                calls.len()
+            };
+            if let Some((gate, _)) = self.gate.as_ref().filter(|(_, first)| number >= *first) {
                 tokio::select! {
                     () = gate.pass() => {}
                     () = cancel.cancelled() => return Err(fault(Fault::Cancelled, "cancelled")),

@@ -46,8 +46,12 @@ async fn tools_run_in_parallel_and_their_results_come_back() {
 
 #[tokio::test]
 async fn what_is_not_granted_is_denied_and_recorded() {
-    let tools = FakeTools::new(&[("read", Repeat::Harmless), ("write", Repeat::Once), ("shell", Repeat::Once)], |_| gives("done"));
-    for (allowed, called, rule) in [("read", "write", "tools"), ("shell", "shell", "authority.shell"), ("read", "ghost", "tools")] {
+    let tools = FakeTools::new(&[("read", Repeat::Harmless), ("write", Repeat::Once), ("shell", Repeat::Once)], |_| {
+        gives("done")
+    });
+    for (allowed, called, rule) in
+        [("read", "write", "tools"), ("shell", "shell", "authority.shell"), ("read", "ghost", "tools")]
+    {
         let hub = Hub::new(models("logs", one_call(called)), tools.clone()).await;
         let run = run_with_tools(&hub, &[allowed]).await;
         let record = hub.ended(run).await;
@@ -94,7 +98,8 @@ async fn an_unknown_outcome_waits_for_a_person() {
 
 #[tokio::test]
 async fn a_failed_tool_is_told_to_the_model_and_not_the_end() {
-    let tools = FakeTools::new(&[("read", Repeat::Harmless)], |_| Err(ToolError::Failed("there is no such file".into())));
+    let tools =
+        FakeTools::new(&[("read", Repeat::Harmless)], |_| Err(ToolError::Failed("there is no such file".into())));
     let hub = Hub::new(models("logs", one_call("read")), tools).await;
     let run = run_with_tools(&hub, &["read"]).await;
     let record = hub.ended(run).await;

@@ -22,7 +22,8 @@ fn reading() -> FakeTools {
 
 #[tokio::test]
 async fn the_same_call_again_and_again_is_stopped() {
-    let play = models("logs", |request| Ok(asks(&[(&format!("c{}", request.origin.turn), "read", json!({"path": "x"}))])));
+    let play =
+        models("logs", |request| Ok(asks(&[(&format!("c{}", request.origin.turn), "read", json!({"path": "x"}))])));
     let hub = Hub::new(play.clone(), reading()).await;
     let record = run(&hub, json!({"tools": ["read"]})).await;
     let error = record.tasks[0].error.as_deref().unwrap_or_default();

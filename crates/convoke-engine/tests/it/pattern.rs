@@ -40,15 +40,16 @@ async fn all_members_failed_is_a_failed_run() {
 #[tokio::test]
 async fn a_bad_plan_gets_one_more_chance() {
     let asked = AtomicU32::new(0);
-    let play = models("lead", move |request| match (request.origin.stage.as_str(), asked.fetch_add(1, Ordering::SeqCst)) {
-        ("plan", 0) => Ok(says(plan(&["logs", "ghost"]))),
-        ("plan", _) => {
-            let told = request.turns.last().expect("a turn").text();
-            assert!(told.contains("ghost"), "the coordinator is told what is wrong: {told}");
-            Ok(says(plan(&["logs"])))
-        }
-        _ => usual(request),
-    });
+    let play =
+        models("lead", move |request| match (request.origin.stage.as_str(), asked.fetch_add(1, Ordering::SeqCst)) {
+            ("plan", 0) => Ok(says(plan(&["logs", "ghost"]))),
+            ("plan", _) => {
+                let told = request.turns.last().expect("a turn").text();
+                assert!(told.contains("ghost"), "the coordinator is told what is wrong: {told}");
+                Ok(says(plan(&["logs"])))
+            }
+            _ => usual(request),
+        });
     let hub = Hub::new(play, FakeTools::none()).await;
     let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     assert_eq!(hub.ended(run).await.summary.state, "completed");
@@ -58,7 +59,7 @@ async fn a_bad_plan_gets_one_more_chance() {
 async fn a_coordinator_that_cannot_plan_hands_over_to_a_person() {
     let play = models("lead", |_| Ok(says("I would rather not use JSON")));
     let hub = Hub::new(play, FakeTools::none()).await;
-    let run = hub.run(team(&["logs"], json!({})), "Look.").await;
+    let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     let record = hub.ended(run).await;
     assert_eq!(record.summary.state, "escalated");
     assert!(record.summary.error.expect("a reason").contains("schema_mismatch"));
@@ -76,7 +77,8 @@ async fn objections_are_met_or_go_to_a_person() {
     assert_eq!(record.summary.state, "escalated");
     assert_eq!(record.summary.error.as_deref(), Some("members disagree with the result: cost: too dear"));
     assert_eq!(record.output.as_deref(), Some("the result"));
-    let second = play.calls().into_iter().filter(|call| call.origin.stage == "synthesis").nth(1).expect("a second synthesis");
+    let second =
+        play.calls().into_iter().filter(|call| call.origin.stage == "synthesis").nth(1).expect("a second synthesis");
     assert!(second.turns[0].text().contains("too dear"));
 }
 

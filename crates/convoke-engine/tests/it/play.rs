@@ -6,9 +6,7 @@ use serde_json::json;
 
 /// A plan that gives each member one task.
 pub fn plan(members: &[&str]) -> String {
-    let task = |name: &&str| {
-        json!({"key": name, "title": format!("{name} looks"), "instructions": "Look.", "assignee": name, "depends_on": [], "expected_output": "A finding."})
-    };
+    let task = |name: &&str| json!({"key": name, "title": format!("{name} looks"), "instructions": "Look.", "assignee": name, "depends_on": [], "expected_output": "A finding."});
     json!({"tasks": members.iter().map(task).collect::<Vec<_>>()}).to_string()
 }
 
@@ -24,6 +22,9 @@ pub fn usual(request: &ModelRequest) -> Result<ModelReply, ModelError> {
 }
 
 /// Models that give the usual answers, but for one agent.
-pub fn models(agent: &'static str, play: impl Fn(&ModelRequest) -> Result<ModelReply, ModelError> + Send + Sync + 'static) -> FakeModels {
+pub fn models(
+    agent: &'static str,
+    play: impl Fn(&ModelRequest) -> Result<ModelReply, ModelError> + Send + Sync + 'static,
+) -> FakeModels {
     FakeModels::new(move |request| if request.origin.agent == agent { play(request) } else { usual(request) })
 }

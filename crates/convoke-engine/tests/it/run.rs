@@ -19,7 +19,8 @@ async fn a_team_carries_a_task_to_its_end() {
     let run = hub.run(team(&["logs", "cost"], json!({"rules": {"validation_rounds": 1}})), "Why is it slow?").await;
     let record = hub.ended(run).await;
     assert_eq!((record.summary.state.as_str(), record.output.as_deref()), ("completed", Some("the result")));
-    let stages: Vec<_> = record.tasks.iter().map(|task| (task.stage.as_str(), task.key.as_str(), task.state.as_str())).collect();
+    let stages: Vec<_> =
+        record.tasks.iter().map(|task| (task.stage.as_str(), task.key.as_str(), task.state.as_str())).collect();
     assert_eq!(
         stages,
         [
@@ -34,8 +35,16 @@ async fn a_team_carries_a_task_to_its_end() {
     assert_eq!(record.summary.model_calls, 6);
     // 100 tokens in at 1 USD and 10 out at 2 USD per million, six times.
     assert_eq!(record.summary.cost_usd.as_nanos(), 6 * (100_000 + 20_000));
-    assert_eq!(record.usage.iter().map(|usage| usage.cost_usd).sum::<convoke_domain::money::Money>(), record.summary.cost_usd);
-    assert!(record.budgets.iter().all(|budget| budget.reserved.cost.as_nanos() == 0 && budget.settled.cost == record.summary.cost_usd));
+    assert_eq!(
+        record.usage.iter().map(|usage| usage.cost_usd).sum::<convoke_domain::money::Money>(),
+        record.summary.cost_usd
+    );
+    assert!(
+        record
+            .budgets
+            .iter()
+            .all(|budget| budget.reserved.cost.as_nanos() == 0 && budget.settled.cost == record.summary.cost_usd)
+    );
 }
 
 #[tokio::test]
@@ -71,7 +80,7 @@ async fn dependent_tasks_wait_and_get_the_results() {
 async fn cancelling_reaches_a_running_call() {
     let gate = Gate::default();
     let hub = Hub::new(FakeModels::new(usual).with_gate(&gate), FakeTools::none()).await;
-    let run = hub.run(team(&["logs"], json!({})), "Look.").await;
+    let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     gate.held(1).await;
     hub.engine.cancel(run, "ann").await.expect("cancelled");
     let record = hub.until(run, &["cancelled"]).await;
