@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant, in microseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -53,6 +52,22 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl Serialize for Timestamp {
+    /// RFC 3339 in UTC with microseconds, so that nothing is lost on the way.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let at = jiff::Timestamp::from_microsecond(self.0).map_err(serde::ser::Error::custom)?;
+        to.collect_str(&format_args!("{at:.6}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        let at: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
+        Ok(Self(at.as_microsecond()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +77,14 @@ mod tests {
         let at = Timestamp::from_micros(1_763_703_000_123_456);
         assert_eq!(at.to_string(), "2025-11-21T05:30:00.123Z");
         assert_eq!(at.day(), "2025-11-21");
+    }
+
+    #[test]
+    fn json_keeps_the_microseconds() {
+        let at = Timestamp::from_micros(1_763_703_000_123_456);
+        let text = serde_json::to_string(&at).expect("a time");
+        assert_eq!(text, r#""2025-11-21T05:30:00.123456Z""#);
+        assert_eq!(serde_json::from_str::<Timestamp>(&text).expect("a time"), at);
     }
 
     #[test]
