@@ -21,6 +21,7 @@ mod resolve;
 mod run;
 mod schema;
 mod spend;
+mod user;
 mod worker;
 
 pub use config::Config;

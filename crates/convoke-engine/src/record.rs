@@ -43,6 +43,11 @@ impl Engine {
         Ok(self.store().read(Runs { ws: self.ws(), before, limit }).await?)
     }
 
+    /// Ids of runs alone, from the newest, older than `before` where that is given.
+    pub async fn run_ids(&self, before: Option<RunId>, limit: i64) -> Result<Vec<RunId>> {
+        Ok(self.store().read(Ids { ws: self.ws(), before, limit }).await?)
+    }
+
     /// One run in full.
     pub async fn run_record(&self, run: RunId) -> Result<RunRecord> {
         Ok(self.store().read(Full { ws: self.ws(), run }).await?)
@@ -120,6 +125,24 @@ impl UseCase for Runs {
             runs.push(summarize(tx, &row).await?);
         }
         Ok(runs)
+    }
+}
+
+struct Ids {
+    ws: WorkspaceId,
+    before: Option<RunId>,
+    limit: i64,
+}
+
+impl UseCase for Ids {
+    type Out = Vec<RunId>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        run::ids(tx, self.before, self.limit).await
     }
 }
 

@@ -30,6 +30,14 @@ pub enum Error {
     /// A named bound was reached.
     #[error("{0}")]
     LimitReached(String),
+    /// Another process holds the data folder.
+    #[error("the data folder {dir} is in use by {holder}")]
+    InUse {
+        /// The folder.
+        dir: String,
+        /// Who has it, such as `process 4711`.
+        holder: String,
+    },
     /// It cannot be done now, and nothing was changed.
     #[error("{0}")]
     Unavailable(String),
@@ -55,6 +63,7 @@ impl Error {
             Self::Refused(refusal) => &refusal.code,
             Self::Conflict(_) => "conflict",
             Self::LimitReached(_) => "limit_reached",
+            Self::InUse { .. } => "in_use",
             Self::Unavailable(_) => "unavailable",
             Self::Unknown(_) => "outcome_unknown",
             Self::Broken { .. } => "broken",

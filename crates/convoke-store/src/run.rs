@@ -205,6 +205,13 @@ pub async fn list(tx: &mut Tx<'_>, before: Option<RunId>, limit: i64) -> Result<
     .await
 }
 
+/// Ids alone, from the newest, older than `before` where that is given.
+pub async fn ids(tx: &mut Tx<'_>, before: Option<RunId>, limit: i64) -> Result<Vec<RunId>> {
+    let ws = tx.ws();
+    let before = before.unwrap_or(RunId(convoke_domain::id::LAST));
+    tx.many("SELECT id FROM run WHERE ws = $1 AND id < $2 ORDER BY id DESC LIMIT $3", p![ws, before, limit]).await
+}
+
 /// Runs that have not ended, oldest first.
 pub async fn unfinished(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId, String, Option<String>)>> {
     let ws = tx.ws();

@@ -34,10 +34,7 @@ fn held(dir: &Path, file: &mut File) -> Error {
         Ok(_) if !pid.trim().is_empty() => format!("process {}", pid.trim()),
         _ => "another process".to_owned(),
     };
-    let dir = dir.display();
-    Error::Unavailable(format!(
-        "the data folder {dir} is in use by {holder}; stop it, or use another folder with `--data DIR`"
-    ))
+    Error::InUse { dir: dir.display().to_string(), holder }
 }
 
 /// Makes the names in a folder durable.

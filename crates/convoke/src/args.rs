@@ -1,0 +1,126 @@
+//! The command line: what may be typed. Each noun keeps its own options in its file; here is what all share, and the list.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use convoke_domain::money::Money;
+
+use crate::{
+    agents, audit, completions, db, demo, doctor, events, hold, init, profiles, report, resume, run, runs, show, stats, teams,
+    validate,
+};
+
+/// Teams of AI agents that carry a task to its end: in parallel, durable, with exact cost.
+#[derive(Debug, Parser)]
+#[command(name = "convoke", version, max_term_width = 100, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage, 3 budget used up, 4 cancelled, 5 a person is waited for.\n\
+    First steps: `convoke demo`, then `convoke init DIR`.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Data folder [default: the platform's folder for application data]
+    #[arg(long, global = true, value_name = "DIR", env = "CONVOKE_DATA", hide_env_values = true)]
+    pub data: Option<PathBuf>,
+    /// Who asks; a new name is added when it is first used
+    #[arg(long = "as", global = true, value_name = "USER", default_value = "system", value_parser = user_name)]
+    pub user: String,
+    /// Write JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress, only the result
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// No colours; the variable NO_COLOR does the same
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// What to log on the error stream: error, warn, info, debug, or `module=level`
+    #[arg(long, global = true, value_name = "LEVEL", env = "CONVOKE_LOG", default_value = "warn", hide_env_values = true)]
+    pub log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch a team find the cause of an incident: no key, no service, under 30 seconds
+    Demo(demo::Demo),
+    /// Give a team a task and watch it
+    Run(run::Run),
+    /// Let unfinished runs go on: all, or the one named
+    Resume(resume::ResumeArgs),
+    /// Call a run off
+    Cancel(hold::CancelArgs),
+    /// Hold a run: steps under way end, none begins
+    Pause(hold::PauseArgs),
+    /// Say what became of a tool call whose outcome is unknown
+    Resolve(hold::ResolveArgs),
+    /// List runs, the newest first
+    Runs(runs::RunsArgs),
+    /// Show a run: tasks, steps, cost, time
+    Show(show::ShowArgs),
+    /// Write a run's report
+    Report(report::ReportArgs),
+    /// Print what happened in a run, event by event
+    Events(events::EventsArgs),
+    /// List registered agents
+    Agents(agents::AgentsArgs),
+    /// Profiles, from which agents are made
+    Profiles(profiles::ProfilesArgs),
+    /// Teams of agents
+    Teams(teams::TeamsArgs),
+    /// Check profile and team files
+    Validate(validate::ValidateArgs),
+    /// Make a folder with a small team to start from
+    Init(init::InitArgs),
+    /// Say whether everything that is needed is there
+    Doctor(doctor::DoctorArgs),
+    /// Count agents, tasks, runs, events
+    Stats(stats::StatsArgs),
+    /// Look after the database
+    Db(db::DbArgs),
+    /// Look after the record of events
+    Audit(audit::AuditArgs),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// An amount in dollars.
+pub fn money(text: &str) -> Result<Money, String> {
+    let number = text.strip_prefix('$').unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(usd) if usd > 0.0 && usd <= 1e9 => Ok(Money::from_usd(usd)),
+        Ok(_) => Err("a budget is above 0 and at most 1,000,000,000 dollars".to_owned()),
+        Err(_) => Err("write dollars, such as 0.50".to_owned()),
+    }
+}
+
+fn user_name(text: &str) -> Result<String, String> {
+    if convoke_api::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("a user's name has lower-case letters, digits and hyphens, at most 64".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn budgets_are_dollars() {
+        assert_eq!(money("$0.5"), Ok(Money::from_usd(0.5)));
+        assert!(money("-1").is_err() && money("0").is_err() && money("NaN").is_err() && money("five").is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! One open data folder and who asks. Commands that only read open it beside whoever writes; commands that change something
+//! take the lock; commands that work also get models and tools.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use convoke_api::library;
+use convoke_engine::{Config, Engine};
+use convoke_port::clock::SystemClock;
+use convoke_store::{Error as StoreError, Options, Store};
+
+use crate::args::Global;
+use crate::error::{Failure, Result};
+use crate::place::Place;
+use crate::wire::{self, Parts};
+
+/// Threads that read while a command works.
+const READERS: usize = 2;
+
+/// An open data folder.
+pub struct Hub {
+    /// Everything that can be asked.
+    pub engine: Engine,
+    /// Where it is.
+    pub place: Place,
+    /// Who asks.
+    pub user: String,
+}
+
+/// How a worker works.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Attempts at the same time; the engine's default if absent.
+    pub concurrency: Option<usize>,
+    /// The model for agents that name none.
+    pub default_model: Option<String>,
+}
+
+impl Hub {
+    /// Opens for reading; the folder is made where it is missing.
+    pub async fn reader(global: &Global) -> Result<Self> {
+        let place = Place::find(global.data.as_deref())?;
+        match Store::open_reader(&place.dir, options()).await {
+            Ok(store) => Ok(Self::over(store, place, global, wire::idle(), Settings::default())),
+            Err(StoreError::Missing { .. }) => Self::writer(global).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens for changes, alone.
+    pub async fn writer(global: &Global) -> Result<Self> {
+        let place = Place::find(global.data.as_deref())?;
+        Self::worker(global, place, wire::idle(), Settings::default()).await
+    }
+
+    /// Opens for changes, or for reading where another process holds the folder: for lists that the library belongs to.
+    pub async fn up_to_date(global: &Global) -> Result<Self> {
+        match Self::writer(global).await {
+            Err(failure) if failure.code == "in_use" => Self::reader(global).await,
+            other => other,
+        }
+    }
+
+    /// Opens for work.
+    pub async fn worker(global: &Global, place: Place, parts: Parts, settings: Settings) -> Result<Self> {
+        place.make()?;
+        let store = Store::open_sqlite(&place.dir, options()).await?;
+        let hub = Self::over(store, place, global, parts, settings);
+        let known = library::bundle();
+        hub.engine.install(known.profiles, known.teams).await?;
+        hub.engine.ensure_user(&hub.user).await?;
+        Ok(hub)
+    }
+
+    fn over(store: Store, place: Place, global: &Global, parts: Parts, settings: Settings) -> Self {
+        let mut config = Config::new(place.dir.join("work"));
+        config.concurrency = settings.concurrency.unwrap_or(config.concurrency);
+        config.default_model = settings.default_model;
+        let engine = Engine::new(store, parts.models, parts.tools, Arc::new(SystemClock), config);
+        Self { engine, place, user: global.user.clone() }
+    }
+
+    /// Where reports are written.
+    pub fn reports(&self) -> PathBuf {
+        self.place.dir.join("reports")
+    }
+}
+
+/// How stores are opened. A commit whose outcome is not known ends the program: what is in memory may be wrong by then.
+pub fn options() -> Options {
+    Options { readers: READERS, on_poison: Some(Arc::new(end)), ..Options::default() }
+}
+
+fn end(why: &str) {
+    crate::live::screen::restore();
+    Failure::new("storage_failed", "the data could not be written, so nothing more is done")
+        .cause(why)
+        .hint("look after the disk (`convoke doctor`), then `convoke resume`: all that was acknowledged is there")
+        .tell(false);
+    std::process::exit(1);
+}

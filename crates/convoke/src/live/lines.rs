@@ -1,0 +1,150 @@
+//! A run as lines of a log, for terminals that are none: one line per thing that happened. Pure; start at [`Teller`].
+
+use convoke_domain::event::{Event, Kind};
+use convoke_domain::time::Timestamp;
+use convoke_engine::{Pulse, PulseKind};
+
+use super::board::{Board, Job, call, who};
+use crate::text;
+use crate::which;
+
+/// Columns of an agent's name that all lines leave room for.
+const AGENT: usize = 22;
+/// Columns of what a line quotes.
+const QUOTE: usize = 160;
+
+/// Tells what happens, line by line.
+#[derive(Debug, Clone, Copy)]
+pub struct Teller {
+    /// Several runs are watched, so that each line must say which it is about.
+    pub several: bool,
+}
+
+impl Teller {
+    /// The line for an event that was just folded into `board`, if it is worth one.
+    pub fn event(self, board: &Board, event: &Event) -> Option<String> {
+        let kind = Kind::parse(&event.kind)?;
+        let said = |key: &str| text::cut(&text::line(event.payload[key].as_str().unwrap_or_default()), QUOTE);
+        let words = match kind {
+            Kind::RunCreated => begins(board),
+            Kind::RunPhaseChanged => format!("phase: {}", said("phase")),
+            Kind::RunPaused => format!("paused: {}", said("reason")),
+            Kind::RunResumed => "goes on".to_owned(),
+            Kind::RunWaiting => format!("waits: {}", said("reason")),
+            Kind::RunCompleted => ended(board, "completed"),
+            Kind::RunFailed => format!("{}: {}", ended(board, "failed"), said("error")),
+            Kind::RunCancelled => ended(board, "cancelled"),
+            Kind::RunEscalated => format!("{}: {}", ended(board, "handed to a person"), said("error")),
+            Kind::BudgetWarning | Kind::BudgetOverrun | Kind::EffectUnknown | Kind::ToolDenied | Kind::LoopDetected => {
+                board.notices.last()?.clone()
+            }
+            _ => return board.job(&event.entity_id).and_then(|job| self.task(board, job, kind, event)),
+        };
+        Some(self.line(event.at, board, &words))
+    }
+
+    fn task(self, board: &Board, job: &Job, kind: Kind, event: &Event) -> Option<String> {
+        let error = || text::cut(&text::line(event.payload["error"].as_str().unwrap_or_default()), QUOTE);
+        let words = match kind {
+            Kind::TaskStarted => format!("begins: {}", job.title),
+            Kind::TaskTakenOver => format!("goes on: {}", job.title),
+            Kind::TaskCompleted => format!("done: {}{}", job.title, figures(job, event.at)),
+            Kind::TaskFailed => format!("failed: {}: {}", job.title, error()),
+            Kind::TaskCancelled => format!("cancelled: {}", job.title),
+            Kind::TaskRetried => format!("will try again: {}", error()),
+            Kind::TaskReassigned => format!("takes over from {}: {}", said(event, "from"), error()),
+            _ => return None,
+        };
+        let agent = if kind == Kind::TaskStarted { who(event) } else { job.agent.clone() };
+        Some(self.by(event.at, board, &agent, &words))
+    }
+
+    /// The line for a pulse, if it is worth one. `at` is when it came.
+    pub fn pulse(self, board: &Board, pulse: &Pulse, at: Timestamp) -> Option<String> {
+        let words = match &pulse.kind {
+            PulseKind::Tool { tool, args } => text::cut(&call(tool, args), QUOTE),
+            PulseKind::Retrying { reason, wait_ms } => {
+                let wait = text::duration(std::time::Duration::from_millis(*wait_ms));
+                format!("tries again in {wait}: {}", text::cut(&text::line(reason), QUOTE))
+            }
+            PulseKind::Notice(notice) => text::cut(&text::line(notice), QUOTE),
+            PulseKind::Calling { .. } | PulseKind::Text(_) | PulseKind::Billed { .. } => return None,
+        };
+        Some(self.by(at, board, &pulse.agent, &words))
+    }
+
+    fn by(self, at: Timestamp, board: &Board, agent: &str, words: &str) -> String {
+        self.line(at, board, &format!("{}  {words}", text::pad(agent, AGENT)))
+    }
+
+    fn line(self, at: Timestamp, board: &Board, words: &str) -> String {
+        let run = if self.several { format!("{}  ", which::short(board.run)) } else { String::new() };
+        format!("{}  {run}{words}", time_of(at))
+    }
+}
+
+/// The time of day in UTC.
+pub fn time_of(at: Timestamp) -> String {
+    text::clock(at).chars().skip(11).collect()
+}
+
+fn said(event: &Event, key: &str) -> String {
+    text::line(event.payload[key].as_str().unwrap_or_default())
+}
+
+fn begins(board: &Board) -> String {
+    let budget = board.cap.map(|cap| format!(", budget {}", text::cap(cap))).unwrap_or_default();
+    let script = if board.simulated { ", played by a script" } else { "" };
+    format!("{} begins: team {}{budget}{script}", board.run, board.team)
+}
+
+fn figures(job: &Job, at: Timestamp) -> String {
+    let took = job.took(at).map(text::duration).unwrap_or_default();
+    format!(" ({took}, {} tokens, {})", text::count(job.tokens()), job.cost())
+}
+
+fn ended(board: &Board, how: &str) -> String {
+    let took = text::duration(board.took(board.created));
+    format!("{how} after {took}, {} tokens, {}", text::count(board.tokens()), board.cost())
+}
+
+#[cfg(test)]
+mod tests {
+    use convoke_domain::money::Money;
+    use serde_json::json;
+
+    use super::super::board::tests::{event, pulse, run_id};
+    use super::*;
+
+    #[test]
+    fn a_run_as_a_log() {
+        let run = "run_01kap0000000000000000000rn";
+        let task = "task_01kap0000000000000000000tk";
+        let mut board = Board::new(run_id(), Some(Money::from_usd(5.0)));
+        let created = json!({"key": "plan", "title": "Plan it", "agent": "ada", "state": "ready"});
+        let events = [
+            event(1, "run.created", run, "user:x", json!({"team": "t", "simulated": true})),
+            event(2, "task.created", task, "system", created),
+            event(3, "run.started", run, "system", json!({})),
+            event(4, "task.started", task, "agent:ada", json!({})),
+            event(5, "step.completed", task, "agent:ada", json!({"tokens": 1200, "cost_usd": 0.01})),
+            event(6, "tool.denied", task, "agent:ada", json!({"tool": "shell", "message": "not granted"})),
+            event(7, "task.retried", task, "system", json!({"error": "overloaded: try later"})),
+            event(8, "task.started", task, "agent:ada", json!({})),
+            event(9, "task.completed", task, "agent:ada", json!({})),
+            event(10, "run.completed", run, "system", json!({})),
+        ];
+        let teller = Teller { several: false };
+        let mut lines: Vec<String> = events
+            .iter()
+            .filter_map(|event| {
+                board.event(event);
+                teller.event(&board, event)
+            })
+            .collect();
+        let args = r#"{"path":"a\u001b[2Jb"}"#.to_owned();
+        let tool = pulse(task, PulseKind::Tool { tool: "read_file".into(), args });
+        lines.extend(teller.pulse(&board, &tool, events[4].at));
+        insta::assert_snapshot!(lines.join("\n"), @"");
+    }
+}

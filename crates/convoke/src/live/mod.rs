@@ -1,0 +1,8 @@
+//! Watching runs while they go on. [`board`] is what is known, folded from events and pulses; [`frame`] and [`lines`] turn
+//! it into text; [`screen`] is the terminal; [`watch`] brings them together. Start at [`watch::Watch`].
+
+pub mod board;
+pub mod frame;
+pub mod lines;
+pub mod screen;
+pub mod watch;
