@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     findings.extend(stages.run("licences and versions of dependencies", licence::check)?);
     let mut clean = stages.run("format", || program(&target, &["fmt", "--all", "--check"]))?;
     if !args.fast {
-        let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        let clippy = ["clippy", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"];
         clean &= stages.run("clippy", || program(&target, &clippy))?;
     }
     let notice = stages.run("advisories", licence::advisories)?;
