@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use convoke_connect::model::{ModelConfig, PriceTable, Providers, Scripts};
+use convoke_connect::model::script::Scripts;
+use convoke_connect::model::{ModelConfig, PriceTable, Providers};
 use convoke_connect::tool::{ToolLimits, Toolbox};
 use convoke_domain::profile::Profile;
 use convoke_domain::team::Team;
@@ -40,7 +41,7 @@ impl Hub {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut models = ModelConfig::default();
         base_url.clone_into(&mut models.openai.base_url);
-        let providers = Providers::new(models, PriceTable::built_in(), Arc::new(Scripts::default()));
+        let providers = Providers::new(models, PriceTable::built_in(), Arc::new(Scripts { built_in: &[] }));
         let config = Config { concurrency: PLACES, ..Config::new(folder.join("work")) };
         let tools = Arc::new(Toolbox::new(ToolLimits::default()));
         let engine = Engine::new(store, Arc::new(providers), tools, Arc::new(SystemClock), config);

@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod context;
 pub mod figure;
+pub mod hub;
 pub mod list;
 pub mod machine;
 pub mod measure;

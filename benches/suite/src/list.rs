@@ -43,6 +43,16 @@ pub const MEASUREMENTS: &[Measurement] = &[
         run: measure::mock::run,
     },
     Measurement {
+        name: "overhead",
+        about: "One durable run of six model calls at a time (plan, 4 in parallel, synthesis): what Convoke adds to the models' time.",
+        run: measure::runs::overhead,
+    },
+    Measurement {
+        name: "runs",
+        about: "The same run many times at once at 50 ms latency, durable on SQLite, in one process.",
+        run: measure::runs::throughput,
+    },
+    Measurement {
         name: "binary",
         about: "Size of the release binary, and the time from starting `convoke --version` to its end.",
         run: measure::binary::run,

@@ -4,3 +4,4 @@ pub mod binary;
 pub mod fsync;
 pub mod idle;
 pub mod mock;
+pub mod runs;
