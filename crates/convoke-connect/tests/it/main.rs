@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod model_aimock;
+mod model_http;
+mod model_litellm;
+mod model_mock;
 mod model_script;
 mod tool;
 mod tool_file;

@@ -45,7 +45,7 @@ impl<'a> Subject<'a> {
     }
 
     pub(super) fn timed_out(&self, what: &str, after: Duration) -> ModelError {
-        let says = format!("{what} within {} s; raise timeout_s or try again", after.as_secs_f64());
+        let says = format!("{what} {} s; raise timeout_s or try again", after.as_secs_f64());
         self.error(Fault::Timeout, None, true, &says)
     }
 

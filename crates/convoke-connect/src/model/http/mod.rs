@@ -127,7 +127,7 @@ impl Exchange<'_> {
             () = cancel.cancelled() => return Err(subject.cancelled(true).with(decoder.usage())),
             outcome = tokio::time::timeout(timeout, self.attempt(&subject, decoder, watch)) => outcome,
         };
-        let outcome = outcome.unwrap_or_else(|_| Err(subject.timed_out("gave no complete answer", timeout)));
+        let outcome = outcome.unwrap_or_else(|_| Err(subject.timed_out("gave no complete answer within", timeout)));
         outcome.map_err(|error| error.with(decoder.usage()))
     }
 
@@ -140,7 +140,7 @@ impl Exchange<'_> {
         let wire = Arc::clone(&self.endpoint.wire);
         let sending = self.send();
         let response = match tokio::time::timeout(wire.first_byte, sending).await {
-            Err(_) => return Err(subject.timed_out("did not begin to answer", wire.first_byte)),
+            Err(_) => return Err(subject.timed_out("did not begin to answer within", wire.first_byte)),
             Ok(Err(error)) => return Err(subject.not_sent(&error)),
             Ok(Ok(response)) => response,
         };
@@ -222,7 +222,7 @@ async fn read_events(
     let mut events = SseByteStream::new(Box::pin(bytes));
     loop {
         let next = tokio::time::timeout(idle, events.next()).await;
-        let event = match next.map_err(|_| subject.timed_out("fell silent within its answer", idle))? {
+        let event = match next.map_err(|_| subject.timed_out("fell silent within its answer for", idle))? {
             None => return Ok(()),
             Some(event) => event.map_err(|error| subject.torn(&error))?,
         };
