@@ -120,8 +120,11 @@ pub struct Recorded {
 pub struct Tee {
     /// Where it listens.
     pub url: String,
-    streams: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    streams: Arc<Mutex<Vec<Stream>>>,
 }
+
+/// What one connection's client sent.
+type Stream = Arc<Mutex<Vec<u8>>>;
 
 impl Tee {
     /// Relays to `upstream`, a `http://host:port`.
@@ -129,7 +132,7 @@ impl Tee {
         let target = upstream.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let streams: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>> = Arc::default();
+        let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
         let all = Arc::clone(&streams);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -153,7 +156,7 @@ impl Tee {
     }
 }
 
-async fn relay(client: TcpStream, target: String, kept: Arc<Mutex<Vec<u8>>>) {
+async fn relay(client: TcpStream, target: String, kept: Stream) {
     let Ok(server) = TcpStream::connect(target).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
