@@ -94,7 +94,10 @@ fn check_calls(crash_at: usize, first: &FakeModels, second: &FakeModels, record:
     let lost: i64 = record.usage.iter().map(|usage| usage.lost_calls).sum();
     let under_way = i64::try_from(first.calls().len() - (crash_at - 1) + twice).expect("few");
     // A call that was journaled and not yet sent counts as lost as well: nobody can know.
-    assert!(lost >= under_way && lost <= under_way + 1, "crash at call {crash_at}: {lost} billed as lost of {under_way}");
+    assert!(
+        lost >= under_way && lost <= under_way + 1,
+        "crash at call {crash_at}: {lost} billed as lost of {under_way}"
+    );
     assert_eq!(record.summary.model_calls, 5 + lost);
     assert!(record.budgets.iter().all(|budget| budget.reserved.cost.as_nanos() == 0), "{:?}", record.budgets);
 }

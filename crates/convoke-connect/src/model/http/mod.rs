@@ -42,7 +42,7 @@ pub(super) type Watch<'a> = &'a (dyn Fn(Delta) + Send + Sync);
 /// The connections that all adapters share.
 #[derive(Debug)]
 pub(super) struct Wire {
-    /// For this machine: no proxy.
+    /// For plain HTTP on this machine: no proxy, and no certificates to be read first.
     near: OnceLock<Client>,
     /// For everywhere else, by the system's proxy if there is one.
     far: OnceLock<Client>,
@@ -57,8 +57,8 @@ impl Wire {
 
     /// The client for `url`, made when first wanted: reading the system's certificates takes its time.
     fn client(&self, url: &str) -> &Client {
-        if is_loopback(url) {
-            self.near.get_or_init(|| build(Client::builder().no_proxy()))
+        if url.starts_with("http:") && is_loopback(url) {
+            self.near.get_or_init(|| build(Client::builder().no_proxy().tls_certs_only([])))
         } else {
             self.far.get_or_init(|| build(Client::builder()))
         }
