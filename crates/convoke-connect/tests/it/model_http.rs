@@ -45,7 +45,7 @@ async fn server(act: Act) -> (String, mpsc::UnboundedReceiver<()>) {
                     }
                     Act::Flood(bytes) => {
                         let _ = client.write_all(STREAM.as_bytes()).await;
-                        let line = format!("data: {}\n\n", "x".repeat(1 << 20));
+                        let line = format!("{}\n\n", "x".repeat(1 << 20));
                         let mut sent = 0;
                         while sent < bytes && client.write_all(format!(": {line}").as_bytes()).await.is_ok() {
                             sent += line.len();

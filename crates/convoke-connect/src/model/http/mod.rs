@@ -13,7 +13,7 @@ use ::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGEN
 use bytes::Bytes;
 use convoke_domain::transcript::Usage;
 use convoke_port::model::{Delta, Fault, ModelError, ModelReply, ModelRequest, RateLimit};
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use reqwest::{Client, Response, redirect};
 use sse_stream::SseByteStream;
 use tokio_util::sync::CancellationToken;
@@ -203,8 +203,25 @@ async fn read_some(mut response: Response) -> Vec<u8> {
 enum Torn {
     #[error("the connection broke: {0}")]
     Cut(reqwest::Error),
+    #[error("silence")]
+    Silent(Duration),
     #[error("the answer is larger than {} MiB", MAX_REPLY_BYTES >> 20)]
     TooLarge,
+}
+
+/// The bytes of an answer, within its limits. Any byte breaks the silence, as the comments do that servers send to
+/// keep a connection open.
+fn bytes(response: Response, idle: Duration) -> impl Stream<Item = Result<Bytes, Torn>> + Send {
+    futures_util::stream::unfold((response, 0), move |(mut response, read)| async move {
+        let chunk = match tokio::time::timeout(idle, response.chunk()).await {
+            Err(_) => Err(Torn::Silent(idle)),
+            Ok(Err(error)) => Err(Torn::Cut(error)),
+            Ok(Ok(chunk)) => Ok(chunk?),
+        };
+        let read = read + chunk.as_ref().map_or(0, Bytes::len);
+        let chunk = chunk.and_then(|chunk| if read > MAX_REPLY_BYTES { Err(Torn::TooLarge) } else { Ok(chunk) });
+        Some((chunk, (response, read)))
+    })
 }
 
 async fn read_events(
@@ -214,26 +231,17 @@ async fn read_events(
     decoder: &mut dyn Decode,
     watch: Watch<'_>,
 ) -> Result<(), ModelError> {
-    let mut read = 0;
-    let bytes = response.bytes_stream().map_err(Torn::Cut).and_then(move |chunk: Bytes| {
-        read += chunk.len();
-        std::future::ready(if read > MAX_REPLY_BYTES { Err(Torn::TooLarge) } else { Ok(chunk) })
-    });
-    let mut events = SseByteStream::new(Box::pin(bytes));
-    loop {
-        let next = tokio::time::timeout(idle, events.next()).await;
-        let event = match next.map_err(|_| subject.timed_out("fell silent within its answer for", idle))? {
-            None => return Ok(()),
-            Some(event) => event.map_err(|error| subject.torn(&error))?,
-        };
-        let Some(data) = event.data else { continue };
-        if decoder.event(&data, watch).map_err(|broken| subject.broken(broken))? {
-            break;
+    let mut events = SseByteStream::new(Box::pin(bytes(response, idle)));
+    while let Some(event) = events.next().await {
+        let Some(data) = event.map_err(|error| subject.torn(&error))?.data else { continue };
+        if !decoder.event(&data, watch).map_err(|broken| subject.broken(broken))? {
+            continue;
         }
-    }
-    // The rest is the end mark of the body: read it, or the connection cannot be used again.
-    if events.next().now_or_never().is_none() {
-        tokio::spawn(tokio::time::timeout(DRAIN_TIMEOUT, async move { while events.next().await.is_some() {} }));
+        // The rest is the end mark of the body: read it, or the connection cannot be used again.
+        if events.next().now_or_never().is_none() {
+            tokio::spawn(tokio::time::timeout(DRAIN_TIMEOUT, async move { while events.next().await.is_some() {} }));
+        }
+        break;
     }
     Ok(())
 }
