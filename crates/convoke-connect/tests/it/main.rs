@@ -3,3 +3,4 @@
 mod tool;
 mod tool_file;
 mod tool_query;
+mod tool_shell;
