@@ -3,7 +3,7 @@
 //! Rule: per-user process limits of the system do not bind root and count what else the user runs, so the family is counted.
 //! The watch has a thread of its own: when a command takes the machine, the runtime's threads come too late.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 const LOOK: Duration = Duration::from_millis(20);
 /// Looks after which processes are counted even if the system's task count has not moved.
 const LOOKS_PER_COUNT: u32 = 12;
+/// Times a family that is too large is killed before we give up.
+const ROUNDS: u32 = 1_000;
 
 /// What a family has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +31,7 @@ struct Process {
     parent: i32,
     group: i32,
     memory: u64,
+    dead: bool,
 }
 
 /// All tasks of the system, as one small read: tells when counting is worth while.
@@ -58,8 +61,7 @@ impl Watch {
             if let Some(size) = watch(leader, bounds, &stop) {
                 // First, so that whoever sees the end knows why.
                 let _ = sender.send(size);
-                // It was counted a moment ago, so the id is still its own.
-                let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+                end(leader);
             }
         })?;
         Ok((Self { over }, receiver))
@@ -85,18 +87,36 @@ fn watch(leader: Pid, bounds: Size, stop: &AtomicBool) -> Option<Size> {
     None
 }
 
+/// Kills a family by its groups, again and again while there is something left: what forks quickly is met between two forks.
+fn end(leader: Pid) {
+    for _ in 0..ROUNDS {
+        let all = processes();
+        let groups: HashSet<i32> = members(leader, &all).map(|(_, process)| process.group).collect();
+        if groups.is_empty() {
+            return;
+        }
+        // The members were there a moment ago, so the ids are still theirs; none is our own group, for the leader left it.
+        for group in groups.into_iter().filter_map(Pid::from_raw).chain([leader]) {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        std::thread::sleep(LOOK / 10);
+    }
+}
+
 /// Counts the processes that descend from `leader` or are in its group.
 pub(crate) fn size(leader: Pid) -> Size {
+    members(leader, &processes()).fold(Size::default(), |sum, (_, process)| Size {
+        processes: sum.processes + 1,
+        memory: sum.memory + process.memory,
+    })
+}
+
+/// The living members of a family.
+fn members(leader: Pid, all: &HashMap<i32, Process>) -> impl Iterator<Item = (&i32, &Process)> {
     let leader = leader.as_raw_nonzero().get();
-    let all = processes();
-    let mut size = Size::default();
-    for (pid, process) in &all {
-        if process.group == leader || *pid == leader || descends(*pid, leader, &all) {
-            size.processes += 1;
-            size.memory += process.memory;
-        }
-    }
-    size
+    all.iter().filter(move |(pid, process)| {
+        !process.dead && (process.group == leader || **pid == leader || descends(**pid, leader, all))
+    })
 }
 
 fn descends(pid: i32, leader: i32, all: &HashMap<i32, Process>) -> bool {
@@ -122,7 +142,8 @@ fn processes() -> HashMap<i32, Process> {
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse::<i64>().ok();
         let memory = number(21)?.unsigned_abs() * page;
-        Some((pid, Process { parent: number(1)? as i32, group: number(2)? as i32, memory }))
+        let dead = matches!(*fields.first()?, "Z" | "X");
+        Some((pid, Process { parent: number(1)? as i32, group: number(2)? as i32, memory, dead }))
     })
     .collect()
 }

@@ -14,7 +14,7 @@ use crate::tool::child;
 use crate::tool::limits::ShellLimits;
 
 /// How much a command stands back for everything else: a bomb must not keep us from ending it.
-const NICE: i32 = 10;
+const NICE: i32 = 15;
 /// Time a trial may take.
 const TRIAL: Duration = Duration::from_secs(10);
 
