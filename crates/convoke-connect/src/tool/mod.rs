@@ -5,32 +5,75 @@
 
 mod argument;
 mod builtin;
+mod child;
 mod file;
+mod http_get;
 mod job;
 mod limits;
 mod query_table;
+mod shell;
 
 use std::sync::Arc;
 
 use convoke_port::BoxFuture;
 use convoke_port::tool::{ToolError, ToolInfo, ToolOutput, ToolRequest, ToolScope, Tools};
 pub use limits::{FileLimits, HttpLimits, McpLimits, QueryLimits, ShellLimits, ToolLimits};
+pub use shell::SandboxChoice;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use self::builtin::Builtin;
+use self::http_get::{Egress, Permit};
 use self::job::Job;
 use self::query_table::Tables;
+use self::shell::Sandbox;
 
 /// All tools. One toolbox serves all attempts of a process; it owns the connections to MCP servers.
 pub struct Toolbox {
     limits: Arc<ToolLimits>,
     tables: Arc<Tables>,
+    egress: Egress,
+    choice: SandboxChoice,
+    sandbox: OnceCell<Result<Sandbox, String>>,
 }
 
 impl Toolbox {
     /// A toolbox with these bounds.
     pub fn new(limits: ToolLimits) -> Self {
-        Self { limits: Arc::new(limits), tables: Arc::default() }
+        Self {
+            limits: Arc::new(limits),
+            tables: Arc::default(),
+            egress: Egress::default(),
+            choice: SandboxChoice::default(),
+            sandbox: OnceCell::new(),
+        }
+    }
+
+    /// The same with this sandbox for `shell`.
+    #[must_use]
+    pub fn with_sandbox(self, choice: SandboxChoice) -> Self {
+        Self { choice, ..self }
+    }
+
+    /// Which sandbox `shell` would use, or why there is none.
+    pub async fn sandbox(&self) -> Result<&'static str, String> {
+        match self.find_sandbox().await {
+            Ok(Sandbox::Bubblewrap(_)) => Ok("bubblewrap"),
+            Ok(Sandbox::Kernel(_)) => Ok("landlock"),
+            Err(why) => Err(why.clone()),
+        }
+    }
+
+    async fn find_sandbox(&self) -> Result<&Sandbox, &String> {
+        self.sandbox.get_or_init(|| shell::detect(self.choice)).await.as_ref()
+    }
+
+    /// Why a tool that is allowed cannot be had.
+    async fn missing(&self, tool: Builtin, scope: &ToolScope) -> Option<String> {
+        match tool.missing(scope) {
+            None if tool == Builtin::Shell => self.find_sandbox().await.err().cloned(),
+            why => why,
+        }
     }
 
     /// The names of the built-in tools, for checking profiles.
@@ -45,7 +88,7 @@ impl Toolbox {
         request: &ToolRequest,
         cancel: &CancellationToken,
     ) -> Result<ToolOutput, ToolError> {
-        if let Some(why) = tool.missing(scope) {
+        if let Some(why) = self.missing(tool, scope).await {
             return Err(ToolError::Refused(why));
         }
         let job = Job::new(scope, request, &self.limits, cancel);
@@ -59,6 +102,11 @@ impl Toolbox {
                 let tables = self.tables.clone();
                 job::run_blocking(job, move |job| query_table::run(job, &tables)).await
             }
+            Builtin::HttpGet => http_get::run(&job, &Permit::of(scope), &self.egress).await,
+            Builtin::Shell => {
+                let sandbox = self.find_sandbox().await.map_err(|why| ToolError::Refused(why.clone()))?;
+                shell::run(&job, sandbox).await
+            }
         }
     }
 }
@@ -68,7 +116,7 @@ impl Tools for Toolbox {
         Box::pin(async move {
             let (mut tools, mut notices) = (Vec::new(), Vec::new());
             for tool in Builtin::ALL.into_iter().filter(|tool| allows(scope, tool.id())) {
-                match tool.missing(scope) {
+                match self.missing(tool, scope).await {
                     None => tools.push(tool.info()),
                     Some(why) => notices.push(why),
                 }

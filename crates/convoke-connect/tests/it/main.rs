@@ -10,3 +10,4 @@ mod model_script;
 mod tool;
 mod tool_file;
 mod tool_query;
+mod tool_shell;

@@ -25,7 +25,8 @@ impl Bench {
     }
 
     pub fn with(toolbox: Toolbox) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        // Not in /tmp, which is another one in a sandbox.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let (workdir, input) = (folder.path().join("work"), folder.path().join("input"));
         std::fs::create_dir(&workdir).expect("work");
         std::fs::create_dir(&input).expect("input");
