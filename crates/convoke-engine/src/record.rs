@@ -53,6 +53,11 @@ impl Engine {
         Ok(self.store().read(Full { ws: self.ws(), run }).await?)
     }
 
+    /// The budgets that a run falls under: its own and its session's.
+    pub async fn run_budgets(&self, run: RunId) -> Result<Vec<Budget>> {
+        Ok(self.store().read(Budgets { ws: self.ws(), run }).await?)
+    }
+
     /// Where one run stands: state, reason, when it changed last.
     pub async fn run_summary(&self, run: RunId) -> Result<RunSummary> {
         Ok(self.store().read(Summary { ws: self.ws(), run }).await?)
@@ -102,6 +107,11 @@ async fn summarize(tx: &mut Tx<'_>, row: &run::Record) -> Stored<RunSummary> {
     })
 }
 
+async fn budgets(tx: &mut Tx<'_>, row: &run::Record) -> Stored<Vec<Budget>> {
+    let scopes = [format!("run:{}", row.id), format!("session:{}", row.session)];
+    Ok(budget::hold(tx, &scopes).await?.into_iter().map(Budget::from).collect())
+}
+
 async fn find(tx: &mut Tx<'_>, id: RunId) -> Stored<run::Record> {
     run::find(tx, id).await?.ok_or_else(|| Error::missing("run", id))
 }
@@ -125,6 +135,24 @@ impl UseCase for Runs {
             runs.push(summarize(tx, &row).await?);
         }
         Ok(runs)
+    }
+}
+
+struct Budgets {
+    ws: WorkspaceId,
+    run: RunId,
+}
+
+impl UseCase for Budgets {
+    type Out = Vec<Budget>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        let row = find(tx, self.run).await?;
+        budgets(tx, &row).await
     }
 }
 
@@ -185,8 +213,7 @@ impl UseCase for Full {
         for task in task::of_run(tx, self.run).await? {
             tasks.push(task_record(tx, task, &bills).await?);
         }
-        let scopes = [format!("run:{}", row.id), format!("session:{}", row.session)];
-        let budgets = budget::hold(tx, &scopes).await?.into_iter().map(Budget::from).collect();
+        let budgets = budgets(tx, &row).await?;
         let effects = effect::of_run(tx, self.run).await?.into_iter().map(effect_record).collect();
         Ok(RunRecord {
             summary,

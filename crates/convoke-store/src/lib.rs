@@ -40,7 +40,7 @@ pub use feed::{Feed, Lagged};
 pub use param::P;
 pub use pg::{MIN_POSTGRES, PgOptions};
 pub use row::{Cell, FromCell, FromRow, Json, Row};
-pub use sqlite::MIN_SQLITE;
+pub use sqlite::{MIN_SQLITE, sqlite_version};
 pub use store::{OnPoison, Options, Store};
 pub use tx::Tx;
 pub use use_case::UseCase;

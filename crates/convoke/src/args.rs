@@ -6,15 +6,23 @@ use clap::{Args, Parser, Subcommand};
 use convoke_domain::money::Money;
 
 use crate::{
-    agents, audit, completions, db, demo, doctor, events, hold, init, profiles, report, resume, run, runs, show, stats, teams,
-    validate,
+    agents, audit, completions, db, demo, doctor, events, hold, init, profiles, report, resume, run, runs, show, stats,
+    teams, validate,
 };
 
 /// Teams of AI agents that carry a task to its end: in parallel, durable, with exact cost.
 #[derive(Debug, Parser)]
-#[command(name = "convoke", version, max_term_width = 100, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage, 3 budget used up, 4 cancelled, 5 a person is waited for.\n\
-    First steps: `convoke demo`, then `convoke init DIR`.")]
+#[command(
+    name = "convoke",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage, 3 budget used up, 4 cancelled, 5 a person is waited for.\n\
+    First steps: `convoke demo`, then `convoke init DIR`."
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -42,7 +50,14 @@ pub struct Global {
     #[arg(long, global = true)]
     pub no_color: bool,
     /// What to log on the error stream: error, warn, info, debug, or `module=level`
-    #[arg(long, global = true, value_name = "LEVEL", env = "CONVOKE_LOG", default_value = "warn", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "CONVOKE_LOG",
+        default_value = "warn",
+        hide_env_values = true
+    )]
     pub log: String,
 }
 

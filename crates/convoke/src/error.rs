@@ -162,14 +162,6 @@ fn missing(noun: &str, failure: Failure) -> Failure {
     }
 }
 
-impl From<convoke_api::Problems> for Failure {
-    /// The first problem as the message; all of them are told before by whoever read the file.
-    fn from(problems: convoke_api::Problems) -> Self {
-        let text = problems.to_string();
-        Self::usage("invalid_definition", text.trim_end())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -59,7 +59,8 @@ impl Place {
 
 fn dirs() -> Result<ProjectDirs> {
     ProjectDirs::from("", "", "convoke").ok_or_else(|| {
-        Failure::usage("no_home", "there is no home folder to keep data in").hint("name a data folder with `--data DIR`")
+        Failure::usage("no_home", "there is no home folder to keep data in")
+            .hint("name a data folder with `--data DIR`")
     })
 }
 

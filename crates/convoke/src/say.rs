@@ -19,13 +19,15 @@ pub fn line(line: &str) -> Result<()> {
 
 /// Writes a value as JSON, indented.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    let body = serde_json::to_string_pretty(value).map_err(|cause| Failure::new("broken", "cannot write JSON").cause(cause))?;
+    let body = serde_json::to_string_pretty(value)
+        .map_err(|cause| Failure::new("broken", "cannot write JSON").cause(cause))?;
     line(&body)
 }
 
 /// Writes a value as JSON on one line.
 pub fn json_line(value: &impl Serialize) -> Result<()> {
-    let body = serde_json::to_string(value).map_err(|cause| Failure::new("broken", "cannot write JSON").cause(cause))?;
+    let body =
+        serde_json::to_string(value).map_err(|cause| Failure::new("broken", "cannot write JSON").cause(cause))?;
     line(&body)
 }
 

@@ -129,7 +129,11 @@ pub fn cap(money: Money) -> String {
 
 /// Many or one: `1 run`, `2 runs`.
 pub fn many(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(i64::try_from(number).unwrap_or(i64::MAX))) }
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{} {noun}s", count(i64::try_from(number).unwrap_or(i64::MAX)))
+    }
 }
 
 /// A time in UTC to the second, for tables: `2026-11-21 05:30:00`.

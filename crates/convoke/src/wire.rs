@@ -1,22 +1,84 @@
-//! Where models and tools come from. Rule: the only file that knows `convoke-connect`.
+//! Where models and tools come from: the environment, two files of the data folder, and what is built in.
+//!
+//! Rule: the only file that knows `convoke-connect`. Start at [`connect`].
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use convoke_api::{Known, library};
+use convoke_connect::model::script::Scripts;
+use convoke_connect::model::{Compatible, ModelConfig, PriceTable, Providers};
+use convoke_connect::tool::{ToolLimits, Toolbox};
 use convoke_port::BoxFuture;
 use convoke_port::model::{Fault, ModelError, ModelHandle, Models};
 use convoke_port::tool::{ToolError, ToolInfo, ToolOutput, ToolRequest, ToolScope, Tools};
 use tokio_util::sync::CancellationToken;
 
-use convoke_api::Known;
+use crate::error::{Failure, Result};
 
-use crate::error::Result;
+/// Prices and windows of models, laid over the built-in table.
+pub const PRICES: &str = "prices.yaml";
+/// Further servers that speak OpenAI Chat Completions, by provider name.
+pub const PROVIDERS: &str = "providers.yaml";
+/// The most bytes of such a file.
+const MAX_FILE: u64 = 1 << 20;
 
 /// What an engine calls.
+#[derive(Clone)]
 pub struct Parts {
     /// Models by name.
     pub models: Arc<dyn Models>,
     /// Tools of every kind.
     pub tools: Arc<dyn Tools>,
+}
+
+/// Connects models and tools for the data folder `dir`.
+pub fn connect(dir: &Path) -> Result<Parts> {
+    Ok(Parts { models: Arc::new(providers(dir)?), tools: Arc::new(Toolbox::new(ToolLimits::default())) })
+}
+
+/// The model providers of a data folder.
+pub fn providers(dir: &Path) -> Result<Providers> {
+    let refused = |error: &dyn std::fmt::Display| Failure::usage("bad_setting", error);
+    let mut config = ModelConfig::from_env().map_err(|error| refused(&error))?;
+    if let Some((file, text)) = read(&dir.join(PROVIDERS))? {
+        let servers: BTreeMap<String, Compatible> =
+            serde_saphyr::from_str(&text).map_err(|error| Failure::usage("bad_setting", format!("{file}: {error}")))?;
+        for (name, server) in &servers {
+            config.add_compatible(name, server, |name| std::env::var(name).ok()).map_err(|error| refused(&error))?;
+        }
+    }
+    let mut prices = PriceTable::built_in();
+    if let Some((file, text)) = read(&dir.join(PRICES))? {
+        prices.merge(&file, &text).map_err(|error| refused(&error))?;
+    }
+    Ok(Providers::new(config, prices, Arc::new(Scripts { built_in: library::scripts() })))
+}
+
+fn read(path: &Path) -> Result<Option<(String, String)>> {
+    let name = path.display().to_string();
+    match crate::file::read(path, MAX_FILE) {
+        Ok(text) => Ok(Some((name, text))),
+        Err(failure) if failure.code == "missing_file" => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The names that definitions may use besides profiles: tools, and providers where a data folder tells them.
+pub fn known(dir: &Path) -> Result<Known> {
+    let providers = providers(dir)?;
+    Ok(Known::new(Toolbox::names().iter().copied(), providers.names()))
+}
+
+/// A model's name as a run keeps it: a script that is a file by its full path, so that the run goes on from anywhere.
+pub fn full_name(model: &str) -> Result<String> {
+    match model.strip_prefix("script/") {
+        Some(path) if path.ends_with(".yaml") || path.ends_with(".yml") => {
+            Ok(format!("script/{}", crate::place::absolute(Path::new(path))?.display()))
+        }
+        _ => Ok(model.to_owned()),
+    }
 }
 
 /// For commands that start no work: nothing is connected, nothing read from the environment.
@@ -29,14 +91,8 @@ struct Idle;
 impl Models for Idle {
     fn find(&self, name: &str) -> Result<ModelHandle, ModelError> {
         let message = format!("this command calls no models, not even {name}");
-        Err(ModelError {
-            fault: Fault::NoSuchModel,
-            message,
-            status: None,
-            retry_after: None,
-            may_be_billed: false,
-            usage: None,
-        })
+        let fault = Fault::NoSuchModel;
+        Err(ModelError { fault, message, status: None, retry_after: None, may_be_billed: false, usage: None })
     }
 }
 
@@ -53,4 +109,9 @@ impl Tools for Idle {
     ) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
         Box::pin(async { Err(ToolError::Refused("this command calls no tools".to_owned())) })
     }
+}
+
+/// How shell commands are confined here, or why they are refused.
+pub fn sandbox() -> Result<String, String> {
+    Err("it is not wired yet".to_owned())
 }

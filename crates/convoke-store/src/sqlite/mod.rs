@@ -23,3 +23,8 @@ pub(crate) const FILE: &str = "convoke.db";
 /// The oldest SQLite that is safe with a writer and a checkpoint on one WAL file: every release from 3.7.0 to 3.51.2 can
 /// corrupt it (the WAL-reset defect, fixed in 3.51.3).
 pub const MIN_SQLITE: i32 = 3_051_003;
+
+/// The version of the SQLite that is built in, such as `3.53.0`.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}

@@ -67,8 +67,6 @@ pub enum Doing {
 /// One task.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its name within stage and round.
-    pub key: String,
     /// One line.
     pub title: String,
     /// Who does it.
@@ -282,7 +280,6 @@ impl Board {
         let mark = if event.payload["state"] == "ready" { Mark::Ready } else { Mark::Pending };
         self.by_id.insert(event.entity_id.clone(), self.jobs.len());
         self.jobs.push(Job {
-            key: said("key"),
             title: said("title"),
             agent: said("agent"),
             mark,
@@ -395,18 +392,41 @@ fn level(scope: &str) -> &str {
     scope.split(':').next().unwrap_or_default()
 }
 
-/// A tool call in few words: its name and the values of its arguments.
+/// A tool call in few words: its name and the values of its arguments, also where their JSON was cut short.
 pub fn call(tool: &str, args: &str) -> String {
-    let words = match serde_json::from_str::<serde_json::Value>(args) {
-        Ok(serde_json::Value::Object(fields)) => fields.values().map(word).collect::<Vec<_>>().join(" "),
-        // Arguments that were cut short are no JSON any more.
-        _ => args.replace(['{', '}', '"', '\\'], " "),
-    };
-    text::line(&format!("{tool} {words}"))
+    let (mut words, mut rest) = (tool.to_owned(), args.chars().peekable());
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => {
+                let value = quoted(&mut rest);
+                // A text before a colon is a key.
+                if rest.peek() != Some(&':') {
+                    words.push(' ');
+                    words.push_str(&value);
+                }
+            }
+            '{' | '}' | '[' | ']' | ',' | ':' => words.push(' '),
+            c => words.push(c),
+        }
+    }
+    text::line(&words)
 }
 
-fn word(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string().replace('"', ""), str::to_owned)
+/// The rest of a JSON text up to its closing quote; line breaks and other escapes become what they stand for.
+fn quoted(rest: &mut impl Iterator<Item = char>) -> String {
+    let mut value = String::new();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => break,
+            '\\' => match rest.next() {
+                Some('n' | 'r' | 't') => value.push(' '),
+                Some(other) => value.push(other),
+                None => {}
+            },
+            c => value.push(c),
+        }
+    }
+    value
 }
 
 #[cfg(test)]
@@ -509,7 +529,8 @@ pub mod tests {
     }
 
     #[test]
-    fn arguments_that_were_cut_short_can_be_read() {
-        assert_eq!(call("query_table", r#"{"sql":"SELECT 1","fil"#), "query_table sql : SELECT 1 , fil");
+    fn arguments_are_told_by_their_values_also_when_cut_short() {
+        let args = r#"{"files":["a.csv","b.csv"],"limit":5,"sql":"SELECT \"x\"\nFROM a WHE"#;
+        assert_eq!(call("query_table", args), r#"query_table a.csv b.csv 5 SELECT "x" FROM a WHE"#);
     }
 }

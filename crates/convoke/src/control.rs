@@ -1,0 +1,292 @@
+//! The control socket: while one process works on a data folder, others ask it to cancel, pause, resume and resolve.
+//!
+//! `control.sock` in the folder, for its owner alone. One JSON line asks, one answers. Everything is bounded: length, time,
+//! askers at once. Start at [`Request`]; [`serve`] answers, [`ask`] asks.
+
+use std::path::Path;
+
+use convoke_domain::id::RunId;
+use convoke_domain::money::Money;
+use convoke_engine::{Caps, EffectOutcome, Engine, Resume};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, Result};
+
+/// What one process may ask of another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Call a run off.
+    Cancel {
+        /// The run.
+        run: RunId,
+        /// Who asks.
+        user: String,
+    },
+    /// Hold a run.
+    Pause {
+        /// The run.
+        run: RunId,
+        /// Who asks.
+        user: String,
+    },
+    /// Let a run go on.
+    Resume {
+        /// The run.
+        run: RunId,
+        /// New cap in dollars.
+        budget: Option<Money>,
+        /// New cap in tokens.
+        tokens: Option<i64>,
+        /// Who asks.
+        user: String,
+    },
+    /// Say what became of a tool call.
+    Resolve {
+        /// The effect's key.
+        effect: String,
+        /// `done`, `failed` or `retry`.
+        outcome: Outcome,
+        /// What there is to say about it.
+        note: String,
+        /// Who says so.
+        user: String,
+    },
+}
+
+/// What became of a tool call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It acted
+    Done,
+    /// It did not act, and shall not
+    Failed,
+    /// It did not act: make the call again
+    Retry,
+}
+
+/// The answer: nothing, or what is wrong.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Wrong>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Wrong {
+    code: String,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Request {
+    /// Carries it out here.
+    pub async fn carry_out(self, engine: &Engine) -> Result<()> {
+        match self {
+            Self::Cancel { run, user } => engine.cancel(run, &user).await?,
+            Self::Pause { run, user } => engine.pause(run, &user).await?,
+            Self::Resume { run, budget, tokens, user } => {
+                engine.resume(run, Resume { caps: Caps { cost: budget, tokens }, user }).await?;
+            }
+            Self::Resolve { effect, outcome, note, user } => {
+                let outcome = match outcome {
+                    Outcome::Done => EffectOutcome::Done(note),
+                    Outcome::Failed => EffectOutcome::Failed(note),
+                    Outcome::Retry => EffectOutcome::Retry,
+                };
+                engine.resolve_effect(&effect, outcome, &user).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The run that goes on because of it.
+    #[cfg(unix)]
+    const fn goes_on(&self) -> Option<RunId> {
+        match self {
+            Self::Resume { run, .. } => Some(*run),
+            Self::Cancel { .. } | Self::Pause { .. } | Self::Resolve { .. } => None,
+        }
+    }
+}
+
+impl Answer {
+    #[cfg(unix)]
+    fn of(done: Result<()>) -> Self {
+        let wrong = |failure: Failure| Wrong { code: failure.code, message: failure.message, hint: failure.hint };
+        Self { error: done.err().map(wrong) }
+    }
+
+    fn read(text: &str) -> Result<()> {
+        let answer: Self = serde_json::from_str(text).map_err(|cause| {
+            Failure::new("bad_answer", "the process that holds the data folder did not answer").cause(cause)
+        })?;
+        match answer.error {
+            None => Ok(()),
+            Some(Wrong { code, message, hint }) => Err(Failure { hint, ..Failure::new(&code, message) }),
+        }
+    }
+}
+
+#[cfg(unix)]
+pub use unix::{ask, serve};
+
+#[cfg(unix)]
+mod unix {
+    use std::os::fd::AsFd;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{UnixListener, UnixSocket, UnixStream};
+    use tokio::sync::{Semaphore, mpsc};
+    use tokio::task::JoinHandle;
+    use tokio::time::timeout;
+
+    use super::{Answer, Engine, Failure, Path, Request, Result, RunId};
+
+    const NAME: &str = "control.sock";
+    /// The longest line either side may send.
+    const MAX_LINE: u64 = 64 * 1024;
+    /// Time for one side to send its line, and for the request to be carried out.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    /// Askers at once.
+    const ASKERS: usize = 16;
+    /// Bytes that the path of a socket may have on every system.
+    const MAX_PATH: usize = 100;
+
+    /// A socket that is served as long as this lives.
+    pub struct Served {
+        path: PathBuf,
+        serving: JoinHandle<()>,
+    }
+
+    impl Drop for Served {
+        fn drop(&mut self) {
+            self.serving.abort();
+            // The next holder of the folder removes what is left.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    /// Serves the socket of a data folder whose lock this process holds. Runs that shall go on are told to `going`.
+    pub fn serve(dir: &Path, engine: &Engine, going: mpsc::Sender<RunId>) -> Result<Served> {
+        let path = dir.join(NAME);
+        let listener =
+            bind(dir, &path).map_err(|cause| Failure::io(format!("cannot open {}", path.display()), &cause))?;
+        let serving = tokio::spawn(accept(listener, engine.clone(), going));
+        Ok(Served { path, serving })
+    }
+
+    fn bind(dir: &Path, path: &Path) -> std::io::Result<UnixListener> {
+        match std::fs::remove_file(path) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
+            _ => {}
+        }
+        let socket = UnixSocket::new_stream()?;
+        // Before it has a name, so that at no time others may connect. Where the system does not know this, the folder's
+        // own rights stand in until the name has its own.
+        let _ = rustix::fs::fchmod(socket.as_fd(), rustix::fs::Mode::from_raw_mode(0o600));
+        let reach = Reach::of(dir, path)?;
+        socket.bind(&reach.path)?;
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        socket.listen(u32::try_from(ASKERS).unwrap_or(u32::MAX))
+    }
+
+    /// A path that is short enough for a socket: through an open folder where the real one is too long.
+    struct Reach {
+        path: PathBuf,
+        _dir: Option<std::fs::File>,
+    }
+
+    impl Reach {
+        fn of(dir: &Path, path: &Path) -> std::io::Result<Self> {
+            if path.as_os_str().len() <= MAX_PATH || !cfg!(target_os = "linux") {
+                return Ok(Self { path: path.to_owned(), _dir: None });
+            }
+            let dir = std::fs::File::open(dir)?;
+            let number = std::os::fd::AsRawFd::as_raw_fd(&dir);
+            Ok(Self { path: format!("/proc/self/fd/{number}/{NAME}").into(), _dir: Some(dir) })
+        }
+    }
+
+    async fn accept(listener: UnixListener, engine: Engine, going: mpsc::Sender<RunId>) {
+        let room = Arc::new(Semaphore::new(ASKERS));
+        loop {
+            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let (engine, going) = (engine.clone(), going.clone());
+            tokio::spawn(async move {
+                // An asker that goes away, or takes too long, gets no answer.
+                let _ = timeout(PATIENCE, answer(stream, &engine, &going)).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn answer(mut stream: UnixStream, engine: &Engine, going: &mpsc::Sender<RunId>) -> std::io::Result<()> {
+        let line = read_line(&mut stream).await?;
+        let done = match serde_json::from_str::<Request>(&line) {
+            Err(cause) => Err(Failure::new("bad_request", "this is no request that is known here").cause(cause)),
+            Ok(request) => {
+                let run = request.goes_on();
+                let done = request.carry_out(engine).await;
+                if let (Ok(()), Some(run)) = (&done, run) {
+                    // A watch that has ended needs no telling.
+                    let _ = going.try_send(run);
+                }
+                done
+            }
+        };
+        let mut text = serde_json::to_string(&Answer::of(done))?;
+        text.push('\n');
+        stream.write_all(text.as_bytes()).await
+    }
+
+    async fn read_line(stream: &mut UnixStream) -> std::io::Result<String> {
+        let mut line = String::new();
+        BufReader::new(stream.take(MAX_LINE)).read_line(&mut line).await?;
+        Ok(line)
+    }
+
+    /// Asks the process that holds the folder; `None` if nobody serves the socket.
+    pub async fn ask(dir: &Path, request: &Request) -> Option<Result<()>> {
+        let reach = Reach::of(dir, &dir.join(NAME)).ok()?;
+        let mut stream = UnixStream::connect(&reach.path).await.ok()?;
+        let text = serde_json::to_string(request).ok()? + "\n";
+        let asked = timeout(PATIENCE, async {
+            stream.write_all(text.as_bytes()).await?;
+            read_line(&mut stream).await
+        });
+        Some(match asked.await {
+            Ok(Ok(line)) => Answer::read(&line),
+            Ok(Err(cause)) => Err(Failure::io("the process that holds the data folder did not answer", &cause)),
+            Err(_) => Err(Failure::new("timeout", "the process that holds the data folder did not answer in time")),
+        })
+    }
+}
+
+#[cfg(not(unix))]
+pub use elsewhere::{ask, serve};
+
+#[cfg(not(unix))]
+mod elsewhere {
+    use tokio::sync::mpsc;
+
+    use super::{Engine, Path, Request, Result, RunId};
+
+    /// Nothing: this system has no such sockets.
+    pub struct Served;
+
+    /// Serves nothing.
+    pub fn serve(_: &Path, _: &Engine, _: mpsc::Sender<RunId>) -> Result<Served> {
+        Ok(Served)
+    }
+
+    /// Nobody answers.
+    pub async fn ask(_: &Path, _: &Request) -> Option<Result<()>> {
+        None
+    }
+}

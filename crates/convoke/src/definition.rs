@@ -1,0 +1,42 @@
+//! Profiles and teams as files: what they may refer to, reading them, and telling every problem.
+
+use std::path::{Path, PathBuf};
+
+use convoke_api::{Bundle, Known, Problems, Source};
+
+use crate::error::{Exit, Failure, Result};
+use crate::hub::Hub;
+use crate::job::MAX_TEAM_FILE;
+use crate::{file, text, wire};
+
+/// What files may refer to: the profiles that are saved, tools, providers.
+pub async fn known(hub: &Hub) -> Result<Known> {
+    let saved = hub.engine.profiles().await?;
+    Ok(wire::known(&hub.place.dir)?.with_profiles(saved.iter().map(|profile| &profile.body)))
+}
+
+/// Reads texts; all problems are told as one failure.
+pub fn read(sources: &[Source<'_>], known: &Known) -> Result<Bundle> {
+    convoke_api::read(sources, known).map_err(|problems| refused(&problems))
+}
+
+/// Reads files.
+pub fn read_files(paths: &[PathBuf], known: &Known) -> Result<Bundle> {
+    let texts = texts(paths)?;
+    let sources: Vec<Source<'_>> = texts.iter().map(|(file, text)| Source { file, text }).collect();
+    read(&sources, known)
+}
+
+/// The texts of files by the names they were given.
+pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>> {
+    let one = |path: &PathBuf| Ok((path.display().to_string(), file::read(Path::new(path), MAX_TEAM_FILE)?));
+    paths.iter().map(one).collect()
+}
+
+fn refused(problems: &Problems) -> Failure {
+    let count = text::many(problems.0.len(), "problem");
+    let mut failure =
+        Failure::usage("invalid_definition", format!("the definition has {count}\n\n{problems}").trim_end());
+    failure.exit = Exit::Usage;
+    failure.hint("`convoke validate FILE` checks a file and changes nothing")
+}

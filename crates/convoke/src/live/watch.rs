@@ -1,0 +1,242 @@
+//! Watching runs until they rest: events and pulses are folded into boards, and shown as the terminal allows.
+//!
+//! Rule: subscribe first, then read what has happened, so that nothing is missed; what was seen is skipped by its number.
+//! Start at [`Watch::new`], then [`Watch::until_rest`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use convoke_domain::event::Event;
+use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_domain::money::Money;
+use convoke_domain::time::Timestamp;
+use convoke_engine::{Engine, Pulse, Worker};
+use convoke_port::clock::{Clock, SystemClock};
+use convoke_store::{Feed, Lagged};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::board::Board;
+use super::frame::{self, Shot};
+use super::lines::Teller;
+use super::screen::{self, Screen, Stream};
+use crate::error::{Exit, Result};
+use crate::log;
+use crate::signals::Signals;
+
+/// Time between two frames, and between two looks whether anything still goes on.
+const TICK: Duration = Duration::from_millis(100);
+/// Looks in a row that must find nothing going on, for an attempt may be between two workers.
+const CALM: u32 = 3;
+/// Events read at once.
+const PAGE: u32 = 1_000;
+
+/// How progress is shown.
+pub enum View {
+    /// Drawn again and again.
+    Live(Screen),
+    /// Line by line.
+    Lines(Stream, Teller),
+    /// Not at all.
+    Quiet,
+}
+
+impl View {
+    /// The view that suits the terminal and what was asked for.
+    pub fn suited(quiet: bool, as_json: bool, several: bool) -> Self {
+        let stream = if as_json { Stream::Err } else { Stream::Out };
+        match (quiet, stream.is_terminal()) {
+            (true, _) => Self::Quiet,
+            (false, true) => {
+                log::keep();
+                Self::Live(Screen::new(stream))
+            }
+            (false, false) => Self::Lines(stream, Teller { several }),
+        }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if matches!(self, Self::Live(_)) {
+            log::release().iter().for_each(|line| Stream::Err.write(&format!("{line}\n")));
+        }
+    }
+}
+
+/// Runs that are watched.
+pub struct Watch {
+    engine: Engine,
+    boards: Vec<Board>,
+    view: View,
+    feed: Feed,
+    pulses: Receiver<Pulse>,
+    added: mpsc::Receiver<RunId>,
+    frame: usize,
+    footer: Option<String>,
+}
+
+type Stopping = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Watch {
+    /// Watches from now on; `added` gives further runs that this process has been asked to carry on.
+    pub fn new(engine: &Engine, view: View, added: mpsc::Receiver<RunId>) -> Self {
+        Self {
+            engine: engine.clone(),
+            boards: Vec::new(),
+            view,
+            feed: engine.store().subscribe(),
+            pulses: engine.pulses(),
+            added,
+            frame: 0,
+            footer: None,
+        }
+    }
+
+    /// Adds a run, with what has happened in it; `tell` says whether that is news.
+    pub async fn follow(&mut self, run: RunId, cap: Option<Money>, tell: bool) -> Result<()> {
+        if self.boards.iter().any(|board| board.run == run) {
+            return Ok(());
+        }
+        self.boards.push(Board::new(run, cap));
+        self.catch_up(self.boards.len() - 1, tell).await
+    }
+
+    /// The runs, in the order in which they were added.
+    pub fn runs(&self) -> Vec<RunId> {
+        self.boards.iter().map(|board| board.run).collect()
+    }
+
+    /// Watches until every run rests, or a signal asks to stop; then the worker has stopped too.
+    pub async fn until_rest(&mut self, worker: Worker, signals: &mut Signals) -> Result<Option<Exit>> {
+        let (mut worker, mut stopping): (Option<Worker>, Option<Stopping>) = (Some(worker), None);
+        let (mut exit, mut calm) = (None, 0);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                biased;
+                first = signals.first(), if exit.is_none() => {
+                    exit = Some(first);
+                    self.footer = Some("stopping: steps under way end first. Ctrl-C again ends at once".to_owned());
+                    self.tell("stopping: steps under way end first");
+                    stopping = stopping.or_else(|| stop(&mut worker));
+                }
+                () = done(&mut stopping), if stopping.is_some() => break,
+                pulse = self.pulses.recv() => self.take_pulse(pulse),
+                event = self.feed.next() => self.take_event(event).await?,
+                Some(run) = self.added.recv() => self.follow(run, None, false).await?,
+                _ = tick.tick() => {
+                    calm = if self.calm() { calm + 1 } else { 0 };
+                    self.draw();
+                }
+            }
+            if stopping.is_none() && (self.all_ended() || calm >= CALM) {
+                stopping = stop(&mut worker);
+            }
+        }
+        for at in 0..self.boards.len() {
+            self.catch_up(at, true).await?;
+        }
+        self.footer = None;
+        self.draw();
+        Ok(exit.filter(|_| !self.boards.iter().all(Board::rests)))
+    }
+
+    fn all_ended(&self) -> bool {
+        self.boards.iter().all(|board| board.state.has_ended())
+    }
+
+    /// Nothing that is watched goes on.
+    fn calm(&self) -> bool {
+        self.boards.iter().all(Board::rests) && self.engine.driven() == 0
+    }
+
+    fn take_pulse(&mut self, pulse: Result<Pulse, RecvError>) {
+        // Pulses that went by unseen are not missed: what counts comes as an event.
+        let Ok(pulse) = pulse else { return };
+        for board in &mut self.boards {
+            if board.pulse(&pulse)
+                && let View::Lines(stream, teller) = &self.view
+                && let Some(line) = teller.pulse(board, &pulse, now())
+            {
+                stream.write(&format!("{line}\n"));
+            }
+        }
+    }
+
+    async fn take_event(&mut self, event: Option<Result<Arc<Event>, Lagged>>) -> Result<()> {
+        // A pulse that led to this event was sent before it.
+        while let Ok(pulse) = self.pulses.try_recv() {
+            self.take_pulse(Ok(pulse));
+        }
+        match event {
+            Some(Ok(event)) => (0..self.boards.len()).for_each(|at| self.fold(at, &event, true)),
+            Some(Err(Lagged(_))) => {
+                for at in 0..self.boards.len() {
+                    self.catch_up(at, true).await?;
+                }
+            }
+            // The store was closed: the program ends for another reason.
+            None => std::future::pending().await,
+        }
+        Ok(())
+    }
+
+    /// Folds in what the store has of a run and the board has not.
+    async fn catch_up(&mut self, at: usize, tell: bool) -> Result<()> {
+        loop {
+            let board = &self.boards[at];
+            let page =
+                self.engine.store().events_after(WorkspaceId::DEFAULT, board.seen, Some(board.run), PAGE).await?;
+            page.iter().for_each(|event| self.fold(at, event, tell));
+            if page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn fold(&mut self, at: usize, event: &Event, tell: bool) {
+        let board = &mut self.boards[at];
+        if board.event(event)
+            && tell
+            && let View::Lines(stream, teller) = &self.view
+            && let Some(line) = teller.event(board, event)
+        {
+            stream.write(&format!("{line}\n"));
+        }
+    }
+
+    /// Says something of the program itself, where progress is told line by line.
+    pub fn tell(&self, words: &str) {
+        if let View::Lines(stream, _) = &self.view {
+            stream.write(&format!("{}  {words}\n", super::lines::time_of(now())));
+        }
+    }
+
+    fn draw(&mut self) {
+        let View::Live(screen) = &mut self.view else { return };
+        let shot = Shot { size: screen::size(), now: now(), frame: self.frame, footer: self.footer.as_deref() };
+        screen.show(&log::take(), &frame::draw(&self.boards, shot));
+        self.frame += 1;
+    }
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+fn stop(worker: &mut Option<Worker>) -> Option<Stopping> {
+    worker.take().map(|worker| -> Stopping { Box::pin(worker.stop()) })
+}
+
+async fn done(stopping: &mut Option<Stopping>) {
+    match stopping {
+        Some(stopping) => stopping.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,228 @@
+//! The end of a run as it is told: reports written, the result shown, what it cost, where to go on, and the exit code.
+
+use std::path::PathBuf;
+
+use convoke_domain::id::RunId;
+use convoke_domain::record::{EffectRecord, RunRecord, RunSummary};
+use serde_json::Value;
+
+use crate::args::Global;
+use crate::error::{Exit, Result};
+use crate::hub::Hub;
+use crate::live::screen::{self, Stream};
+use crate::text::{self, BOLD, CYAN, DIM, GREEN, RED, YELLOW, paint};
+use crate::{file, say};
+
+/// Rows of a terminal that are left for what follows a result.
+const REST: usize = 12;
+/// Rows of a result that are shown at least.
+const LEAST: usize = 20;
+
+/// How the program ends after a run that stands like this.
+pub fn exit_of(run: &RunSummary) -> Exit {
+    let starts = |text: &Option<String>, word: &str| text.as_deref().is_some_and(|text| text.starts_with(word));
+    match run.state.as_str() {
+        "completed" => Exit::Done,
+        "failed" if starts(&run.error, "budget_exhausted") => Exit::Budget,
+        "paused" if starts(&run.reason, "budget:") => Exit::Budget,
+        "cancelled" => Exit::Cancelled,
+        "paused" | "waiting" | "escalated" => Exit::Person,
+        _ => Exit::Failed,
+    }
+}
+
+/// Tells how runs have ended, or why they rest. Gives the exit code: of several, the gravest.
+pub async fn tell(global: &Global, hub: &Hub, runs: &[RunId], stopped: Option<Exit>) -> Result<Exit> {
+    let mut exit = Exit::Done;
+    let mut told = Vec::new();
+    for run in runs {
+        let record = hub.engine.run_record(*run).await?;
+        let files = write_reports(hub, &record)?;
+        let own = exit_of(&record.summary);
+        exit = exit.max(if own == Exit::Failed && !has_ended(&record) { stopped.unwrap_or(own) } else { own });
+        if global.json {
+            told.push(as_json(&record, &files));
+        } else {
+            say::text(&as_text(hub, &record, &files, global.quiet))?;
+        }
+    }
+    match (global.json, told.len()) {
+        (false, _) => {}
+        (true, 1) => say::json(&told[0])?,
+        (true, _) => say::json(&told)?,
+    }
+    Ok(exit)
+}
+
+/// The report of a run as JSON, with where its other forms are.
+fn as_json(record: &RunRecord, files: &Files) -> Value {
+    let mut value = convoke_report::json(record);
+    value["report_markdown"] = files.markdown.display().to_string().into();
+    value["report_html"] = files.html.display().to_string().into();
+    value
+}
+
+fn has_ended(record: &RunRecord) -> bool {
+    convoke_domain::run::State::parse(&record.summary.state).is_some_and(convoke_domain::run::State::has_ended)
+}
+
+struct Files {
+    markdown: PathBuf,
+    html: PathBuf,
+}
+
+/// Writes a run's report beside the data.
+fn write_reports(hub: &Hub, record: &RunRecord) -> Result<Files> {
+    let dir = hub.reports();
+    file::make_dir(&dir)?;
+    let id = record.summary.id;
+    let files = Files { markdown: dir.join(format!("{id}.md")), html: dir.join(format!("{id}.html")) };
+    file::write(&files.markdown, convoke_report::markdown(record).as_bytes())?;
+    file::write(&files.html, convoke_report::html(record).as_bytes())?;
+    Ok(files)
+}
+
+fn as_text(hub: &Hub, record: &RunRecord, files: &Files, quiet: bool) -> String {
+    let run = &record.summary;
+    let output = record.output.as_deref().map(|output| text::plain(output.trim_end())).filter(|text| !text.is_empty());
+    if quiet {
+        return output.map(|output| output + "\n").unwrap_or_default() + &next(hub, record).unwrap_or_default();
+    }
+    let mut out = String::from("\n");
+    if let Some(output) = output {
+        out.push_str(&shortened(&output, hub, run));
+        out.push('\n');
+    }
+    out.push_str(&verdict(run));
+    out.push_str(&row("report", &files.html.display().to_string()));
+    out.push_str(&row("", &files.markdown.display().to_string()));
+    let id = run.id.to_string();
+    out.push_str(&row("more", &hub.place.command(&format!("report {id}"))));
+    out.push_str(&row("", &hub.place.command(&format!("show {id}"))));
+    if run.simulated {
+        out.push_str(&paint(YELLOW, &format!("{}.\n", convoke_report::SIMULATED)));
+    }
+    out + &next(hub, record).unwrap_or_default()
+}
+
+fn row(name: &str, value: &str) -> String {
+    format!("{}  {value}\n", paint(DIM, &text::pad(name, 6)))
+}
+
+/// A result as text: all of it, or a screenful where a person looks at it.
+fn shortened(output: &str, hub: &Hub, run: &RunSummary) -> String {
+    let lines: Vec<&str> = output.lines().collect();
+    let room = screen::size().1.saturating_sub(REST).max(LEAST);
+    let styled = |lines: &[&str]| lines.iter().map(|line| heading(line) + "\n").collect::<String>();
+    if !Stream::Out.is_terminal() || lines.len() <= room {
+        return styled(&lines);
+    }
+    let rest = lines.len() - room;
+    let more = format!("… {}: {}", text::many(rest, "more line"), hub.place.command(&format!("report {}", run.id)));
+    styled(&lines[..room]) + &paint(DIM, &more) + "\n"
+}
+
+fn heading(line: &str) -> String {
+    if line.starts_with('#') { paint(BOLD, line) } else { line.to_owned() }
+}
+
+/// One line: how it ended, how long it took, what was used.
+fn verdict(run: &RunSummary) -> String {
+    let (style, word) = match run.state.as_str() {
+        "completed" => (GREEN, "completed"),
+        "failed" => (RED, "failed"),
+        "cancelled" => (YELLOW, "cancelled"),
+        "paused" => (YELLOW, "paused"),
+        "waiting" => (YELLOW, "waits for a person"),
+        "escalated" => (YELLOW, "handed to a person"),
+        _ => (CYAN, "stopped; it has not ended"),
+    };
+    let took =
+        run.finished_at.map(|at| format!(" in {}", text::duration(at.since(run.created_at)))).unwrap_or_default();
+    let calls = [
+        text::many(usize::try_from(run.model_calls).unwrap_or(0), "model call"),
+        text::many(usize::try_from(run.tool_calls).unwrap_or(0), "tool call"),
+        format!("{} tokens", text::count(run.tokens)),
+        cost(run),
+    ];
+    let why = run.error.as_deref().or(run.reason.as_deref());
+    let why = why.map(|why| format!("{}\n", paint(style, &text::line(why)))).unwrap_or_default();
+    format!("{}{took} · {}\n{why}", paint(style, word), calls.join(" · "))
+}
+
+/// What a run cost, never less than what is known of it.
+pub fn cost(run: &RunSummary) -> String {
+    let simulated = if run.simulated { " (simulated)" } else { "" };
+    match run.unpriced_calls {
+        0 => format!("{}{simulated}", run.cost_usd),
+        calls => {
+            let calls = text::many(usize::try_from(calls).unwrap_or(0), "call");
+            format!("{}{simulated} and {calls} without a known price", run.cost_usd)
+        }
+    }
+}
+
+/// What a person can do for a run that has not ended well.
+fn next(hub: &Hub, record: &RunRecord) -> Option<String> {
+    let (run, command) = (&record.summary, |rest: String| hub.place.command(&rest));
+    let resume = command(format!("resume {}", run.id));
+    let lines = match (run.state.as_str(), exit_of(run)) {
+        ("completed" | "cancelled" | "failed" | "escalated", _) => return None,
+        ("paused", Exit::Budget) => vec![format!("give it more: {resume} --budget USD")],
+        ("waiting", _) => waits(hub, &record.effects),
+        ("paused", _) => vec![format!("let it go on: {resume}")],
+        _ => vec![format!("it goes on where it was with: {resume}")],
+    };
+    Some(lines.iter().map(|line| paint(YELLOW, line) + "\n").collect())
+}
+
+/// How to answer for each tool call whose outcome is unknown.
+pub fn waits(hub: &Hub, effects: &[EffectRecord]) -> Vec<String> {
+    let unknown = effects.iter().filter(|effect| effect.state == "unknown");
+    unknown
+        .map(|effect| {
+            let answer = hub.place.command(&format!("resolve {} done|failed|retry", effect.key));
+            format!("say what became of {}: {answer}", text::line(&effect.tool))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn summary(state: &str, reason: Option<&str>, error: Option<&str>) -> RunSummary {
+        serde_json::from_value(json!({
+            "id": "run_01kap0000000000000000000rn", "session": "ses_01kap0000000000000000000rn", "team": "t", "team_version": 1,
+            "task": "x", "input": null, "state": state, "phase": "execution", "reason": reason, "simulated": true,
+            "created_by": "user:x", "model_calls": 1, "tool_calls": 2, "tokens": 3, "cost_usd": 0.5, "unpriced_calls": 0,
+            "created_at": 0, "started_at": null, "finished_at": null, "error": error,
+        }))
+        .expect("a summary")
+    }
+
+    #[test]
+    fn every_state_has_its_exit_code() {
+        for (state, reason, error, exit) in [
+            ("completed", None, None, Exit::Done),
+            ("failed", None, Some("timeout: too long"), Exit::Failed),
+            ("failed", None, Some("budget_exhausted: the run budget"), Exit::Budget),
+            ("paused", Some("budget: the run budget"), None, Exit::Budget),
+            ("paused", Some("by a person"), None, Exit::Person),
+            ("waiting", Some("the outcome of x"), None, Exit::Person),
+            ("escalated", None, Some("disagreement"), Exit::Person),
+            ("cancelled", None, None, Exit::Cancelled),
+            ("running", None, None, Exit::Failed),
+        ] {
+            assert_eq!(exit_of(&summary(state, reason, error)), exit, "{state} {reason:?} {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_price_that_is_not_known_is_never_zero() {
+        let run = RunSummary { unpriced_calls: 2, simulated: false, ..summary("completed", None, None) };
+        assert_eq!(cost(&run), "$0.5000 and 2 calls without a known price");
+    }
+}
