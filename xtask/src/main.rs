@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod bench;
 mod mocks;
 mod place;
 mod postgres;
@@ -11,7 +12,9 @@ mod run;
 mod stage;
 mod sums;
 mod system;
+mod target;
 mod test;
+mod tidy;
 
 /// Chores of the repository.
 #[derive(Parser)]
@@ -19,11 +22,20 @@ mod test;
 enum Chore {
     /// Runs all tests, and installs and starts what they need.
     Test(test::Args),
+    /// Checks format, lints, structure, sizes, documents and dependencies.
+    Tidy(tidy::Args),
+    /// Builds in release and measures; words after it go to the suite.
+    Bench(bench::Args),
+    /// Builds in release and repeats what must hold, with other chances each time.
+    Soak(bench::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Test(args) => test::run(&args),
+        Chore::Tidy(args) => tidy::run(&args),
+        Chore::Bench(args) => bench::run("bench", &args),
+        Chore::Soak(args) => bench::run("soak", &args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("[xtask] failed: {error:#}");

@@ -34,7 +34,7 @@ const WATCHER: &str = r#"
 folder=$1; shift
 "$@" >>"$folder/log" 2>&1 </dev/null &
 server=$!
-cat >/dev/null
+while read -r _; do :; done
 kill -QUIT "$server" 2>/dev/null
 wait "$server"
 rm -rf "$folder"

@@ -37,7 +37,14 @@ pub fn provide(stages: &Stages) {
         Err(error) => format!("{error:#}"),
     };
     for name in self::missing() {
-        stages.lack(Lack::new(name, &reason, format!("sudo apt-get install {name}")));
+        stages.lack(Lack::new(name, &reason, next_step(name)));
+    }
+}
+
+fn next_step(package: &str) -> String {
+    match place::program("apt-get") {
+        Some(_) => format!("sudo apt-get install {package}"),
+        None => format!("install what Debian calls {package}"),
     }
 }
 

@@ -15,6 +15,7 @@ use anyhow::Result;
 
 use crate::postgres::Postgres;
 use crate::stage::{Lack, Stages};
+use crate::target::Target;
 use crate::{mocks, place, run, sums, system};
 
 /// What to test.
@@ -49,16 +50,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !args.no_packages {
         stages.run("packages of the operating system", || system::provide(&stages));
     }
-    let target = place::target()?;
+    let claimed = Target::claim()?;
+    let target = claimed.path.as_path();
     let (ground, built) = thread::scope(|scope| {
         let ground = scope.spawn(|| Ground::provide(&stages, args));
-        let built = stages.run("build", || build(args, &target));
+        let built = stages.run("build", || build(args, target));
         (ground.join().expect("providing does not panic"), built)
     });
     let mut outcome = Outcome { passed: built?, sums: Vec::new() };
     if outcome.passed {
-        outcome.add(stages.run("doc tests", || doc_tests(args, &target))?);
-        outcome.add(stages.run("tests", || tests(args, &target, &ground.environment))?);
+        outcome.add(stages.run("doc tests", || doc_tests(args, target))?);
+        outcome.add(stages.run("tests", || tests(args, target, &ground.environment))?);
     }
     stages.run("stop", || drop(ground));
     stages.print(start.elapsed());

@@ -79,7 +79,7 @@ pub(crate) async fn claim_ready(tx: &mut Tx<'_>, spec: &ClaimSpec) -> Result<Vec
         *by_agent.entry(candidate.agent.clone()).or_default() += 1;
         if candidate.run_state == "initializing" && started.insert(candidate.run) {
             run::set_state(tx, candidate.run, "running", None).await?;
-            emit(tx, Kind::RunStarted, ("run", candidate.run.to_string()), Some(candidate.run), "system", json!({}));
+            emit(tx, Kind::RunStarted, ("run", candidate.run.to_string()), (Some(candidate.run), "system"), json!({}));
         }
         assignments.push(start(tx, spec, candidate).await?);
     }
@@ -139,7 +139,7 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
     let kind = if continued { Kind::TaskTakenOver } else { Kind::TaskStarted };
     let payload = json!({"key": found.key, "stage": found.stage, "attempt": number, "fence": fence});
     let actor = format!("agent:{}", found.agent);
-    emit(tx, kind, ("task", found.id.to_string()), Some(found.run), &actor, payload);
+    emit(tx, kind, ("task", found.id.to_string()), (Some(found.run), &actor), payload);
     Ok(Assignment {
         task: found.id,
         run: found.run,

@@ -103,7 +103,7 @@ pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToke
     engine.register(at.task, at.run, at.fence, cancel.clone());
     let (task, fence, timeout) = (at.task, at.fence, at.timeout);
     let timer = expire(cancel.clone(), timeout);
-    let outcome = run(&engine, at, cancel, stop, room, timer.expired.clone()).await;
+    let outcome = run(&engine, at, (cancel, stop), room, &timer).await;
     drop(timer);
     engine.unregister(task, fence);
     if let Err(error) = outcome {
@@ -137,10 +137,9 @@ fn expire(cancel: CancellationToken, after: Duration) -> Timer {
 async fn run(
     engine: &Engine,
     at: Assignment,
-    cancel: CancellationToken,
-    stop: CancellationToken,
+    (cancel, stop): (CancellationToken, CancellationToken),
     room: Room,
-    expired: CancellationToken,
+    timer: &Timer,
 ) -> crate::Result<()> {
     let mut driver = match Driver::begin(engine.clone(), at, cancel, stop).await {
         Ok(driver) => driver,
@@ -149,7 +148,7 @@ async fn run(
     };
     let halt = match driver.forward().await {
         Ok(output) => Halt::End(End::Completed { output }),
-        Err(Halt::Interrupted) if expired.is_cancelled() => {
+        Err(Halt::Interrupted) if timer.expired.is_cancelled() => {
             let seconds = driver.at.timeout.as_secs();
             Halt::failed("timeout", format!("the attempt did not end within {seconds} s"), true)
         }

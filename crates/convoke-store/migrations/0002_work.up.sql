@@ -31,7 +31,7 @@ CREATE TABLE run (
   open_tasks {INT} NOT NULL, made_tasks {INT} NOT NULL, created_at {INT} NOT NULL, started_at {INT}, finished_at {INT},
   deadline {INT} NOT NULL, timeout_us {INT} NOT NULL, output TEXT, error TEXT,
   PRIMARY KEY (ws, id)
-) {HOT};
+) {WARM};
 CREATE UNIQUE INDEX run_idem ON run (ws, idem_key) WHERE idem_key IS NOT NULL;
 CREATE INDEX run_open ON run (deadline) WHERE state IN ('initializing', 'running', 'aggregating');
 
@@ -44,7 +44,7 @@ CREATE TABLE task (
   fence {INT} NOT NULL, lease_owner TEXT, lease_until {INT}, timeout_us {INT} NOT NULL, waits_for TEXT,
   output TEXT, error TEXT, created_at {INT} NOT NULL, started_at {INT}, finished_at {INT},
   PRIMARY KEY (ws, id)
-) {HOT};
+) {WARM};
 CREATE UNIQUE INDEX task_name ON task (ws, run, stage, round, key);
 CREATE INDEX task_ready ON task (ws, rank) WHERE state = 'ready' AND held = 0;
 CREATE INDEX task_ready_agent ON task (ws, agent, rank) WHERE state = 'ready' AND held = 0;

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::error::Result;
+use crate::pg::{self, PgOptions};
 use crate::sqlite;
 use crate::store::{Engine, Store, blocking};
 
@@ -15,6 +16,7 @@ impl Store {
                 let (from, to) = (engine.path.clone(), to.to_owned());
                 blocking(move || sqlite::backup(&from, &to)).await
             }
+            Engine::Pg(engine) => pg::backup(engine, to).await,
         }
     }
 
@@ -22,5 +24,10 @@ impl Store {
     pub async fn restore_sqlite(from: &Path, into: &Path) -> Result<()> {
         let (from, into) = (from.to_owned(), into.to_owned());
         blocking(move || sqlite::restore(&from, &into)).await
+    }
+
+    /// Fills a database, whose schema must be empty, from a backup folder.
+    pub async fn restore_postgres(from: &Path, url: &str, pg: PgOptions) -> Result<()> {
+        pg::restore(from, url, pg).await
     }
 }

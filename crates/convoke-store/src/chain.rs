@@ -4,8 +4,13 @@
 
 use std::collections::HashMap;
 
+use convoke_domain::event::{Event, NewEvent};
+use convoke_domain::id::WorkspaceId;
+use convoke_domain::time::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use crate::param::storable;
 
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
@@ -73,6 +78,52 @@ pub struct Head {
     pub seq: i64,
     /// The last hash.
     pub hash: Hash,
+}
+
+/// An event that has its place in the chain, and all that its row holds.
+#[derive(Debug)]
+pub(crate) struct Linked {
+    pub(crate) event: Event,
+    /// The JSON text exactly as stored.
+    pub(crate) payload: String,
+    pub(crate) before: Hash,
+    pub(crate) hash: Hash,
+}
+
+impl Linked {
+    /// The end of the chain with this event.
+    pub(crate) fn head(&self) -> Head {
+        Head { seq: self.event.seq, hash: self.hash }
+    }
+}
+
+/// Gives an event the number after `head` and chains it there.
+pub(crate) fn link(ws: WorkspaceId, now: Timestamp, head: Head, event: NewEvent) -> Linked {
+    let payload = event.payload.to_string();
+    let event = Event {
+        seq: head.seq + 1,
+        workspace: ws.0,
+        at: now,
+        kind: event.kind.as_str().to_owned(),
+        entity: event.entity.to_owned(),
+        entity_id: storable(&event.entity_id).into_owned(),
+        run: event.run,
+        actor: storable(&event.actor).into_owned(),
+        payload: event.payload,
+    };
+    let link = Link {
+        ws: ws.0,
+        seq: event.seq,
+        at: now.as_micros(),
+        kind: &event.kind,
+        entity: &event.entity,
+        entity_id: &event.entity_id,
+        run: event.run.map(|run| run.0),
+        actor: &event.actor,
+        payload: &payload,
+    };
+    let hash = link.hash(&head.hash);
+    Linked { event, payload, before: head.hash, hash }
 }
 
 /// The heads of a single writer in memory, undone together with the transaction that moved them.

@@ -42,7 +42,7 @@ pub enum Error {
     #[error("{0}")]
     Unavailable(String),
     /// The commit was under way when it failed: it may or may not have happened.
-    #[error("whether this was stored is not known: {0}; restart, then look before trying again")]
+    #[error("whether this was stored is not known: {0}; look before trying again")]
     Unknown(String),
     /// A defect: of the program, of the schema, or of the data.
     #[error("{what}")]

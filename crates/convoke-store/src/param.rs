@@ -1,5 +1,6 @@
 //! Parameters of a statement. One mapping for both databases: flags are BIGINT 0/1, times are BIGINT microseconds, money
-//! is BIGINT nano-dollars, JSON is TEXT, ids are BLOB(16) in SQLite and `uuid` in PostgreSQL.
+//! is BIGINT nano-dollars, JSON is TEXT, ids are BLOB(16) in SQLite and `uuid` in PostgreSQL. PostgreSQL has no U+0000 in
+//! text, so on both it becomes U+FFFD; bytes keep everything.
 
 use std::borrow::Cow;
 
@@ -34,6 +35,11 @@ macro_rules! p {
     ($($value:expr),* $(,)?) => { &[$($crate::P::from($value)),*] as &[$crate::P<'_>] };
 }
 
+/// A text as both databases keep it.
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(text) }
+}
+
 macro_rules! from {
     ($($type:ty => |$value:ident| $make:expr;)+) => {$(
         impl<'a> From<$type> for P<'a> {
@@ -52,9 +58,9 @@ from! {
     usize => |v| Self::Int(i64::try_from(v).unwrap_or(i64::MAX));
     bool => |v| Self::Int(v.into());
     f64 => |v| Self::Real(v);
-    &'a str => |v| Self::Text(Cow::Borrowed(v));
-    &'a String => |v| Self::Text(Cow::Borrowed(v));
-    String => |v| Self::Text(Cow::Owned(v));
+    &'a str => |v| Self::Text(storable(v));
+    &'a String => |v| Self::Text(storable(v));
+    String => |v| Self::Text(if v.contains('\0') { Cow::Owned(v.replace('\0', "\u{FFFD}")) } else { Cow::Owned(v) });
     &'a [u8] => |v| Self::Bytes(Cow::Borrowed(v));
     &'a Vec<u8> => |v| Self::Bytes(Cow::Borrowed(v));
     Vec<u8> => |v| Self::Bytes(Cow::Owned(v));

@@ -42,6 +42,7 @@ pub struct Row<'r> {
 
 pub(crate) enum Source<'r> {
     Lite(&'r rusqlite::Row<'r>),
+    Pg(&'r tokio_postgres::Row),
 }
 
 impl Row<'_> {
@@ -49,6 +50,7 @@ impl Row<'_> {
     pub fn columns(&self) -> usize {
         match &self.source {
             Source::Lite(row) => row.as_ref().column_count(),
+            Source::Pg(row) => row.len(),
         }
     }
 
@@ -56,12 +58,14 @@ impl Row<'_> {
     pub fn name(&self, at: usize) -> &str {
         match &self.source {
             Source::Lite(row) => row.as_ref().column_name(at).unwrap_or_default(),
+            Source::Pg(row) => row.columns().get(at).map_or("", |column| column.name()),
         }
     }
 
     fn cell(&self, at: usize) -> Result<Cell<'_>> {
         match &self.source {
             Source::Lite(row) => crate::sqlite::cell(row, at),
+            Source::Pg(row) => crate::pg::cell(row, at),
         }
     }
 

@@ -16,6 +16,12 @@ pub fn for_postgres(sql: &str) -> String {
     rewrite(sql, "/*pg ", "$")
 }
 
+/// The text for PostgreSQL in a transaction that only reads: it may take no locks and needs none, so marked ones
+/// (`/*pg FOR …*/`) are left out.
+pub fn for_postgres_reader(sql: &str) -> String {
+    for_postgres(&sql.replace("/*pg FOR ", "/* FOR "))
+}
+
 /// Copies `sql`, opening the comments that start with `marker` and giving parameters the prefix `dollar`; what stands in
 /// quotes is left alone.
 fn rewrite(sql: &str, marker: &str, dollar: &str) -> String {
@@ -55,6 +61,7 @@ mod tests {
         let sql = "UPDATE t SET a=$2, b='$1 /*pg x*/' WHERE id=$1 /*lite INDEXED BY i*//*pg FOR UPDATE*/ /* note */";
         assert_eq!(for_sqlite(sql), "UPDATE t SET a=?2, b='$1 /*pg x*/' WHERE id=?1 INDEXED BY i ");
         assert_eq!(for_postgres(sql), "UPDATE t SET a=$2, b='$1 /*pg x*/' WHERE id=$1 FOR UPDATE ");
+        assert_eq!(for_postgres_reader("SELECT /*pg 1*/ FROM t /*pg FOR UPDATE*/"), "SELECT 1 FROM t ");
     }
 
     #[test]

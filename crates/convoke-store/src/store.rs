@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use convoke_domain::time::Timestamp;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::feed::Feed;
+use crate::pg::{self, PgOptions};
 use crate::sqlite;
 use crate::use_case::{UseCase, queued};
 use crate::workspace::EnsureDefault;
@@ -21,7 +24,7 @@ pub type OnPoison = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Options {
     /// Tells the time, once per batch.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// The most use cases that wait to be run.
+    /// The most use cases that wait to be run; on PostgreSQL for each lane.
     pub queue: usize,
     /// How long [`Store::run`] and [`Store::read`] wait for a place in the queue.
     pub queue_wait: Duration,
@@ -67,6 +70,7 @@ pub struct Store {
 /// The database underneath.
 pub(crate) enum Engine {
     Lite(sqlite::Engine),
+    Pg(Box<pg::Engine>),
 }
 
 impl Store {
@@ -88,6 +92,20 @@ impl Store {
         Ok(Self { engine: Arc::new(Engine::Lite(engine)), queue_wait: options.queue_wait })
     }
 
+    /// Opens a PostgreSQL database; any number of processes may share it. The store lives on the current runtime.
+    pub async fn open_postgres(url: &str, pg: PgOptions, options: Options) -> Result<Self> {
+        let engine = pg::Engine::open(url, pg, &options).await?;
+        let store = Self { engine: Arc::new(Engine::Pg(Box::new(engine))), queue_wait: options.queue_wait };
+        if options.migrate {
+            match store.run(EnsureDefault).await {
+                // Another node that starts at the same time was faster.
+                Err(Error::Conflict(_)) => store.run(EnsureDefault).await?,
+                done => done?,
+            }
+        }
+        Ok(store)
+    }
+
     /// Runs a use case; answers after its commit is durable.
     ///
     /// Waits for a place in the queue up to [`Options::queue_wait`], then [`Error::LimitReached`]. If the caller is
@@ -104,14 +122,8 @@ impl Store {
     async fn write<U: UseCase>(&self, use_case: U, wait: Option<Duration>) -> Result<U::Out> {
         let (job, answer) = queued(use_case);
         match &*self.engine {
-            Engine::Lite(engine) => {
-                let queue = engine.writes()?;
-                let place = match wait {
-                    Some(wait) => timeout(wait, queue.reserve()).await.map_err(|_| full("write", wait))?,
-                    None => queue.try_reserve(),
-                };
-                place?.send(job);
-            }
+            Engine::Lite(engine) => put(&engine.writes()?, sqlite::Work::Job(job), "write", wait).await?,
+            Engine::Pg(engine) => put(&engine.writes(job.ws())?, job, "write", wait).await?,
         }
         answer.await.map_err(|_| closed())?
     }
@@ -120,19 +132,20 @@ impl Store {
     pub async fn read<U: UseCase>(&self, use_case: U) -> Result<U::Out> {
         let (job, answer) = queued(use_case);
         match &*self.engine {
-            Engine::Lite(engine) => {
-                let (queue, wait) = (engine.reads()?, self.queue_wait);
-                let place = timeout(wait, queue.reserve()).await.map_err(|_| full("read", wait))?;
-                place.map_err(|_| closed())?.send(job);
-            }
+            Engine::Lite(engine) => put(&engine.reads()?, job, "read", Some(self.queue_wait)).await?,
+            Engine::Pg(engine) => put(&engine.reads()?, job, "read", Some(self.queue_wait)).await?,
         }
         answer.await.map_err(|_| closed())?
     }
 
     /// Listens to events from now on. To miss none: subscribe, then read from the cursor, then skip what was seen.
+    ///
+    /// What other processes on the same PostgreSQL commit is not heard here: a number that does not follow the last one
+    /// seen means that there is something to read.
     pub fn subscribe(&self) -> Feed {
         match &*self.engine {
             Engine::Lite(engine) => Feed(engine.feed()),
+            Engine::Pg(engine) => Feed(engine.feed()),
         }
     }
 
@@ -143,6 +156,7 @@ impl Store {
                 let path = engine.path.clone();
                 blocking(move || sqlite::version(&sqlite::Conn::reader(&path)?)).await
             }
+            Engine::Pg(engine) => engine.schema_version().await,
         }
     }
 
@@ -150,15 +164,20 @@ impl Store {
     pub async fn migrate_to(&self, version: u32) -> Result<()> {
         match &*self.engine {
             Engine::Lite(engine) => engine.alone(move |conn| sqlite::migrate(conn, version)).await,
+            Engine::Pg(engine) => engine.migrate(version).await,
         }
     }
 
     /// Finishes what is queued and closes the store for every handle; later calls are [`Error::Unavailable`].
     pub async fn close(&self) -> Result<()> {
+        if let Engine::Pg(engine) = &*self.engine {
+            engine.close().await;
+            return Ok(());
+        }
         let engine = Arc::clone(&self.engine);
         blocking(move || {
-            match &*engine {
-                Engine::Lite(engine) => engine.close(),
+            if let Engine::Lite(engine) = &*engine {
+                engine.close();
             }
             Ok(())
         })
@@ -176,8 +195,23 @@ pub(crate) async fn blocking<T: Send + 'static>(act: impl FnOnce() -> Result<T> 
     done.map_err(|cause| Error::broken_by("work on the store did not end", cause))?
 }
 
-fn full(queue: &str, wait: Duration) -> Error {
-    Error::LimitReached(format!("the {queue} queue of the store was full for {wait:?}; try again with less load"))
+/// Queues some work, waiting for a place as long as told or not at all.
+async fn put<T>(queue: &Sender<T>, work: T, name: &str, wait: Option<Duration>) -> Result<()> {
+    let full =
+        |when: String| Error::LimitReached(format!("the {name} queue of the store {when}; try again with less load"));
+    let place = match wait {
+        Some(wait) => match timeout(wait, queue.reserve()).await {
+            Ok(place) => place.map_err(|_| closed())?,
+            Err(_) => return Err(full(format!("was full for {wait:?}"))),
+        },
+        None => match queue.try_reserve() {
+            Ok(place) => place,
+            Err(TrySendError::Full(())) => return Err(full("is full".to_owned())),
+            Err(TrySendError::Closed(())) => return Err(closed()),
+        },
+    };
+    place.send(work);
+    Ok(())
 }
 
 fn closed() -> Error {

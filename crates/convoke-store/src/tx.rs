@@ -10,7 +10,7 @@ use convoke_domain::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::param::P;
 use crate::row::FromRow;
-use crate::sqlite;
+use crate::{pg, sqlite};
 
 /// A transaction on either database.
 pub struct Tx<'c> {
@@ -24,6 +24,7 @@ pub struct Tx<'c> {
 /// The connection underneath. `&mut` keeps the future of a use case `Send`.
 pub(crate) enum Db<'c> {
     Lite(&'c mut sqlite::Conn),
+    Pg(&'c mut pg::Conn),
 }
 
 impl<'c> Tx<'c> {
@@ -46,6 +47,7 @@ impl<'c> Tx<'c> {
         self.usable()?;
         let result = match &mut self.db {
             Db::Lite(conn) => conn.exec(sql, params),
+            Db::Pg(conn) => conn.exec(sql, params).await,
         };
         self.note(sql, result)
     }
@@ -55,6 +57,7 @@ impl<'c> Tx<'c> {
         self.usable()?;
         let result = match &mut self.db {
             Db::Lite(conn) => sets.iter().try_fold(0, |sum, params| Ok(sum + conn.exec(sql, params)?)),
+            Db::Pg(conn) => conn.batch(sql, sets).await,
         };
         self.note(sql, result)
     }
@@ -78,6 +81,7 @@ impl<'c> Tx<'c> {
         self.usable()?;
         let result = match &mut self.db {
             Db::Lite(conn) => conn.many(sql, params),
+            Db::Pg(conn) => conn.many(sql, params).await,
         };
         self.note(sql, result)
     }
@@ -96,6 +100,7 @@ impl<'c> Tx<'c> {
         }
         let result = match &mut self.db {
             Db::Lite(conn) => conn.record(self.ws, self.now, events),
+            Db::Pg(conn) => conn.record(self.ws, self.now, events),
         };
         self.note("recording events", result)
     }

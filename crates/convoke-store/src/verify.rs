@@ -62,6 +62,7 @@ impl Store {
         let mut report = self.verify_chain().await?;
         match self.engine() {
             Engine::Lite(_) => report.problems.extend(self.read(SqliteItself).await?),
+            Engine::Pg(_) => report.problems.extend(self.read(PostgresItself).await?),
         }
         for (_, check) in CHECKS {
             report.problems.extend(self.read(Checked(*check)).await?);
@@ -192,6 +193,32 @@ impl UseCase for Checked {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Problem>> {
         (self.0)(tx).await
+    }
+}
+
+/// What of PostgreSQL's own rules can be out of force.
+struct PostgresItself;
+
+impl UseCase for PostgresItself {
+    type Out = Vec<Problem>;
+
+    fn ws(&self) -> WorkspaceId {
+        WorkspaceId::DEFAULT
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Problem>> {
+        let sql = "SELECT 'index', c.relname, 'it is not valid; build it anew with REINDEX' FROM pg_index i
+                JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relnamespace = current_schema()::regnamespace
+                AND NOT (i.indisvalid AND i.indisready)
+            UNION ALL SELECT 'constraint', conname, 'it was never checked against all rows; use VALIDATE CONSTRAINT'
+                FROM pg_constraint WHERE connamespace = current_schema()::regnamespace AND NOT convalidated
+            UNION ALL SELECT 'trigger', 'event_no_change', 'it is missing or off, so events can be changed'
+                WHERE NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass('event')
+                    AND tgname = 'event_no_change' AND tgenabled IN ('O', 'A'))
+            LIMIT $1";
+        let found: Vec<(String, String, String)> = tx.many(sql, p![MAX_PROBLEMS]).await?;
+        let problem = |(noun, name, what)| Problem { check: "integrity", place: format!("{noun} {name}"), what };
+        Ok(found.into_iter().map(problem).collect())
     }
 }
 

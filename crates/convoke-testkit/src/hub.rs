@@ -71,7 +71,13 @@ impl Hub {
     }
 
     /// A hub over any store, without a pool.
-    pub fn over(store: Store, work: PathBuf, models: FakeModels, tools: FakeTools, set: impl FnOnce(&mut Config)) -> Self {
+    pub fn over(
+        store: Store,
+        work: PathBuf,
+        models: FakeModels,
+        tools: FakeTools,
+        set: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::new(work);
         config.poll = Duration::from_millis(50);
         config.attempt_backoff.base = Duration::from_millis(1);

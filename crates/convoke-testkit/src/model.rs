@@ -20,27 +20,35 @@ pub struct FakeModels {
     play: Arc<Play>,
     tariff: Tariff,
     calls: Arc<Mutex<Vec<ModelRequest>>>,
-    gate: Option<Gate>,
+    gate: Option<(Gate, usize)>,
 }
 
 /// Holds model calls until it is opened.
 #[derive(Clone, Default)]
 pub struct Gate {
-    inner: Arc<(Notify, Mutex<(bool, usize)>, Notify)>,
+    inner: Arc<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    opened: Notify,
+    arrived: Notify,
+    /// Whether it is open, and how many calls came.
+    state: Mutex<(bool, usize)>,
 }
 
 impl Gate {
     /// Lets every call pass from now on.
     pub fn open(&self) {
-        self.inner.1.lock().unwrap_or_else(PoisonError::into_inner).0 = true;
-        self.inner.0.notify_waiters();
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner).0 = true;
+        self.inner.opened.notify_waiters();
     }
 
     /// Returns once `count` calls are held, or have been.
     pub async fn held(&self, count: usize) {
         loop {
-            let arrived = self.inner.2.notified();
-            if self.inner.1.lock().unwrap_or_else(PoisonError::into_inner).1 >= count {
+            let arrived = self.inner.arrived.notified();
+            if self.inner.state.lock().unwrap_or_else(PoisonError::into_inner).1 >= count {
                 return;
             }
             arrived.await;
@@ -48,15 +56,15 @@ impl Gate {
     }
 
     async fn pass(&self) {
-        let opened = self.inner.0.notified();
+        let opened = self.inner.opened.notified();
         tokio::pin!(opened);
         opened.as_mut().enable();
         let is_open = {
-            let mut state = self.inner.1.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.1 += 1;
             state.0
         };
-        self.inner.2.notify_waiters();
+        self.inner.arrived.notify_waiters();
         if !is_open {
             opened.await;
         }
@@ -79,8 +87,14 @@ impl FakeModels {
 
     /// The same, each call held at a gate.
     #[must_use]
-    pub fn with_gate(mut self, gate: &Gate) -> Self {
-        self.gate = Some(gate.clone());
+    pub fn with_gate(self, gate: &Gate) -> Self {
+        self.with_gate_from(gate, 1)
+    }
+
+    /// The same, each call from the `first` on held at a gate.
+    #[must_use]
+    pub fn with_gate_from(mut self, gate: &Gate, first: usize) -> Self {
+        self.gate = Some((gate.clone(), first));
         self
     }
 
@@ -114,8 +128,12 @@ impl Model for FakeModels {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ModelReply, ModelError>> {
         Box::pin(async move {
-            self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-            if let Some(gate) = &self.gate {
+            let number = {
+                let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+                calls.push(request.clone());
+                calls.len()
+            };
+            if let Some((gate, _)) = self.gate.as_ref().filter(|(_, first)| number >= *first) {
                 tokio::select! {
                     () = gate.pass() => {}
                     () = cancel.cancelled() => return Err(fault(Fault::Cancelled, "cancelled")),
@@ -153,5 +171,12 @@ fn reply(blocks: Vec<Block>, stop: StopReason) -> ModelReply {
 
 /// An error of this kind that is not billed.
 pub fn fault(fault: Fault, message: &str) -> ModelError {
-    ModelError { fault, message: message.to_owned(), status: None, retry_after: None, may_be_billed: false, usage: None }
+    ModelError {
+        fault,
+        message: message.to_owned(),
+        status: None,
+        retry_after: None,
+        may_be_billed: false,
+        usage: None,
+    }
 }

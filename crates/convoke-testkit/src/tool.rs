@@ -1,5 +1,6 @@
 //! Tools played by a closure, with a record of every call.
 
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use convoke_port::BoxFuture;
@@ -14,6 +15,7 @@ pub struct FakeTools {
     tools: Arc<Vec<ToolInfo>>,
     play: Arc<Play>,
     calls: Arc<Mutex<Vec<ToolRequest>>>,
+    stall: Option<Sender<()>>,
 }
 
 impl FakeTools {
@@ -31,12 +33,24 @@ impl FakeTools {
             id: (*id).to_owned(),
             repeat: *repeat,
         };
-        Self { tools: Arc::new(tools.iter().map(info).collect()), play: Arc::new(play), calls: Arc::default() }
+        Self {
+            tools: Arc::new(tools.iter().map(info).collect()),
+            play: Arc::new(play),
+            calls: Arc::default(),
+            stall: None,
+        }
     }
 
     /// No tools at all.
     pub fn none() -> Self {
         Self::new(&[], |_| Err(ToolError::Failed("there are no tools".into())))
+    }
+
+    /// The same, but no call ever comes back; each tells `entered` that it began.
+    #[must_use]
+    pub fn with_stall(mut self, entered: Sender<()>) -> Self {
+        self.stall = Some(entered);
+        self
     }
 
     /// Every call so far.
@@ -64,6 +78,12 @@ impl Tools for FakeTools {
         _cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-        Box::pin(async move { (self.play)(request) })
+        Box::pin(async move {
+            if let Some(entered) = &self.stall {
+                let _ = entered.send(());
+                std::future::pending::<()>().await;
+            }
+            (self.play)(request)
+        })
     }
 }

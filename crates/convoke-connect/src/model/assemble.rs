@@ -128,7 +128,7 @@ mod tests {
             if call.name.is_empty() {
                 call.name = name.to_owned();
             }
-            call.arguments.push_str("1");
+            call.arguments.push('1');
         }
         let made: Vec<_> = calls.take().collect();
         assert_eq!(made.len(), 2);

@@ -14,6 +14,7 @@ mod providers;
 mod responses;
 #[cfg(test)]
 mod sample;
+mod sampling;
 mod schema;
 pub mod script;
 mod secret;

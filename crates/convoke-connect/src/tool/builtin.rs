@@ -5,7 +5,7 @@
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope, ToolSpec};
 use serde_json::Value;
 
-use super::{file, query_table};
+use super::{file, http_get, query_table, shell};
 
 /// A built-in tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +16,22 @@ pub(crate) enum Builtin {
     WriteFile,
     PatchFile,
     QueryTable,
+    HttpGet,
+    Shell,
 }
 
 impl Builtin {
     /// All of them, in the order they are offered.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::ReadFile, Self::ListFiles, Self::SearchFiles, Self::WriteFile, Self::PatchFile, Self::QueryTable];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::ReadFile,
+        Self::ListFiles,
+        Self::SearchFiles,
+        Self::WriteFile,
+        Self::PatchFile,
+        Self::QueryTable,
+        Self::HttpGet,
+        Self::Shell,
+    ];
 
     /// Their names.
     pub(crate) const NAMES: [&'static str; Self::ALL.len()] = {
@@ -43,6 +53,8 @@ impl Builtin {
             Self::WriteFile => "write_file",
             Self::PatchFile => "patch_file",
             Self::QueryTable => "query_table",
+            Self::HttpGet => "http_get",
+            Self::Shell => "shell",
         }
     }
 
@@ -59,14 +71,23 @@ impl Builtin {
     }
 
     /// Why the scope does not let it run although it is allowed.
-    pub(crate) fn missing(self, _scope: &ToolScope) -> Option<String> {
-        None
+    pub(crate) fn missing(self, scope: &ToolScope) -> Option<String> {
+        match self {
+            Self::HttpGet if scope.http_hosts.is_empty() => {
+                Some("http_get: no host may be reached; name hosts in `authority.http_hosts` of the profile".into())
+            }
+            Self::Shell if !scope.shell => {
+                Some("shell: not granted; set `authority.shell` in the profile to grant it".into())
+            }
+            _ => None,
+        }
     }
 
     fn repeat(self) -> Repeat {
         match self {
-            Self::ReadFile | Self::ListFiles | Self::SearchFiles | Self::QueryTable => Repeat::Harmless,
+            Self::ReadFile | Self::ListFiles | Self::SearchFiles | Self::QueryTable | Self::HttpGet => Repeat::Harmless,
             Self::WriteFile | Self::PatchFile => Repeat::Idempotent,
+            Self::Shell => Repeat::Once,
         }
     }
 
@@ -78,6 +99,8 @@ impl Builtin {
             Self::WriteFile => (file::write::DESCRIPTION, file::write::schema()),
             Self::PatchFile => (file::patch::DESCRIPTION, file::patch::schema()),
             Self::QueryTable => (query_table::DESCRIPTION, query_table::schema()),
+            Self::HttpGet => (http_get::DESCRIPTION, http_get::schema()),
+            Self::Shell => (shell::DESCRIPTION, shell::schema()),
         }
     }
 }

@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod mcp;
+mod mcp_fault;
+mod model_aimock;
+mod model_http;
+mod model_litellm;
+mod model_mock;
 mod model_script;
 mod tool;
 mod tool_file;
 mod tool_query;
+mod tool_shell;

@@ -22,13 +22,19 @@ async fn start(hub: &Hub, members: &[&str], more: serde_json::Value, cap: Money)
 
 #[tokio::test]
 async fn an_empty_budget_pauses_and_a_raised_cap_goes_on() {
-    let hub = Hub::new(FakeModels::new(usual), FakeTools::none()).await;
-    let start = start(&hub, &["logs", "cost"], json!({}), Money::from_nanos(4_000_000)).await;
+    // The plan costs so much that no member's call fits any more.
+    let models = FakeModels::new(|request| {
+        let mut reply = usual(request)?;
+        reply.usage = Some(Usage { input_tokens: 3_500, ..Usage::default() });
+        Ok(reply)
+    });
+    let hub = Hub::new(models, FakeTools::none()).await;
+    let start = start(&hub, &["logs", "cost"], json!({}), Money::from_nanos(5_500_000)).await;
     let run = hub.engine.start_run(start).await.expect("a run");
     let record = hub.until(run, &["paused"]).await;
     let reason = record.summary.reason.expect("a reason");
-    assert!(reason.starts_with("budget: the run budget of $0.0040 has "), "{reason}");
-    assert!(record.summary.cost_usd < Money::from_nanos(4_000_000));
+    assert!(reason.starts_with("budget: the run budget of $0.0055 has $0.0020 left"), "{reason}");
+    assert_eq!(record.summary.cost_usd, Money::from_nanos(3_500_000));
     let raise = Resume { caps: Caps { cost: Some(Money::from_usd(1.0)), tokens: None }, user: "ann".into() };
     hub.engine.resume(run, raise).await.expect("resumed");
     let record = hub.ended(run).await;
@@ -83,7 +89,7 @@ async fn a_bill_above_its_bound_is_an_overrun_that_blocks() {
 async fn a_model_without_a_price_needs_leave() {
     let models = FakeModels::new(usual).with_tariff(Tariff::Unpriced);
     let hub = Hub::new(models, FakeTools::none()).await;
-    let start = start(&hub, &["logs"], json!({}), Money::from_usd(1.0)).await;
+    let start = start(&hub, &["logs", "cost"], json!({}), Money::from_usd(1.0)).await;
     let refused = hub.engine.start_run(start.clone()).await.expect("a run");
     let record = hub.ended(refused).await;
     assert!(record.summary.error.expect("a reason").contains("--allow-unpriced"));
@@ -91,7 +97,7 @@ async fn a_model_without_a_price_needs_leave() {
     spec.allow_unpriced = true;
     let allowed = hub.engine.start_run(StartRun { spec, ..start }).await.expect("a run");
     let record = hub.ended(allowed).await;
-    assert_eq!((record.summary.state.as_str(), record.summary.unpriced_calls), ("completed", 3));
+    assert_eq!((record.summary.state.as_str(), record.summary.unpriced_calls), ("completed", 4));
 }
 
 #[tokio::test]

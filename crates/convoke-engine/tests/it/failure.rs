@@ -1,7 +1,6 @@
 //! Faults of models: what can pass is tried again, what cannot ends in a named outcome.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use convoke_port::model::{Fault, ModelError};
 use convoke_testkit::hub::{Hub, profile, team};
@@ -99,36 +98,4 @@ async fn a_run_whose_time_is_up_fails() {
     let record = hub.ended(run).await;
     assert_eq!(record.summary.state, "failed");
     assert_eq!(record.summary.error.as_deref(), Some("timeout: the run did not end within its time"));
-}
-
-#[tokio::test]
-async fn a_worker_that_is_not_heard_of_loses_its_task() {
-    let gate = Gate::default();
-    let stuck = FakeModels::new(usual).with_gate(&gate);
-    let dir = tempfile::tempdir().expect("a folder");
-    let store = convoke_store::Store::open_sqlite(dir.path(), Default::default()).await.expect("a store");
-    // Two workers on one store: the first never renews its lease, because its lease ends long before its next beat.
-    let mut first = Hub::over(store.clone(), dir.path().join("a"), stuck.clone(), FakeTools::none(), |config| {
-        config.lease = Duration::from_millis(200);
-        config.poll = Duration::from_secs(600);
-        config.exclusive = false;
-    });
-    first.start().await;
-    let run = first.run(team(&["logs"], same_task()), "Look.").await;
-    gate.held(1).await;
-    let models = FakeModels::new(usual);
-    let mut second =
-        Hub::over(store, dir.path().join("b"), models.clone(), FakeTools::none(), |config| config.exclusive = false);
-    second.start().await;
-    let record = second.ended(run).await;
-    assert_eq!(record.summary.state, "completed");
-    // The first one wakes up, and its late answer changes nothing.
-    gate.open();
-    while first.engine.driven() > 0 {
-        tokio::task::yield_now().await;
-    }
-    let after = second.engine.run_record(run).await.expect("run");
-    assert_eq!(after.tasks, record.tasks);
-    let lost: i64 = after.usage.iter().map(|usage| usage.lost_calls).sum();
-    assert_eq!(lost, 1, "the call of the worker that was lost is billed at its bound");
 }

@@ -59,7 +59,7 @@ async fn a_bad_plan_gets_one_more_chance() {
 async fn a_coordinator_that_cannot_plan_hands_over_to_a_person() {
     let play = models("lead", |_| Ok(says("I would rather not use JSON")));
     let hub = Hub::new(play, FakeTools::none()).await;
-    let run = hub.run(team(&["logs"], json!({})), "Look.").await;
+    let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     let record = hub.ended(run).await;
     assert_eq!(record.summary.state, "escalated");
     assert!(record.summary.error.expect("a reason").contains("schema_mismatch"));

@@ -80,7 +80,7 @@ async fn dependent_tasks_wait_and_get_the_results() {
 async fn cancelling_reaches_a_running_call() {
     let gate = Gate::default();
     let hub = Hub::new(FakeModels::new(usual).with_gate(&gate), FakeTools::none()).await;
-    let run = hub.run(team(&["logs"], json!({})), "Look.").await;
+    let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     gate.held(1).await;
     hub.engine.cancel(run, "ann").await.expect("cancelled");
     let record = hub.until(run, &["cancelled"]).await;

@@ -12,7 +12,7 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, ToSql, ffi};
 use uuid::Uuid;
 
-use crate::chain::{Head, Heads, Link, START};
+use crate::chain::{Head, Heads, START, link};
 use crate::error::{Error, Result};
 use crate::param::P;
 use crate::row::{Cell, FromRow, Row, Source};
@@ -152,35 +152,16 @@ impl Conn {
     }
 
     fn append(&mut self, ws: WorkspaceId, now: Timestamp, head: Head, event: NewEvent) -> Result<Head> {
-        let (kind, payload, seq) = (event.kind.as_str(), event.payload.to_string(), head.seq + 1);
-        let link = Link {
-            ws: ws.0,
-            seq,
-            at: now.as_micros(),
-            kind,
-            entity: event.entity,
-            entity_id: &event.entity_id,
-            run: event.run.map(|run| run.0),
-            actor: &event.actor,
-            payload: &payload,
-        };
-        let hash = link.hash(&head.hash);
+        let link = link(ws, now, head, event);
+        let (event, next) = (&link.event, link.head());
         let sql = "INSERT INTO event (ws, seq, at, kind, entity, entity_id, run, actor, payload, prev_hash, hash)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-        let (id, actor) = (&event.entity_id, &event.actor);
-        self.exec(sql, p![ws, seq, now, kind, event.entity, id, event.run, actor, &payload, &head.hash, &hash])?;
-        self.recorded.push(Event {
-            seq,
-            workspace: ws.0,
-            at: now,
-            kind: kind.to_owned(),
-            entity: event.entity.to_owned(),
-            entity_id: event.entity_id,
-            run: event.run,
-            actor: event.actor,
-            payload: event.payload,
-        });
-        Ok(Head { seq, hash })
+        let (kind, entity, id, actor) = (&event.kind, &event.entity, &event.entity_id, &event.actor);
+        let payload = &link.payload;
+        let params = p![ws, event.seq, now, kind, entity, id, event.run, actor, payload, &link.before, &link.hash];
+        self.exec(sql, params)?;
+        self.recorded.push(link.event);
+        Ok(next)
     }
 
     /// Writes the heads that moved, once per workspace and batch.

@@ -53,7 +53,8 @@ pub(crate) struct Engine {
     pub(crate) path: PathBuf,
     writes: Mutex<Option<Sender<Work>>>,
     reads: Mutex<Option<Sender<Box<dyn Job>>>>,
-    feed: Mutex<broadcast::Sender<Arc<Event>>>,
+    /// Gone when the store is closed.
+    feed: Mutex<Option<broadcast::Sender<Arc<Event>>>>,
     shared: Arc<Shared>,
     /// Each holds the lock of the folder, which so is released when the last connection is closed and not before.
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -74,7 +75,8 @@ impl Engine {
         }
         let engine = Self::start(path, options, Some(&lock))?;
         let (writes, queue) = mpsc::channel(options.queue);
-        let writer = Writer::new(conn, Arc::clone(&engine.shared), slot(&engine.feed).clone())?;
+        let feed = slot(&engine.feed).clone().ok_or_else(|| Error::broken("a store that opens has no feed"))?;
+        let writer = Writer::new(conn, Arc::clone(&engine.shared), feed)?;
         let max_batch = options.max_batch;
         engine.spawn("store-writer", Some(&lock), move || writer.serve(queue, max_batch))?;
         *slot(&engine.writes) = Some(writes);
@@ -108,7 +110,7 @@ impl Engine {
         let (reads, queue) = mpsc::channel(options.queue);
         let queue = Arc::new(Mutex::new(queue));
         let reads = Mutex::new(Some(reads));
-        let feed = Mutex::new(broadcast::channel(options.feed).0);
+        let feed = Mutex::new(Some(broadcast::channel(options.feed).0));
         let engine = Self { path, writes: Mutex::new(None), reads, feed, shared, threads: Mutex::default() };
         for _ in 0..options.readers.max(1) {
             let (queue, conn, shared) = (Arc::clone(&queue), Conn::reader(&engine.path)?, Arc::clone(&engine.shared));
@@ -128,15 +130,16 @@ impl Engine {
         Ok(())
     }
 
+    /// A subscription; one that ends at once if the store is closed.
     pub(crate) fn feed(&self) -> broadcast::Receiver<Arc<Event>> {
-        slot(&self.feed).subscribe()
+        slot(&self.feed).as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe)
     }
 
     /// The queue for use cases that write.
-    pub(crate) fn writes(&self) -> Result<WriteQueue> {
+    pub(crate) fn writes(&self) -> Result<Sender<Work>> {
         self.shared.usable()?;
         let read_only = || Error::Unavailable("the store was opened for reading only, or is closed".to_owned());
-        slot(&self.writes).clone().map(WriteQueue).ok_or_else(read_only)
+        slot(&self.writes).clone().ok_or_else(read_only)
     }
 
     /// The queue for use cases that read.
@@ -153,7 +156,7 @@ impl Engine {
         let (tell, told) = oneshot::channel();
         let work: Box<dyn FnOnce(&mut Conn) + Send> = Box::new(move |conn| drop(tell.send(act(conn))));
         let gone = || Error::Unavailable("the store is closed".to_owned());
-        self.writes()?.0.send(Work::Alone(work)).await.map_err(|_| gone())?;
+        self.writes()?.send(Work::Alone(work)).await.map_err(|_| gone())?;
         told.await.map_err(|_| gone())?
     }
 
@@ -161,8 +164,8 @@ impl Engine {
     pub(crate) fn close(&self) {
         drop(slot(&self.writes).take());
         drop(slot(&self.reads).take());
-        // A sender that nobody sends with: subscriptions end when the writer is done.
-        *slot(&self.feed) = broadcast::channel(1).0;
+        // The writer has the other one: subscriptions end when it is done.
+        drop(slot(&self.feed).take());
         let me = std::thread::current().id();
         for thread in std::mem::take(&mut *slot(&self.threads)) {
             // A use case may hold the last handle of the store; its own thread ends by itself.
@@ -176,32 +179,6 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Where use cases that write wait for their turn.
-pub(crate) struct WriteQueue(Sender<Work>);
-
-impl WriteQueue {
-    /// Waits for a place.
-    pub(crate) async fn reserve(&self) -> Result<WriteSlot<'_>> {
-        let closed = |_| Error::Unavailable("the store is closed".to_owned());
-        self.0.reserve().await.map(WriteSlot).map_err(closed)
-    }
-
-    /// Takes a place if there is one.
-    pub(crate) fn try_reserve(&self) -> Result<WriteSlot<'_>> {
-        let full = "the write queue of the store is full; try again with less load";
-        self.0.try_reserve().map(WriteSlot).map_err(|_| Error::LimitReached(full.to_owned()))
-    }
-}
-
-/// A place in the queue.
-pub(crate) struct WriteSlot<'q>(mpsc::Permit<'q, Work>);
-
-impl WriteSlot<'_> {
-    pub(crate) fn send(self, job: Box<dyn Job>) {
-        self.0.send(Work::Job(job));
     }
 }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::conn::{Conn, error};
 use super::{FILE, lock, schema};
 use crate::error::{Error, Result};
-use crate::{meta, migrate};
+use crate::{meta, migrate, pg};
 
 /// The copy while it is not complete.
 const UNFINISHED: &str = "convoke.db.unfinished";
@@ -27,6 +27,12 @@ pub(crate) fn backup(from: &Path, to: &Path) -> Result<()> {
 pub(crate) fn restore(from: &Path, into: &Path) -> Result<()> {
     let source = from.join(FILE);
     if !source.exists() {
+        if from.join(pg::BACKUP).exists() {
+            let from = from.display();
+            return Err(Error::Unavailable(format!(
+                "{from} is a backup of a PostgreSQL store and cannot become a data folder; restore it into PostgreSQL"
+            )));
+        }
         return Err(Error::missing("backup", from.display()));
     }
     make_empty(into)?;
@@ -38,7 +44,8 @@ pub(crate) fn restore(from: &Path, into: &Path) -> Result<()> {
     settle(into)
 }
 
-fn make_empty(dir: &Path) -> Result<()> {
+/// Makes a folder, or makes sure that it is empty.
+pub(crate) fn make_empty(dir: &Path) -> Result<()> {
     let failed = |cause| Error::broken_by(format!("cannot use the folder {}", dir.display()), cause);
     std::fs::create_dir_all(dir).map_err(failed)?;
     if std::fs::read_dir(dir).map_err(failed)?.next().is_some() {

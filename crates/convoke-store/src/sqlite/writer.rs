@@ -30,7 +30,7 @@ const IDLE_PAGES: i32 = 1_024;
 const BUSY_PAGES: i32 = 16_384;
 
 /// What the writer is asked for.
-pub(super) enum Work {
+pub(crate) enum Work {
     /// A use case, to be committed with its neighbours.
     Job(Box<dyn Job>),
     /// Something that needs the connection outside a transaction, such as a migration.
@@ -140,7 +140,7 @@ impl Writer {
             }
             Failed::Unknown(why) => {
                 self.shared.poison(&why);
-                fail_all(batch, |text| Error::Unknown(text.to_owned()), &why);
+                fail_all(batch, |text| Error::Unknown(format!("{text}; restart first")), &why);
                 true
             }
         }

@@ -37,7 +37,7 @@ async fn a_backup_taken_under_load_restores_with_a_higher_epoch() {
     store.backup(&copy).await.expect("backed up");
     load.await.expect("no panic");
 
-    let into = Place { dir: tempfile::tempdir().expect("a folder") };
+    let into = Place::sqlite();
     Store::restore_sqlite(&copy, into.dir.path()).await.expect("restored");
     let restored = into.open().await;
     let names = restored.read(Names(WS)).await.expect("names");

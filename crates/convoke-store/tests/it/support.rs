@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::task::Poll;
+use std::time::UNIX_EPOCH;
 
 use convoke_domain::id::WorkspaceId;
 use convoke_domain::refusal::Refusal;
-use convoke_store::{Options, Result, Store, Tx, UseCase, p, user, workspace};
+use convoke_store::{Options, PgOptions, Result, Store, Tx, UseCase, p, user, workspace};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -21,6 +23,12 @@ macro_rules! cases {
                 super::$case($crate::support::Place::sqlite()).await;
             })+
         }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($crate::support::Place::postgres()).await;
+            })+
+        }
     };
 }
 pub(crate) use cases;
@@ -28,11 +36,67 @@ pub(crate) use cases;
 /// Where the store of one test lives.
 pub struct Place {
     pub dir: tempfile::TempDir,
+    pub pg: Option<Schema>,
+}
+
+/// A schema of a PostgreSQL database, gone with its test.
+pub struct Schema {
+    pub url: String,
+    pub name: String,
+}
+
+impl Schema {
+    /// A name that no other test has, on the server for tests.
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let url = std::env::var("CONVOKE_TEST_PG");
+        let url = url.expect("CONVOKE_TEST_PG names no PostgreSQL for tests; run `cargo xtask test`, which starts one");
+        let now = UNIX_EPOCH.elapsed().expect("after 1970").as_nanos();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self { url, name: format!("test_{}_{count}_{now:x}", std::process::id()) }
+    }
+
+    pub fn options(&self) -> PgOptions {
+        PgOptions { schema: Some(self.name.clone()), create_schema: true, lanes: 3, ..PgOptions::default() }
+    }
+
+    /// A connection beside the store.
+    #[allow(dead_code)]
+    pub async fn connect(&self) -> tokio_postgres::Client {
+        let connected = tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await;
+        let (client, connection) = connected.expect("the server for tests answers");
+        tokio::spawn(connection);
+        client.batch_execute(&format!("SET search_path = {}", self.name)).await.expect("set");
+        client
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let (url, sql) = (self.url.clone(), format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name));
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
+                tokio::spawn(connection);
+                client.batch_execute(&sql).await?;
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+            })
+        });
+        // A schema that stays hurts nobody, and the test may be failing already.
+        if let Ok(Err(error)) = dropped.join() {
+            eprintln!("the schema {} stays: {error}", self.name);
+        }
+    }
 }
 
 impl Place {
     pub fn sqlite() -> Self {
-        Self { dir: tempfile::tempdir().expect("a folder") }
+        Self { dir: tempfile::tempdir().expect("a folder"), pg: None }
+    }
+
+    pub fn postgres() -> Self {
+        Self { dir: tempfile::tempdir().expect("a folder"), pg: Some(Schema::new()) }
     }
 
     pub async fn open(&self) -> Store {
@@ -40,7 +104,11 @@ impl Place {
     }
 
     pub async fn open_with(&self, options: Options) -> Store {
-        Store::open_sqlite(self.dir.path(), options).await.expect("the store opens")
+        let opened = match &self.pg {
+            None => Store::open_sqlite(self.dir.path(), options).await,
+            Some(pg) => Store::open_postgres(&pg.url, pg.options(), options).await,
+        };
+        opened.expect("the store opens")
     }
 }
 

@@ -117,13 +117,15 @@ impl Stage {
     async fn run(&self) -> Played {
         let lead = &self.team.coordinator;
         let plan: Value = serde_json::from_str(&self.play(lead, "plan", "", &json!({})).await).expect("a plan");
+        let members: Vec<String> = self.team.members.iter().map(|member| member.profile.clone()).collect();
+        let schema = convoke_domain::pattern::plan::schema(&members, self.team.rules.max_tasks);
+        jsonschema::validate(&schema, &plan).unwrap_or_else(|error| panic!("{error}: {plan}"));
         let mut contributions = Vec::new();
         for task in plan["tasks"].as_array().expect("tasks") {
             let text = |field: &str| task[field].as_str().expect(field).to_owned();
-            assert!(self.team.members.iter().any(|member| member.profile == text("assignee")), "{task}");
             let output = self.play(&text("assignee"), "work", &text("key"), &json!({})).await;
             contributions
-                .push(json!({"key": text("key"), "agent": text("assignee"), "title": text("title"), "output": output}));
+                .push(json!({"key": text("key"), "agent": text("assignee"), "title": text("title"), "output": output, "error": null}));
         }
         let report = self.play(lead, "synthesis", "", &json!({"contributions": contributions})).await;
         let mut verdicts = Vec::new();
@@ -214,6 +216,18 @@ async fn members_disagree_with_a_wrong_report() {
         let verdict: Value = serde_json::from_str(&text).expect("a verdict");
         assert_eq!(verdict["verdict"], "disagree", "{verdict}");
     }
+}
+
+/// A member that failed is named in the report, and the rest of it stands.
+#[tokio::test]
+async fn a_missing_contribution_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    incident::write(&Options::default(), folder.path()).expect("an incident");
+    let stage = Stage::new("incident-response", folder.path());
+    let failed = json!({"key": "cost", "agent": "cost-specialist", "title": "x", "output": null, "error": "no_credit"});
+    let report = stage.play("incident-coordinator", "synthesis", "", &json!({"contributions": [failed]})).await;
+    assert!(report.contains("According to the cost specialist: no result: no_credit"), "{report}");
+    assert!(report.contains("exhausted at"), "{report}");
 }
 
 /// Nothing in the script knows what happened or when.

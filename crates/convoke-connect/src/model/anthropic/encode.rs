@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::NAME;
 use crate::model::assemble::object;
+use crate::model::sampling;
 use crate::model::schema::{closed, in_words};
 
 #[derive(Serialize)]
@@ -114,8 +115,8 @@ pub(super) fn body(request: &ModelRequest) -> Vec<u8> {
     let words = schema.filter(|_| format.is_none()).map(in_words);
     let (thinking, effort) = thinking(request);
     let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
-    // Anthropic takes no sampling settings together with a thinking budget.
-    let samples = !matches!(thinking, Some(Thinking::Enabled { .. }));
+    // No sampling settings beside thinking, and only one of the two.
+    let samples = thinking.is_none() && sampling::anthropic(&request.model);
     let body = Body {
         model: &request.model,
         max_tokens: request.max_output_tokens,
@@ -124,7 +125,7 @@ pub(super) fn body(request: &ModelRequest) -> Vec<u8> {
         tools: tools(request),
         messages: messages(request),
         temperature: request.temperature.filter(|_| samples),
-        top_p: request.top_p.filter(|_| samples),
+        top_p: request.top_p.filter(|_| samples && request.temperature.is_none()),
         thinking,
         output_config,
     };
@@ -272,6 +273,9 @@ mod tests {
         assert_eq!(body["thinking"], serde_json::json!({"type": "enabled", "budget_tokens": 2_000}));
         assert_eq!(body.get("temperature"), None);
         assert_eq!(body["output_config"].get("effort"), None);
+        request.reasoning_effort = None;
+        let body = json(&request);
+        assert_eq!((&body["temperature"], body.get("top_p")), (&serde_json::json!(0.5), None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Dialect;
 use crate::model::assemble::text;
+use crate::model::sampling;
 use crate::model::schema::is_strict;
 
 #[derive(Serialize)]
@@ -95,6 +96,7 @@ struct JsonSchema<'a> {
 /// The body of the HTTP request.
 pub(super) fn body(request: &ModelRequest, dialect: Dialect) -> Vec<u8> {
     let limit = Some(request.max_output_tokens);
+    let samples = dialect == Dialect::Compatible || sampling::openai(&request.model);
     let body = Body {
         model: &request.model,
         messages: messages(request),
@@ -102,8 +104,8 @@ pub(super) fn body(request: &ModelRequest, dialect: Dialect) -> Vec<u8> {
         stream_options: StreamOptions { include_usage: true },
         max_completion_tokens: limit.filter(|_| dialect == Dialect::OpenAi),
         max_tokens: limit.filter(|_| dialect == Dialect::Compatible),
-        temperature: request.temperature,
-        top_p: request.top_p,
+        temperature: request.temperature.filter(|_| samples),
+        top_p: request.top_p.filter(|_| samples),
         reasoning_effort: request.reasoning_effort,
         tools: request.tools.iter().map(tool).collect(),
         response_format: request.output_schema.as_ref().map(response_format),

@@ -160,12 +160,22 @@ impl Decoder {
             "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR" => {
                 StopReason::ContentFilter
             }
+            // `FUNCTION_CALL` and the like: no reason of Google's, but gateways give it.
+            other if self.calls > 0 && !is_failure(other) => StopReason::ToolCalls,
             other => {
                 let why = self.finish_message.as_deref().unwrap_or("no reason given");
                 return Err(Broken { fault: Fault::BadReply, message: format!("gave up its answer: {other}, {why}") });
             }
         })
     }
+}
+
+/// Reasons of Google's that mean that the calls cannot be relied on.
+fn is_failure(reason: &str) -> bool {
+    reason.starts_with("MALFORMED")
+        || reason.starts_with("MISSING")
+        || reason.ends_with("TOOL_CALL")
+        || reason.ends_with("TOOL_CALLS")
 }
 
 impl Decode for Decoder {

@@ -45,7 +45,7 @@ impl<'a> Subject<'a> {
     }
 
     pub(super) fn timed_out(&self, what: &str, after: Duration) -> ModelError {
-        let says = format!("{what} within {} s; raise timeout_s or try again", after.as_secs_f64());
+        let says = format!("{what} {} s; raise timeout_s or try again", after.as_secs_f64());
         self.error(Fault::Timeout, None, true, &says)
     }
 
@@ -74,6 +74,7 @@ impl<'a> Subject<'a> {
             return self.error(Fault::BadReply, None, true, &format!("sent events that cannot be read: {error}"));
         };
         match body.downcast_ref::<super::Torn>() {
+            Some(super::Torn::Silent(idle)) => self.timed_out("fell silent within its answer for", *idle),
             Some(super::Torn::TooLarge) => self.error(Fault::BadReply, None, true, &format!("was cut off: {body}")),
             _ => self.error(Fault::Cut, None, true, &format!("broke off within its answer: {}", root(body.as_ref()))),
         }

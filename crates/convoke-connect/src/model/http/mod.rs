@@ -13,7 +13,7 @@ use ::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGEN
 use bytes::Bytes;
 use convoke_domain::transcript::Usage;
 use convoke_port::model::{Delta, Fault, ModelError, ModelReply, ModelRequest, RateLimit};
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use reqwest::{Client, Response, redirect};
 use sse_stream::SseByteStream;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ pub(super) type Watch<'a> = &'a (dyn Fn(Delta) + Send + Sync);
 /// The connections that all adapters share.
 #[derive(Debug)]
 pub(super) struct Wire {
-    /// For this machine: no proxy.
+    /// For plain HTTP on this machine: no proxy, and no certificates to be read first.
     near: OnceLock<Client>,
     /// For everywhere else, by the system's proxy if there is one.
     far: OnceLock<Client>,
@@ -57,8 +57,8 @@ impl Wire {
 
     /// The client for `url`, made when first wanted: reading the system's certificates takes its time.
     fn client(&self, url: &str) -> &Client {
-        if is_loopback(url) {
-            self.near.get_or_init(|| build(Client::builder().no_proxy()))
+        if url.starts_with("http:") && is_loopback(url) {
+            self.near.get_or_init(|| build(Client::builder().no_proxy().tls_certs_only([])))
         } else {
             self.far.get_or_init(|| build(Client::builder()))
         }
@@ -127,7 +127,7 @@ impl Exchange<'_> {
             () = cancel.cancelled() => return Err(subject.cancelled(true).with(decoder.usage())),
             outcome = tokio::time::timeout(timeout, self.attempt(&subject, decoder, watch)) => outcome,
         };
-        let outcome = outcome.unwrap_or_else(|_| Err(subject.timed_out("gave no complete answer", timeout)));
+        let outcome = outcome.unwrap_or_else(|_| Err(subject.timed_out("gave no complete answer within", timeout)));
         outcome.map_err(|error| error.with(decoder.usage()))
     }
 
@@ -140,7 +140,7 @@ impl Exchange<'_> {
         let wire = Arc::clone(&self.endpoint.wire);
         let sending = self.send();
         let response = match tokio::time::timeout(wire.first_byte, sending).await {
-            Err(_) => return Err(subject.timed_out("did not begin to answer", wire.first_byte)),
+            Err(_) => return Err(subject.timed_out("did not begin to answer within", wire.first_byte)),
             Ok(Err(error)) => return Err(subject.not_sent(&error)),
             Ok(Ok(response)) => response,
         };
@@ -203,8 +203,25 @@ async fn read_some(mut response: Response) -> Vec<u8> {
 enum Torn {
     #[error("the connection broke: {0}")]
     Cut(reqwest::Error),
+    #[error("silence")]
+    Silent(Duration),
     #[error("the answer is larger than {} MiB", MAX_REPLY_BYTES >> 20)]
     TooLarge,
+}
+
+/// The bytes of an answer, within its limits. Any byte breaks the silence, as the comments do that servers send to
+/// keep a connection open.
+fn bytes(response: Response, idle: Duration) -> impl Stream<Item = Result<Bytes, Torn>> + Send {
+    futures_util::stream::unfold((response, 0), move |(mut response, read)| async move {
+        let chunk = match tokio::time::timeout(idle, response.chunk()).await {
+            Err(_) => Err(Torn::Silent(idle)),
+            Ok(Err(error)) => Err(Torn::Cut(error)),
+            Ok(Ok(chunk)) => Ok(chunk?),
+        };
+        let read = read + chunk.as_ref().map_or(0, Bytes::len);
+        let chunk = chunk.and_then(|chunk| if read > MAX_REPLY_BYTES { Err(Torn::TooLarge) } else { Ok(chunk) });
+        Some((chunk, (response, read)))
+    })
 }
 
 async fn read_events(
@@ -214,26 +231,17 @@ async fn read_events(
     decoder: &mut dyn Decode,
     watch: Watch<'_>,
 ) -> Result<(), ModelError> {
-    let mut read = 0;
-    let bytes = response.bytes_stream().map_err(Torn::Cut).and_then(move |chunk: Bytes| {
-        read += chunk.len();
-        std::future::ready(if read > MAX_REPLY_BYTES { Err(Torn::TooLarge) } else { Ok(chunk) })
-    });
-    let mut events = SseByteStream::new(Box::pin(bytes));
-    loop {
-        let next = tokio::time::timeout(idle, events.next()).await;
-        let event = match next.map_err(|_| subject.timed_out("fell silent within its answer", idle))? {
-            None => return Ok(()),
-            Some(event) => event.map_err(|error| subject.torn(&error))?,
-        };
-        let Some(data) = event.data else { continue };
-        if decoder.event(&data, watch).map_err(|broken| subject.broken(broken))? {
-            break;
+    let mut events = SseByteStream::new(Box::pin(bytes(response, idle)));
+    while let Some(event) = events.next().await {
+        let Some(data) = event.map_err(|error| subject.torn(&error))?.data else { continue };
+        if !decoder.event(&data, watch).map_err(|broken| subject.broken(broken))? {
+            continue;
         }
-    }
-    // The rest is the end mark of the body: read it, or the connection cannot be used again.
-    if events.next().now_or_never().is_none() {
-        tokio::spawn(tokio::time::timeout(DRAIN_TIMEOUT, async move { while events.next().await.is_some() {} }));
+        // The rest is the end mark of the body: read it, or the connection cannot be used again.
+        if events.next().now_or_never().is_none() {
+            tokio::spawn(tokio::time::timeout(DRAIN_TIMEOUT, async move { while events.next().await.is_some() {} }));
+        }
+        break;
     }
     Ok(())
 }

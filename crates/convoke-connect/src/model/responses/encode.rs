@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::NAME;
 use crate::model::chat::arguments;
+use crate::model::sampling;
 use crate::model::schema::is_strict;
 
 #[derive(Serialize)]
@@ -87,6 +88,7 @@ struct Format<'a> {
 /// The body of the HTTP request.
 pub(super) fn body(request: &ModelRequest) -> Vec<u8> {
     let format = |schema| Format { r#type: "json_schema", name: "answer", schema, strict: is_strict(schema) };
+    let samples = sampling::openai(&request.model);
     let body = Body {
         model: &request.model,
         instructions: &request.system,
@@ -95,8 +97,8 @@ pub(super) fn body(request: &ModelRequest) -> Vec<u8> {
         store: false,
         include: reasons(&request.model).then_some(["reasoning.encrypted_content"]),
         max_output_tokens: request.max_output_tokens,
-        temperature: request.temperature,
-        top_p: request.top_p,
+        temperature: request.temperature.filter(|_| samples),
+        top_p: request.top_p.filter(|_| samples),
         reasoning: request.reasoning_effort.map(|effort| Reasoning { effort }),
         tools: request.tools.iter().map(tool).collect(),
         text: request.output_schema.as_ref().map(|schema| Text { format: format(schema) }),

@@ -1,0 +1,73 @@
+//! The lists: every measurement and every soak by name. A new one needs a file and a row here.
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::figure::Figure;
+use crate::{measure, soak};
+
+/// One measurement: called once a round.
+#[derive(Debug, Clone, Copy)]
+pub struct Measurement {
+    /// A short name.
+    pub name: &'static str,
+    /// What it measures and how, in a sentence.
+    pub about: &'static str,
+    /// Measures once.
+    pub run: fn(&Context) -> Result<Vec<Figure>>,
+}
+
+/// One soak: called with one seed after another.
+#[derive(Debug, Clone, Copy)]
+pub struct Soak {
+    /// A short name.
+    pub name: &'static str,
+    /// What must hold, in a sentence.
+    pub about: &'static str,
+    /// Rounds when nobody says how many.
+    pub rounds: u64,
+    /// One round; all its chances come from the seed.
+    pub run: fn(&Context, u64) -> Result<()>,
+}
+
+/// All measurements, in the order of the table.
+pub const MEASUREMENTS: &[Measurement] = &[
+    Measurement {
+        name: "fsync",
+        about: "4 KiB appended to a file and `fdatasync`, one after another: the floor of every durable step.",
+        run: measure::fsync::run,
+    },
+    Measurement {
+        name: "mock",
+        about: "The mock model server at latency 0 with 64 connections: what it costs must be small beside a run.",
+        run: measure::mock::run,
+    },
+    Measurement {
+        name: "overhead",
+        about: "One durable run of six model calls at a time (plan, 4 in parallel, synthesis): what Convoke adds to the models' time.",
+        run: measure::runs::overhead,
+    },
+    Measurement {
+        name: "runs",
+        about: "The same run many times at once at 50 ms latency, durable on SQLite, in one process.",
+        run: measure::runs::throughput,
+    },
+    Measurement {
+        name: "binary",
+        about: "Size of the release binary, and the time from starting `convoke --version` to its end.",
+        run: measure::binary::run,
+    },
+    Measurement {
+        name: "idle",
+        about: "Memory of a Convoke whose only run waits for a model that does not answer.",
+        run: measure::idle::run,
+    },
+];
+
+/// All soaks.
+pub const SOAKS: &[Soak] = &[Soak {
+    name: "mock",
+    about: "Whatever goes wrong, the mock's counts equal its records and what its clients saw.",
+    rounds: 50,
+    run: soak::mock::run,
+}];

@@ -1,0 +1,55 @@
+//! The sandbox made of namespaces by bubblewrap.
+//!
+//! Rule: the root is empty and read only; in it are the system's programs, the run's input (both read only) and the attempt's
+//! folder, at the same paths as outside. No network, no other processes, no capabilities.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::sandbox::{Ground, SETTINGS, SYSTEM, environment, shell};
+use crate::tool::file::ground::OWN;
+
+/// Runs the ground's command inside.
+pub(crate) fn command(program: &Path, ground: &Ground<'_>) -> Command {
+    let mut command = base(program);
+    let temporary: PathBuf = ground.workdir.join(OWN).join("tmp");
+    command.arg("--bind").arg(&temporary).arg("/tmp");
+    if let Some(input) = ground.input {
+        command.arg("--ro-bind").arg(input).arg(input);
+    }
+    command.arg("--bind").arg(ground.workdir).arg(ground.workdir);
+    command.args(["--remount-ro", "/dev", "--remount-ro", "/"]).arg("--chdir").arg(ground.workdir);
+    for (name, value) in environment(ground.workdir, Path::new("/tmp")) {
+        command.arg("--setenv").arg(name).arg(value);
+    }
+    command.arg("--").arg(shell()).arg("-c").arg(ground.command);
+    command
+}
+
+/// Runs the ground's command inside, without folders: does it work here at all?
+pub(crate) fn trial(program: &Path, ground: &Ground<'_>) -> Command {
+    let mut command = base(program);
+    command.args(["--remount-ro", "/dev", "--remount-ro", "/"]);
+    command.arg("--").arg(shell()).arg("-c").arg(ground.command);
+    command
+}
+
+fn base(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    command.args(["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]);
+    command.args(["--hostname", "sandbox"]);
+    for path in SYSTEM {
+        match std::fs::read_link(path) {
+            // `/bin` is a link to `usr/bin` on most systems.
+            Ok(target) => command.arg("--symlink").arg(target).arg(path),
+            Err(_) => command.args(["--ro-bind-try", path, path]),
+        };
+    }
+    for path in SETTINGS {
+        command.args(["--ro-bind-try", path, path]);
+    }
+    command.args(["--proc", "/proc", "--dev", "/dev"]);
+    command
+}

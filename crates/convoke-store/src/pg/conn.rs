@@ -1,0 +1,488 @@
+//! One PostgreSQL connection and the transaction that is open on it.
+//!
+//! **Who may write a workspace.** A transaction that writes begins with a lock on the `ws_head` row of every workspace it
+//! may touch, in the order of their ids, and holds it until its end. Within a process a workspace has one lane anyway;
+//! the lock extends that to all processes on the database. Numbers so have no gap (the next one is given only under the
+//! lock, and is undone with the transaction), the chain cannot fork, and a use case that looks before it writes ("has the
+//! agent room?", "is the name free?") cannot be overtaken, just as on SQLite. The alternatives were weighed: taking the
+//! lock last holds it for a shorter time but protects only the numbers, and needs a round trip of its own; giving numbers
+//! from memory and letting the primary key refuse costs a re-run of whole batches whenever two nodes share a workspace.
+//! Sorted locking cannot deadlock against itself. A workspace that is new has no row yet; its first event makes it.
+//!
+//! **Round trips.** BEGIN and the lock travel with the first statement; events, heads and COMMIT travel together. A use
+//! case of `n` statements costs `n + 1` waits.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use convoke_domain::event::{Event, NewEvent};
+use convoke_domain::id::WorkspaceId;
+use convoke_domain::time::Timestamp;
+use futures_util::future::{join, join3, try_join_all};
+use futures_util::{StreamExt, pin_mut};
+use tokio_postgres::error::Severity;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error as PgError, Row as PgRow, Statement};
+use uuid::Uuid;
+
+use super::trouble::{Trouble, error, lost, trouble};
+use super::value;
+use crate::chain::{Hash, Head, START, link};
+use crate::error::{Error, Result};
+use crate::param::P;
+use crate::row::{FromRow, Row, Source};
+use crate::sql;
+
+const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+const LOCK: &str = "SELECT ws, seq, hash FROM ws_head WHERE ws = ANY($1) ORDER BY ws FOR UPDATE";
+const NEW_HEAD: &str = "INSERT INTO ws_head (ws, seq, hash) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING";
+const MOVE_HEADS: &str = "UPDATE ws_head SET seq=moved.seq, hash=moved.hash
+    FROM UNNEST($1::uuid[], $2::bigint[], $3::bytea[]) AS moved (ws, seq, hash) WHERE ws_head.ws=moved.ws";
+const RECORD: &str = "INSERT INTO event (ws, seq, at, kind, entity, entity_id, run, actor, payload, prev_hash, hash)
+    SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::uuid[],
+    $8::text[], $9::text[], $10::bytea[], $11::bytea[])";
+/// Statements of [`Conn::batch`] that are on their way at the same time.
+const PIPELINE: usize = 64;
+
+/// Whether the transaction is open on the server.
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    None,
+    /// BEGIN goes out with the first statement.
+    Wanted,
+    Open,
+}
+
+/// What a statement gave.
+struct Answer {
+    rows: Vec<PgRow>,
+    changed: u64,
+}
+
+/// A prepared statement.
+#[derive(Clone)]
+struct Known {
+    statement: Statement,
+    writes: bool,
+    /// Reads events or heads, so those of this transaction must be there first.
+    looks_at_events: bool,
+}
+
+/// Why a commit failed.
+pub(super) enum NotCommitted {
+    /// Nothing was stored.
+    Nothing(Trouble, Error),
+    /// COMMIT was on its way.
+    Unknown(String),
+}
+
+/// A connection, its prepared statements, and its transaction.
+pub(crate) struct Conn {
+    client: Arc<Client>,
+    /// By the address of the text as written.
+    known: HashMap<(usize, usize), Known>,
+    reads_only: bool,
+    phase: Phase,
+    workspaces: Vec<Uuid>,
+    heads: HashMap<Uuid, Head>,
+    moved: BTreeSet<Uuid>,
+    waiting: Vec<(WorkspaceId, Timestamp, NewEvent)>,
+    recorded: Vec<Event>,
+    pub(super) wrote: bool,
+    /// The first failure of the transaction; with one, there is no commit.
+    trouble: Option<Trouble>,
+    /// A statement is on its way. Stays set if its future is dropped, and then the connection is of no more use.
+    under_way: Arc<AtomicBool>,
+}
+
+impl Conn {
+    pub(super) fn new(client: Client, reads_only: bool) -> Self {
+        Self {
+            client: Arc::new(client),
+            known: HashMap::new(),
+            reads_only,
+            phase: Phase::None,
+            workspaces: Vec::new(),
+            heads: HashMap::new(),
+            moved: BTreeSet::new(),
+            waiting: Vec::new(),
+            recorded: Vec::new(),
+            wrote: false,
+            trouble: None,
+            under_way: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Starts a transaction that may write these workspaces (none on a connection that only reads).
+    pub(super) fn begin(&mut self, mut workspaces: Vec<Uuid>) {
+        workspaces.sort_unstable();
+        workspaces.dedup();
+        self.workspaces = workspaces;
+        self.phase = Phase::Wanted;
+        self.heads.clear();
+        self.moved.clear();
+        self.waiting.clear();
+        self.recorded.clear();
+        (self.wrote, self.trouble) = (false, None);
+    }
+
+    pub(super) fn usable(&self) -> bool {
+        !self.client.is_closed() && !self.under_way.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn under_way(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.under_way)
+    }
+
+    /// What failed in this transaction, if anything did.
+    pub(super) fn trouble(&mut self) -> Option<Trouble> {
+        self.trouble.take()
+    }
+
+    /// A place to come back to, as long as nothing was written or looked up after it.
+    pub(super) fn mark(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn forget_after(&mut self, mark: usize) {
+        self.waiting.truncate(mark);
+    }
+
+    /// The events of a transaction that was committed.
+    pub(super) fn recorded(&mut self) -> std::vec::Drain<'_, Event> {
+        self.recorded.drain(..)
+    }
+
+    pub(crate) async fn exec(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<u64> {
+        self.round(sql, params).await.map(|answer| answer.changed)
+    }
+
+    pub(crate) async fn many<T: FromRow>(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<Vec<T>> {
+        let answer = self.round(sql, params).await?;
+        answer.rows.iter().map(|row| T::from_row(&Row { source: Source::Pg(row) })).collect()
+    }
+
+    /// The same statement for each set, without waiting for one before sending the next.
+    pub(crate) async fn batch(&mut self, sql: &'static str, sets: &[Vec<P<'_>>]) -> Result<u64> {
+        let Some((first, rest)) = sets.split_first() else { return Ok(0) };
+        let mut changed = self.exec(sql, first).await?;
+        let known = self.prepared(sql).await?;
+        for set in rest {
+            value::check(set, known.statement.params())?;
+        }
+        for sets in rest.chunks(PIPELINE) {
+            let sent = sets.iter().map(|set| ask(&self.client, &known.statement, dynamic(set)));
+            self.under_way.store(true, Ordering::Relaxed);
+            let answers = try_join_all(sent).await;
+            self.under_way.store(false, Ordering::Relaxed);
+            changed += self.told(answers)?.iter().map(|answer| answer.changed).sum::<u64>();
+        }
+        Ok(changed)
+    }
+
+    /// Sends one statement and waits for its answer.
+    async fn round(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<Answer> {
+        if self.under_way.swap(true, Ordering::Relaxed) {
+            self.trouble = Some(Trouble::Spoiled);
+            return Err(Error::broken("the statement before it was given up; await each to its end"));
+        }
+        let answer = self.send(sql, params).await;
+        self.under_way.store(false, Ordering::Relaxed);
+        answer
+    }
+
+    async fn send(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<Answer> {
+        let known = self.prepared(sql).await?;
+        value::check(params, known.statement.params())?;
+        if known.looks_at_events && !self.waiting.is_empty() {
+            self.write_events().await?;
+        }
+        self.wrote |= known.writes;
+        let client = Arc::clone(&self.client);
+        let asked = ask(&client, &known.statement, dynamic(params));
+        if self.phase != Phase::Wanted {
+            let answer = asked.await;
+            return self.told(answer);
+        }
+        let lock = self.lock_statement().await?;
+        let workspaces = ids(&self.workspaces);
+        let (begun, answer) = join(begin(&client, lock.as_ref(), &workspaces), asked).await;
+        self.begun(begun)?;
+        self.told(answer)
+    }
+
+    /// Opens the transaction on its own, where no statement has.
+    async fn open(&mut self) -> Result<()> {
+        if self.phase != Phase::Wanted {
+            return Ok(());
+        }
+        let lock = self.lock_statement().await?;
+        let begun = begin(&self.client, lock.as_ref(), &ids(&self.workspaces)).await;
+        self.begun(begun)
+    }
+
+    async fn lock_statement(&mut self) -> Result<Option<Statement>> {
+        if self.reads_only { Ok(None) } else { self.prepared(LOCK).await.map(|known| Some(known.statement)) }
+    }
+
+    /// Takes note of a transaction that was begun, and of the heads it holds.
+    fn begun(&mut self, begun: Result<Vec<PgRow>, PgError>) -> Result<()> {
+        self.phase = Phase::Open;
+        let rows = begun.map_err(|cause| self.not_begun(cause))?;
+        self.hold(&rows)
+    }
+
+    fn not_begun(&mut self, cause: PgError) -> Error {
+        // Not the fault of a use case, so that running each alone would only wait once for each.
+        let why = match trouble(&cause) {
+            Trouble::Spoiled => Trouble::Refused(format!("another process holds the workspace ({cause}); try again")),
+            other => other,
+        };
+        self.trouble = Some(why);
+        error(cause)
+    }
+
+    fn hold(&mut self, rows: &[PgRow]) -> Result<()> {
+        for row in rows {
+            let row = Row { source: Source::Pg(row) };
+            let (ws, seq, hash): (Uuid, i64, Hash) = FromRow::from_row(&row)?;
+            self.heads.insert(ws, Head { seq, hash });
+        }
+        Ok(())
+    }
+
+    /// Notes what a failure means for the transaction.
+    fn told<T>(&mut self, answer: Result<T, PgError>) -> Result<T> {
+        answer.map_err(|cause| {
+            let found = trouble(&cause);
+            self.trouble.get_or_insert(found);
+            error(cause)
+        })
+    }
+
+    async fn prepared(&mut self, sql: &'static str) -> Result<Known> {
+        let key = (sql.as_ptr().addr(), sql.len());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let text = if self.reads_only { sql::for_postgres_reader(sql) } else { sql::for_postgres(sql) };
+        let prepared = self.client.prepare(&text).await;
+        let statement = self.told(prepared)?;
+        let writes = !text.trim_start().starts_with("SELECT");
+        let looks_at_events = text.contains("event") || text.contains("ws_head");
+        let known = Known { statement, writes, looks_at_events };
+        self.known.insert(key, known.clone());
+        Ok(known)
+    }
+
+    /// Keeps events until the transaction ends or somebody looks at them.
+    pub(crate) fn record(&mut self, ws: WorkspaceId, now: Timestamp, events: Vec<NewEvent>) -> Result<()> {
+        if self.reads_only {
+            return Err(Error::broken("a use case that was only to read recorded an event; run it instead"));
+        }
+        self.waiting.extend(events.into_iter().map(|event| (ws, now, event)));
+        Ok(())
+    }
+
+    /// Holds the heads of workspaces that had none when the transaction began.
+    async fn hold_new_heads(&mut self) -> Result<()> {
+        let known = |ws: &Uuid| self.heads.contains_key(ws);
+        let new: BTreeSet<Uuid> = self.waiting.iter().map(|(ws, ..)| ws.0).filter(|ws| !known(ws)).collect();
+        for ws in new {
+            let (make, lock) = (self.prepared(NEW_HEAD).await?.statement, self.prepared(LOCK).await?.statement);
+            let client = Arc::clone(&self.client);
+            let (row, id) = ([P::from(ws), P::from(&START)], ids(&[ws]));
+            let (made, held) = join(ask(&client, &make, dynamic(&row)), ask(&client, &lock, vec![&id])).await;
+            self.told(made)?;
+            let held = self.told(held)?;
+            self.hold(&held.rows)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers and chains the events that wait. Gives the columns of their rows.
+    fn number(&mut self) -> Result<Columns> {
+        let mut columns = Columns::default();
+        for (ws, now, event) in std::mem::take(&mut self.waiting) {
+            let Some(head) = self.heads.get_mut(&ws.0) else {
+                return Err(Error::broken(format!("{ws} has no head although it is held")));
+            };
+            let link = link(ws, now, *head, event);
+            *head = link.head();
+            self.moved.insert(ws.0);
+            columns.push(&link);
+            self.recorded.push(link.event);
+        }
+        Ok(columns)
+    }
+
+    /// Writes the events that wait, before a statement that looks at them.
+    async fn write_events(&mut self) -> Result<()> {
+        self.open().await?;
+        self.hold_new_heads().await?;
+        let (record, heads) = (self.prepared(RECORD).await?, self.prepared(MOVE_HEADS).await?);
+        let columns = self.number()?;
+        self.wrote = true;
+        let moved = self.moved_heads();
+        let client = Arc::clone(&self.client);
+        let recorded = ask(&client, &record.statement, columns.params());
+        let (recorded, moved) = join(recorded, ask(&client, &heads.statement, dynamic_arrays(&moved))).await;
+        self.told(recorded)?;
+        self.told(moved).map(drop)
+    }
+
+    fn moved_heads(&mut self) -> [Vec<P<'static>>; 3] {
+        let mut columns = <[Vec<P<'static>>; 3]>::default();
+        for ws in std::mem::take(&mut self.moved) {
+            let Some(head) = self.heads.get(&ws) else { continue };
+            columns[0].push(P::Uuid(ws));
+            columns[1].push(P::Int(head.seq));
+            columns[2].push(P::from(head.hash.to_vec()));
+        }
+        columns
+    }
+
+    /// Ends the transaction so that it is durable.
+    pub(super) async fn commit(&mut self) -> Result<(), NotCommitted> {
+        if self.phase == Phase::Wanted && self.waiting.is_empty() {
+            self.phase = Phase::None;
+            return Ok(());
+        }
+        self.under_way.store(true, Ordering::Relaxed);
+        let ended = self.send_commit().await;
+        self.under_way.store(false, Ordering::Relaxed);
+        if ended.is_ok() {
+            self.phase = Phase::None;
+        }
+        ended
+    }
+
+    async fn send_commit(&mut self) -> Result<(), NotCommitted> {
+        let client = Arc::clone(&self.client);
+        if self.waiting.is_empty() {
+            return ended(client.batch_execute("COMMIT").await);
+        }
+        let prepared = self.prepare_commit().await;
+        let (record, heads, columns) = prepared.map_err(|error| self.nothing(error))?;
+        let moved = self.moved_heads();
+        let recorded = ask(&client, &record, columns.params());
+        let moved = ask(&client, &heads, dynamic_arrays(&moved));
+        // If one of the first two fails, the server turns COMMIT into a rollback.
+        let (recorded, moved, committed) = join3(recorded, moved, client.batch_execute("COMMIT")).await;
+        for written in [recorded, moved] {
+            if let Err(cause) = written {
+                return Err(match trouble(&cause) {
+                    Trouble::Lost(why) => NotCommitted::Unknown(why),
+                    other => NotCommitted::Nothing(other, error(cause)),
+                });
+            }
+        }
+        ended(committed)
+    }
+
+    async fn prepare_commit(&mut self) -> Result<(Statement, Statement, Columns)> {
+        self.open().await?;
+        self.hold_new_heads().await?;
+        let (record, heads) = (self.prepared(RECORD).await?, self.prepared(MOVE_HEADS).await?);
+        Ok((record.statement, heads.statement, self.number()?))
+    }
+
+    fn nothing(&mut self, error: Error) -> NotCommitted {
+        NotCommitted::Nothing(self.trouble.take().unwrap_or(Trouble::Spoiled), error)
+    }
+
+    /// Takes back what is not committed. An error means that the connection is of no more use.
+    pub(super) async fn rollback(&mut self) -> Result<()> {
+        self.waiting.clear();
+        self.recorded.clear();
+        if !self.usable() {
+            return Err(lost("it broke in a transaction"));
+        }
+        if std::mem::replace(&mut self.phase, Phase::None) == Phase::Open {
+            self.client.batch_execute("ROLLBACK").await.map_err(error)?;
+        }
+        Ok(())
+    }
+
+    /// Prepares everything anew: the schema has changed.
+    pub(super) fn forget_statements(&mut self) {
+        self.known.clear();
+    }
+}
+
+/// What the answer to COMMIT says.
+fn ended(answer: Result<(), PgError>) -> Result<(), NotCommitted> {
+    let Err(cause) = answer else { return Ok(()) };
+    // An ERROR is the server's own word that the transaction was rolled back; anything else leaves it open.
+    let refused = cause.as_db_error().is_some_and(|told| told.parsed_severity() == Some(Severity::Error));
+    Err(match (refused, trouble(&cause)) {
+        (false, _) | (_, Trouble::Lost(_)) => NotCommitted::Unknown(cause.to_string()),
+        (true, other) => NotCommitted::Nothing(other, error(cause)),
+    })
+}
+
+/// BEGIN and the lock on the heads, in one go. A connection that only reads has no lock statement.
+async fn begin(client: &Client, lock: Option<&Statement>, workspaces: &Vec<P<'static>>) -> Result<Vec<PgRow>, PgError> {
+    let Some(lock) = lock else {
+        return client.batch_execute(BEGIN_READ).await.map(|()| Vec::new());
+    };
+    let (begun, held) = join(client.batch_execute(BEGIN_WRITE), ask(client, lock, vec![workspaces])).await;
+    begun.and(held).map(|held| held.rows)
+}
+
+type Param<'a> = &'a (dyn ToSql + Sync);
+
+/// Sends a statement and collects its answer.
+async fn ask(client: &Client, statement: &Statement, params: Vec<Param<'_>>) -> Result<Answer, PgError> {
+    let stream = client.query_raw(statement, params).await?;
+    pin_mut!(stream);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.next().await {
+        rows.push(row?);
+    }
+    Ok(Answer { rows, changed: stream.rows_affected().unwrap_or_default() })
+}
+
+fn dynamic<'a>(params: &'a [P<'_>]) -> Vec<Param<'a>> {
+    params.iter().map(|param| param as Param<'a>).collect()
+}
+
+fn dynamic_arrays<'a>(columns: &'a [Vec<P<'static>>]) -> Vec<Param<'a>> {
+    columns.iter().map(|column| column as Param<'a>).collect()
+}
+
+fn ids(ids: &[Uuid]) -> Vec<P<'static>> {
+    ids.iter().map(|id| P::Uuid(*id)).collect()
+}
+
+/// Events as the columns of their table.
+#[derive(Default)]
+struct Columns([Vec<P<'static>>; 11]);
+
+impl Columns {
+    fn push(&mut self, link: &crate::chain::Linked) {
+        let event = &link.event;
+        let row: [P<'static>; 11] = [
+            event.workspace.into(),
+            event.seq.into(),
+            event.at.into(),
+            event.kind.clone().into(),
+            event.entity.clone().into(),
+            event.entity_id.clone().into(),
+            event.run.into(),
+            event.actor.clone().into(),
+            link.payload.clone().into(),
+            link.before.to_vec().into(),
+            link.hash.to_vec().into(),
+        ];
+        for (column, value) in self.0.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+
+    fn params(&self) -> Vec<Param<'_>> {
+        dynamic_arrays(&self.0)
+    }
+}
