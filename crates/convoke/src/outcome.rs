@@ -205,7 +205,7 @@ mod tests {
             "id": "run_01kap0000000000000000000rn", "session": "ses_01kap0000000000000000000rn", "team": "t", "team_version": 1,
             "task": "x", "input": null, "state": state, "phase": "execution", "reason": reason, "simulated": true,
             "created_by": "user:x", "model_calls": 1, "tool_calls": 2, "tokens": 3, "cost_usd": 0.5, "unpriced_calls": 0,
-            "created_at": 0, "started_at": null, "finished_at": null, "error": error,
+            "created_at": "2026-03-17T14:33:00Z", "started_at": null, "finished_at": null, "error": error,
         }))
         .expect("a summary")
     }

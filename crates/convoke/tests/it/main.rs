@@ -4,6 +4,7 @@ mod budget;
 mod db;
 mod demo;
 mod json;
+mod person;
 mod shelf;
 mod stop;
 mod support;

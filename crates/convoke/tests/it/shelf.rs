@@ -21,12 +21,24 @@ fn a_copy_is_a_team_of_its_own_and_may_be_switched_off() {
     place.done(&["teams", "clone", "incident-response", "mine"]);
     place.done(&["teams", "deactivate", "mine"]);
     let told = place.told(&["run", "mine", "x", "--model", "script/incident-response"]);
-    insta::assert_snapshot!(told, @r"");
+    insta::assert_snapshot!(told, @r"
+    $ convoke run mine x --model script/incident-response
+    error: the team `mine` is switched off
+
+    hint: `convoke teams activate mine`
+    [exit 2]
+    ");
     place.done(&["teams", "activate", "mine"]);
     assert_eq!(place.json(&["teams", "show", "mine"])["active"], true);
     place.done(&["profiles", "deactivate", "cost-specialist"]);
     let told = place.told(&["run", "mine", "x", "--model", "script/incident-response"]);
-    insta::assert_snapshot!(told, @r"");
+    insta::assert_snapshot!(told, @r"
+    $ convoke run mine x --model script/incident-response
+    error: the profile `cost-specialist` of team `mine` is switched off
+
+    hint: `convoke profiles activate cost-specialist`
+    [exit 2]
+    ");
 }
 
 #[test]

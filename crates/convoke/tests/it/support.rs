@@ -185,7 +185,8 @@ kind: profile
 name: worker
 capacity: 4
 prompt: You work.
-tools: [read_file, search_files]
+tools: [read_file, search_files, shell]
+authority: {shell: true}
 ---
 kind: team
 name: pair
@@ -237,4 +238,13 @@ pub const HANGS: &str = r#"
       tools:
         - {label: found, name: search_files, input: {path: input, pattern: ERROR}}
     - fault: hang
+"#;
+
+/// The worker runs a command that does not end, and answers with what it gave.
+pub const ACTS: &str = r#"
+    - when: {turn: 1}
+      text: I act.
+      tools:
+        - {label: acted, name: shell, input: {command: sleep 600}}
+    - text: "It says {{ results.acted.content }}"
 "#;
