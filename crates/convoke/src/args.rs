@@ -147,6 +147,20 @@ mod tests {
     }
 
     #[test]
+    fn every_command_and_option_is_in_the_reference() {
+        let page = include_str!("../../../docs/reference/cli.md");
+        fn names(command: &clap::Command, into: &mut Vec<String>) {
+            into.push(command.get_name().to_owned());
+            into.extend(command.get_arguments().filter_map(|arg| arg.get_long().map(|long| format!("--{long}"))));
+            command.get_subcommands().for_each(|inner| names(inner, into));
+        }
+        let mut all = Vec::new();
+        names(&Cli::command(), &mut all);
+        let missing: Vec<_> = all.iter().filter(|name| !page.contains(name.as_str())).collect();
+        assert!(missing.is_empty(), "docs/reference/cli.md does not speak of {missing:?}");
+    }
+
+    #[test]
     fn budgets_are_dollars() {
         assert_eq!(money("$0.5"), Ok(Money::from_usd(0.5)));
         assert!(money("-1").is_err() && money("0").is_err() && money("NaN").is_err() && money("five").is_err());
