@@ -276,8 +276,8 @@ row! {
 pub async fn children(tx: &mut Tx<'_>, parent: TaskId) -> Result<Vec<Child>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT t.id, e.hard, t.state, t.deps_left, t.priority, t.key FROM edge e JOIN task t ON t.ws = e.ws AND t.id = e.child \
-         WHERE e.ws = $1 AND e.parent = $2 ORDER BY t.id /*pg FOR UPDATE OF t*/",
+        "SELECT t.id, e.hard, t.state, t.deps_left, t.priority, t.key FROM edge e CROSS JOIN task t \
+         WHERE e.ws = $1 AND e.parent = $2 AND t.ws = e.ws AND t.id = e.child ORDER BY e.child /*pg FOR UPDATE OF t*/",
         p![ws, parent],
     )
     .await
@@ -314,7 +314,7 @@ pub async fn open(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Open>> {
     let ws = tx.ws();
     tx.many(
         "SELECT id, state, agent, attempt FROM task WHERE ws = $1 AND run = $2 \
-         AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') ORDER BY id /*pg FOR UPDATE*/",
+         AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') ORDER BY n /*pg FOR UPDATE*/",
         p![ws, run],
     )
     .await
@@ -362,10 +362,10 @@ pub async fn lapsed(tx: &mut Tx<'_>, keep: Option<&str>, limit: i64) -> Result<V
     let (ws, now) = (tx.ws(), tx.now());
     let sql = if keep.is_some() {
         "SELECT id, run, agent, priority, retries_left FROM task WHERE ws = $1 AND state = 'running' \
-         AND (lease_until < $2 OR lease_owner <> $4) ORDER BY id LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
+         AND (lease_until < $2 OR lease_owner <> $4) ORDER BY lease_until LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
     } else {
         "SELECT id, run, agent, priority, retries_left FROM task WHERE ws = $1 AND state = 'running' \
-         AND lease_until < $2 AND $4 = '' ORDER BY id LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
+         AND lease_until < $2 AND $4 = '' ORDER BY lease_until LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
     };
     tx.many(sql, p![ws, now, limit, keep.unwrap_or_default()]).await
 }
@@ -446,7 +446,7 @@ pub async fn inputs(tx: &mut Tx<'_>, child: TaskId) -> Result<Vec<Input>> {
     let ws = tx.ws();
     tx.many(
         "SELECT t.key, t.title, t.stage, t.round, t.agent, t.state, t.output, t.error FROM edge e \
-         JOIN task t ON t.ws = e.ws AND t.id = e.parent WHERE e.ws = $1 AND e.child = $2 ORDER BY t.n",
+         CROSS JOIN task t WHERE e.ws = $1 AND e.child = $2 AND t.ws = e.ws AND t.id = e.parent ORDER BY t.n",
         p![ws, child],
     )
     .await
@@ -473,7 +473,7 @@ pub async fn next_not_before(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
     let (ws, now) = (tx.ws(), tx.now());
     let found: Option<(Option<Timestamp>,)> = tx
         .opt(
-            "SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > $2",
+            "SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > 0 AND not_before > $2",
             p![ws, now],
         )
         .await?;
@@ -484,7 +484,7 @@ pub async fn next_not_before(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
 pub async fn waits_for(tx: &mut Tx<'_>, run: RunId, reason: &str) -> Result<Vec<(TaskId,)>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT id FROM task WHERE ws = $1 AND run = $2 AND state = 'waiting' AND waits_for = $3 ORDER BY id",
+        "SELECT id FROM task WHERE ws = $1 AND run = $2 AND state = 'waiting' AND waits_for = $3 ORDER BY n",
         p![ws, run, reason],
     )
     .await
