@@ -23,7 +23,7 @@ use futures_util::future::{join, join3, try_join_all};
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error as PgError, Row as PgRow, Statement};
+use tokio_postgres::{Client, Error as PgError, NoTls, Row as PgRow, Statement};
 use uuid::Uuid;
 
 use super::trouble::{Trouble, error, lost, trouble};
@@ -404,6 +404,16 @@ impl Conn {
             self.client.batch_execute("ROLLBACK").await.map_err(error)?;
         }
         Ok(())
+    }
+
+    /// Ends what the server still does for this connection, which would keep its locks until it is done.
+    pub(super) async fn give_up(self) {
+        if self.under_way.load(Ordering::Relaxed) && !self.client.is_closed() {
+            let asked = self.client.cancel_token().cancel_query(NoTls).await;
+            if let Err(error) = asked {
+                tracing::warn!(%error, "a statement that was given up goes on until the server's own limit");
+            }
+        }
     }
 
     /// Prepares everything anew: the schema has changed.
