@@ -106,8 +106,8 @@ async fn definitions_keep_every_version(place: Place) {
     let store = open(&place).await;
     act!(store, tx => {
         for (name, version) in [("Zed", 1), ("ada", 1), ("ada", 2), ("émile", 1)] {
-            profile::insert(tx, name, version, "{}", true, "user:ada").await?;
-            team::insert(tx, name, version, "{}", version == 1, "user:ada").await?;
+            profile::insert(tx, (name, version), "{}", true, "user:ada").await?;
+            team::insert(tx, (name, version), "{}", version == 1, "user:ada").await?;
         }
         Ok(())
     });
