@@ -62,7 +62,9 @@ impl Hub {
 /// The job of the peers' comparison: plan, four specialists in parallel, synthesis.
 async fn job(engine: &Engine) -> Result<StartRun> {
     let profile = |name: &str| -> Result<Profile> {
-        let prompt = format!("You are the {name} specialist of an incident team. Find what matters in your field and say it briefly.");
+        let prompt = format!(
+            "You are the {name} specialist of an incident team. Find what matters in your field and say it briefly."
+        );
         let value = json!({
             "name": name, "prompt": prompt, "model": "openai/gpt-4.1-mini", "capacity": 100_000,
             "model_settings": {"max_output_tokens": 1_000},

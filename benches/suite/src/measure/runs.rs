@@ -54,7 +54,9 @@ pub fn throughput(context: &Context) -> Result<Vec<Figure>> {
         figures.push(if at_once == 256 { rate.wanted(Wanted::AtLeast(400.0)) } else { rate });
         figures.push(Figure::new(format!("{at_once} at once, p50"), "ms", percentile(&mut walls, 0.5)));
         figures.push(Figure::new(format!("{at_once} at once, p99"), "ms", percentile(&mut walls, 0.99)));
-        figures.push(Figure::new(format!("{at_once} at once, CPU a run"), "ms", cpu / count as f64).wanted(Wanted::AtMost(3.0)));
+        figures.push(
+            Figure::new(format!("{at_once} at once, CPU a run"), "ms", cpu / count as f64).wanted(Wanted::AtMost(3.0)),
+        );
     }
     let (_, highest) = machine::memory(std::process::id()).context("this process runs")?;
     figures.push(Figure::new("memory, highest", "MB", highest as f64 / 1e6));
@@ -105,7 +107,9 @@ async fn drive(hub: &Hub, at_once: usize, count: usize) -> Result<Vec<f64>> {
                 let at = begun.get(&event.entity_id).copied();
                 walls.extend(at.map(|at| at.elapsed().as_secs_f64() * 1e3));
             }
-            "run.failed" | "run.paused" | "run.escalated" | "run.waiting" => bail!("a run ended as {}: {}", event.kind, event.payload),
+            "run.failed" | "run.paused" | "run.escalated" | "run.waiting" => {
+                bail!("a run ended as {}: {}", event.kind, event.payload)
+            }
             _ => {}
         }
     }

@@ -246,7 +246,8 @@ async fn a_task_with_room_for_a_hundred_makes_a_hundred_calls() {
 async fn a_thousand_calls_that_come_and_go_never_pass_the_cap() {
     let bound = bound().await;
     let models = FakeModels::new(|_| {
-        let usage = Usage { input_tokens: fastrand::u64(1..400), output_tokens: fastrand::u64(1..1_000), ..Usage::default() };
+        let usage =
+            Usage { input_tokens: fastrand::u64(1..400), output_tokens: fastrand::u64(1..1_000), ..Usage::default() };
         Ok(convoke_port::model::ModelReply { usage: Some(usage), ..says("found") })
     });
     let hub = hub(models.clone(), None).await;
