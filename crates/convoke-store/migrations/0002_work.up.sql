@@ -41,7 +41,7 @@ CREATE TABLE task (
   ws {ID} NOT NULL, id {ID} NOT NULL, run {ID} NOT NULL, n {INT} NOT NULL, key TEXT NOT NULL, title TEXT NOT NULL,
   stage TEXT NOT NULL, round {INT} NOT NULL, agent TEXT NOT NULL, instructions TEXT NOT NULL, output_schema TEXT,
   priority TEXT NOT NULL, state TEXT NOT NULL, rank {INT} NOT NULL, not_before {INT} NOT NULL, held {INT} NOT NULL,
-  deps_left {INT} NOT NULL, attempt {INT} NOT NULL, resume {INT} NOT NULL, retries_left {INT} NOT NULL,
+  deps_left {INT} NOT NULL, parents {INT} NOT NULL, attempt {INT} NOT NULL, resume {INT} NOT NULL, retries_left {INT} NOT NULL,
   fence {INT} NOT NULL, lease_owner TEXT, lease_until {INT}, timeout_us {INT} NOT NULL, waits_for TEXT,
   output TEXT, error TEXT, created_at {INT} NOT NULL, started_at {INT}, finished_at {INT},
   PRIMARY KEY (ws, id)

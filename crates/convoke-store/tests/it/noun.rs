@@ -74,6 +74,7 @@ pub fn ready(n: u8, agent: &str) -> task::NewRow<'_> {
         rank: i64::from(n) * 10,
         held: false,
         deps_left: 0,
+        parents: 0,
         retries_left: 2,
         timeout_us: 60_000_000,
     }
