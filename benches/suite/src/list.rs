@@ -65,9 +65,17 @@ pub const MEASUREMENTS: &[Measurement] = &[
 ];
 
 /// All soaks.
-pub const SOAKS: &[Soak] = &[Soak {
-    name: "mock",
-    about: "Whatever goes wrong, the mock's counts equal its records and what its clients saw.",
-    rounds: 50,
-    run: soak::mock::run,
-}];
+pub const SOAKS: &[Soak] = &[
+    Soak {
+        name: "mock",
+        about: "Whatever goes wrong, the mock's counts equal its records and what its clients saw.",
+        rounds: 50,
+        run: soak::mock::run,
+    },
+    Soak {
+        name: "kill",
+        about: "A run whose process is killed at random points, resumed and killed again, ends as if nothing had been.",
+        rounds: 500,
+        run: soak::kill::run,
+    },
+];

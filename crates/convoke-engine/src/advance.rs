@@ -184,6 +184,7 @@ impl Turn<'_> {
             rank: rank(new.priority, tx.now()),
             held: self.run.state == "paused",
             deps_left: i64::try_from(deps_left).unwrap_or(i64::MAX),
+            parents: i64::try_from(parents.len()).unwrap_or(i64::MAX),
             retries_left: rules.retries.into(),
             timeout_us: i64::try_from(rules.timeout_per_agent_s.saturating_mul(1_000_000)).unwrap_or(i64::MAX),
         };

@@ -32,6 +32,8 @@ pub(crate) struct Assignment {
     pub attempt: i64,
     /// The attempt was begun before: its steps are in the store.
     pub continued: bool,
+    /// It is given results of other tasks.
+    pub has_inputs: bool,
     pub fence: i64,
     pub timeout: Duration,
     pub spec: String,
@@ -152,6 +154,7 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
         output_schema: found.output_schema,
         attempt: number,
         continued,
+        has_inputs: found.parents > 0,
         fence,
         timeout: Duration::from_micros(u64::try_from(found.timeout_us).unwrap_or(0)),
         spec: found.spec,

@@ -169,7 +169,9 @@ impl Driver {
         let profile =
             profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
         let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt) };
-        let (inputs, steps) = engine.store().read(load).await?;
+        // Most tasks begin with nothing to read.
+        let (inputs, steps) =
+            if at.has_inputs || at.continued { engine.store().read(load).await? } else { (Vec::new(), Vec::new()) };
         let opening = Turn::user(prompt::opening(&at, &inputs, engine.config().input_bytes));
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = scope(&engine, &at, &spec, &profile);
@@ -371,8 +373,10 @@ impl Driver {
         let mut entry = self.entry(finish, Vec::new(), OnExhausted::Pause, end);
         room.widen(&self.engine);
         entry.claim = room.spec(&self.engine);
-        let (progress, claimed) = self.engine.store().run(entry).await?;
-        if matches!(progress, Progress::Ended) {
+        // A result frees only what this very commit could claim; all else may leave work for the dispatcher.
+        let claims_all = entry.claim.is_some() && matches!(entry.end, Some(End::Completed { .. }));
+        let (_, claimed) = self.engine.store().run(entry).await?;
+        if !claims_all {
             self.engine.wake().notify_one();
         }
         self.engine.take_over(claimed, room);

@@ -420,6 +420,7 @@ impl Journal {
         emit(tx, Kind::TaskFailed, self.on(), (Some(self.at.run), &self.agent()), payload);
         if self.wants_person(code) {
             let reason = format!("{} ({}): {error}", self.at.key, self.at.agent);
+            run::count_tasks(tx, self.at.run, 0, -1).await?;
             return advance::end_run(tx, self.at.run, State::Escalated, (None, Some(&reason)), "system").await;
         }
         advance::task_ended(tx, self.at.run, self.at.task, false, &self.spec).await

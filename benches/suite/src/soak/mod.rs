@@ -10,6 +10,7 @@ use crate::bench::is_chosen;
 use crate::context::Context;
 use crate::list::{SOAKS, Soak};
 
+pub mod kill;
 pub mod mock;
 
 /// Rounds between two lines of progress.
