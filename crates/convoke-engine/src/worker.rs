@@ -68,8 +68,9 @@ impl Engine {
 
     /// Drives claimed tasks, each in its place; places left over are given back.
     pub(crate) fn take_over(&self, claimed: Vec<Assignment>, room: Room) {
-        if !claimed.is_empty() && claimed.len() == room.permits.len() {
-            // There may be more where these came from.
+        if claimed.len() == room.permits.len() {
+            // There may be more where these came from. Without a place, which the dispatcher may hold at this moment,
+            // nothing was claimed at all.
             self.wake().notify_one();
         }
         let mut permits = room.permits.into_iter();
