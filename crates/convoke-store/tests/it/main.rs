@@ -8,5 +8,7 @@ mod event;
 mod fault;
 mod folder;
 mod migrate;
+mod power;
+mod power_disk;
 mod read;
 mod row;
