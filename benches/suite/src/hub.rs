@@ -31,7 +31,8 @@ pub struct Hub {
 impl Hub {
     /// A hub on SQLite in this folder, its models at this base URL.
     pub async fn sqlite(folder: &Path, base_url: &str) -> Result<Self> {
-        let store = Store::open_sqlite(folder, Options::default()).await?;
+        let options = Options { feed: 1 << 18, ..Options::default() };
+        let store = Store::open_sqlite(folder, options).await?;
         Self::over(store, folder, base_url).await
     }
 

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use convoke_bench::{bench, list, soak};
 
+/// The same allocator as the binary has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Convoke and soaks it.
 #[derive(Parser)]
 enum Work {

@@ -50,7 +50,7 @@ async fn fail_dependent(tx: &mut Tx<'_>, run: RunId, child: &task::Child) -> Res
     domain_task::decide(domain_task::State::Pending, domain_task::Command::Fail)?;
     task::end(tx, child.id, "failed", None, Some(reason)).await?;
     let payload = json!({"key": child.key, "code": "dependency_failed", "error": reason});
-    emit(tx, Kind::TaskFailed, ("task", child.id.to_string()), Some(run), "system", payload);
+    emit(tx, Kind::TaskFailed, ("task", child.id.to_string()), (Some(run), "system"), payload);
     Ok(())
 }
 
@@ -59,7 +59,7 @@ async fn release(tx: &mut Tx<'_>, run: RunId, child: &task::Child) -> Result<()>
     let rank = rank(Priority::parse(&child.priority), tx.now());
     task::release(tx, child.id, left, rank).await?;
     if left == 0 {
-        emit(tx, Kind::TaskReady, ("task", child.id.to_string()), Some(run), "system", json!({"key": child.key}));
+        emit(tx, Kind::TaskReady, ("task", child.id.to_string()), (Some(run), "system"), json!({"key": child.key}));
     }
     Ok(())
 }
@@ -116,13 +116,13 @@ impl Turn<'_> {
             Move::Enter(phase) => self.enter(tx, phase).await,
             Move::Create(tasks) => self.create(tx, &tasks).await,
             Move::Cancel(refs) => self.call_off(tx, &refs).await,
-            Move::Complete(output) => end_run(tx, id, State::Completed, Some(&output), None, "system").await,
+            Move::Complete(output) => end_run(tx, id, State::Completed, (Some(&output), None), "system").await,
             Move::Fail(code, reason) => {
                 let error = format!("{code}: {reason}");
-                end_run(tx, id, State::Failed, None, Some(&error), "system").await
+                end_run(tx, id, State::Failed, (None, Some(&error)), "system").await
             }
             Move::Escalate { reason, output } => {
-                end_run(tx, id, State::Escalated, output.as_deref(), Some(&reason), "system").await
+                end_run(tx, id, State::Escalated, (output.as_deref(), Some(&reason)), "system").await
             }
         }
     }
@@ -139,7 +139,7 @@ impl Turn<'_> {
         self.run.state = next.as_str().to_owned();
         let payload = json!({"phase": phase, "was": self.run.phase});
         self.run.phase = phase.as_str().to_owned();
-        emit(tx, Kind::RunPhaseChanged, ("run", self.run.id.to_string()), Some(self.run.id), "system", payload);
+        emit(tx, Kind::RunPhaseChanged, ("run", self.run.id.to_string()), (Some(self.run.id), "system"), payload);
         Ok(())
     }
 
@@ -184,6 +184,7 @@ impl Turn<'_> {
             rank: rank(new.priority, tx.now()),
             held: self.run.state == "paused",
             deps_left: i64::try_from(deps_left).unwrap_or(i64::MAX),
+            parents: i64::try_from(parents.len()).unwrap_or(i64::MAX),
             retries_left: rules.retries.into(),
             timeout_us: i64::try_from(rules.timeout_per_agent_s.saturating_mul(1_000_000)).unwrap_or(i64::MAX),
         };
@@ -192,7 +193,7 @@ impl Turn<'_> {
             task::insert_edge(tx, parent, id, edge == Edge::Hard).await?;
         }
         let payload = json!({"key": new.key, "title": new.title, "stage": new.stage, "round": new.round, "agent": new.agent, "state": row.state});
-        emit(tx, Kind::TaskCreated, ("task", id.to_string()), Some(self.run.id), "system", payload);
+        emit(tx, Kind::TaskCreated, ("task", id.to_string()), (Some(self.run.id), "system"), payload);
         Ok(())
     }
 
@@ -214,7 +215,7 @@ async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[TaskId]>, who: 
             attempt::end(tx, found.id, found.attempt, "cancelled", None).await?;
         }
         task::end(tx, found.id, "cancelled", None, None).await?;
-        emit(tx, Kind::TaskCancelled, ("task", found.id.to_string()), Some(run), who, json!({}));
+        emit(tx, Kind::TaskCancelled, ("task", found.id.to_string()), (Some(run), who), json!({}));
         count += 1;
     }
     if count > 0 {
@@ -228,8 +229,7 @@ pub(crate) async fn end_run(
     tx: &mut Tx<'_>,
     id: RunId,
     state: State,
-    output: Option<&str>,
-    error: Option<&str>,
+    (output, error): (Option<&str>, Option<&str>),
     who: &str,
 ) -> Result<()> {
     cancel_open(tx, id, None, who).await?;
@@ -243,6 +243,6 @@ pub(crate) async fn end_run(
             Kind::RunFailed
         }
     };
-    emit(tx, kind, ("run", id.to_string()), Some(id), who, json!({"error": error}));
+    emit(tx, kind, ("run", id.to_string()), (Some(id), who), json!({"error": error}));
     Ok(())
 }

@@ -32,6 +32,8 @@ pub(crate) struct Assignment {
     pub attempt: i64,
     /// The attempt was begun before: its steps are in the store.
     pub continued: bool,
+    /// It is given results of other tasks.
+    pub has_inputs: bool,
     pub fence: i64,
     pub timeout: Duration,
     pub spec: String,
@@ -79,7 +81,7 @@ pub(crate) async fn claim_ready(tx: &mut Tx<'_>, spec: &ClaimSpec) -> Result<Vec
         *by_agent.entry(candidate.agent.clone()).or_default() += 1;
         if candidate.run_state == "initializing" && started.insert(candidate.run) {
             run::set_state(tx, candidate.run, "running", None).await?;
-            emit(tx, Kind::RunStarted, ("run", candidate.run.to_string()), Some(candidate.run), "system", json!({}));
+            emit(tx, Kind::RunStarted, ("run", candidate.run.to_string()), (Some(candidate.run), "system"), json!({}));
         }
         assignments.push(start(tx, spec, candidate).await?);
     }
@@ -139,7 +141,7 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
     let kind = if continued { Kind::TaskTakenOver } else { Kind::TaskStarted };
     let payload = json!({"key": found.key, "stage": found.stage, "attempt": number, "fence": fence});
     let actor = format!("agent:{}", found.agent);
-    emit(tx, kind, ("task", found.id.to_string()), Some(found.run), &actor, payload);
+    emit(tx, kind, ("task", found.id.to_string()), (Some(found.run), &actor), payload);
     Ok(Assignment {
         task: found.id,
         run: found.run,
@@ -152,6 +154,7 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
         output_schema: found.output_schema,
         attempt: number,
         continued,
+        has_inputs: found.parents > 0,
         fence,
         timeout: Duration::from_micros(u64::try_from(found.timeout_us).unwrap_or(0)),
         spec: found.spec,

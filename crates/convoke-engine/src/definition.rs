@@ -132,9 +132,9 @@ impl UseCase for Save {
         for body in &self.teams {
             let latest = team::latest(tx, &body.name).await?;
             let Some((version, text)) = self.next(latest, serde_json::to_string(body)?) else { continue };
-            team::insert(tx, &body.name, version, &text, body.active, &self.user).await?;
+            team::insert(tx, (&body.name, version), &text, body.active, &self.user).await?;
             let payload = json!({"version": version});
-            emit(tx, Kind::TeamSaved, ("team", body.name.clone()), None, &self.who(), payload);
+            emit(tx, Kind::TeamSaved, ("team", body.name.clone()), (None, &self.who()), payload);
             saved += 1;
         }
         Ok(saved)
@@ -160,8 +160,8 @@ impl Save {
         let latest = profile::latest(tx, &body.name).await?;
         let is_known = latest.is_some();
         let Some((version, text)) = self.next(latest, serde_json::to_string(body)?) else { return Ok(false) };
-        profile::insert(tx, &body.name, version, &text, body.active, &self.user).await?;
-        emit(tx, Kind::ProfileSaved, ("profile", body.name.clone()), None, &self.who(), json!({"version": version}));
+        profile::insert(tx, (&body.name, version), &text, body.active, &self.user).await?;
+        emit(tx, Kind::ProfileSaved, ("profile", body.name.clone()), (None, &self.who()), json!({"version": version}));
         let row = agent::NewRow {
             name: &body.name,
             profile_version: version,
@@ -174,7 +174,7 @@ impl Save {
         agent::upsert(tx, &row).await?;
         let kind = if is_known { Kind::AgentUpdated } else { Kind::AgentRegistered };
         let payload = json!({"profile_version": version, "capacity": body.capacity, "capabilities": body.capabilities});
-        emit(tx, kind, ("agent", body.name.clone()), None, &self.who(), payload);
+        emit(tx, kind, ("agent", body.name.clone()), (None, &self.who()), payload);
         Ok(true)
     }
 }
@@ -210,7 +210,7 @@ impl UseCase for SetActive {
             (false, true) => Kind::ProfileActivated,
             (false, false) => Kind::ProfileDeactivated,
         };
-        emit(tx, kind, (noun, self.name.clone()), None, &self.who, json!({}));
+        emit(tx, kind, (noun, self.name.clone()), (None, &self.who), json!({}));
         Ok(())
     }
 }

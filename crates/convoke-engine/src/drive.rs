@@ -103,7 +103,7 @@ pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToke
     engine.register(at.task, at.run, at.fence, cancel.clone());
     let (task, fence, timeout) = (at.task, at.fence, at.timeout);
     let timer = expire(cancel.clone(), timeout);
-    let outcome = run(&engine, at, cancel, stop, room, timer.expired.clone()).await;
+    let outcome = run(&engine, at, (cancel, stop), room, &timer).await;
     drop(timer);
     engine.unregister(task, fence);
     if let Err(error) = outcome {
@@ -137,10 +137,9 @@ fn expire(cancel: CancellationToken, after: Duration) -> Timer {
 async fn run(
     engine: &Engine,
     at: Assignment,
-    cancel: CancellationToken,
-    stop: CancellationToken,
+    (cancel, stop): (CancellationToken, CancellationToken),
     room: Room,
-    expired: CancellationToken,
+    timer: &Timer,
 ) -> crate::Result<()> {
     let mut driver = match Driver::begin(engine.clone(), at, cancel, stop).await {
         Ok(driver) => driver,
@@ -149,7 +148,7 @@ async fn run(
     };
     let halt = match driver.forward().await {
         Ok(output) => Halt::End(End::Completed { output }),
-        Err(Halt::Interrupted) if expired.is_cancelled() => {
+        Err(Halt::Interrupted) if timer.expired.is_cancelled() => {
             let seconds = driver.at.timeout.as_secs();
             Halt::failed("timeout", format!("the attempt did not end within {seconds} s"), true)
         }
@@ -170,7 +169,9 @@ impl Driver {
         let profile =
             profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
         let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt) };
-        let (inputs, steps) = engine.store().read(load).await?;
+        // Most tasks begin with nothing to read.
+        let (inputs, steps) =
+            if at.has_inputs || at.continued { engine.store().read(load).await? } else { (Vec::new(), Vec::new()) };
         let opening = Turn::user(prompt::opening(&at, &inputs, engine.config().input_bytes));
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = scope(&engine, &at, &spec, &profile);
@@ -372,8 +373,10 @@ impl Driver {
         let mut entry = self.entry(finish, Vec::new(), OnExhausted::Pause, end);
         room.widen(&self.engine);
         entry.claim = room.spec(&self.engine);
-        let (progress, claimed) = self.engine.store().run(entry).await?;
-        if matches!(progress, Progress::Ended) {
+        // A result frees only what this very commit could claim; all else may leave work for the dispatcher.
+        let claims_all = entry.claim.is_some() && matches!(entry.end, Some(End::Completed { .. }));
+        let (_, claimed) = self.engine.store().run(entry).await?;
+        if !claims_all {
             self.engine.wake().notify_one();
         }
         self.engine.take_over(claimed, room);

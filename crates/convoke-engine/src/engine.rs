@@ -213,15 +213,9 @@ impl Engine {
     }
 }
 
-/// Records that something happened to `entity`.
-pub(crate) fn emit(
-    tx: &mut Tx<'_>,
-    kind: Kind,
-    on: (&'static str, String),
-    run: Option<RunId>,
-    who: &str,
-    payload: Value,
-) {
+/// Records that something happened: `on` which noun and id, `by` whom and within which run.
+pub(crate) fn emit(tx: &mut Tx<'_>, kind: Kind, on: (&'static str, String), by: (Option<RunId>, &str), payload: Value) {
     let (entity, entity_id) = on;
+    let (run, who) = by;
     tx.emit(NewEvent { kind, entity, entity_id, run, actor: who.to_owned(), payload });
 }

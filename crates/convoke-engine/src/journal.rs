@@ -192,7 +192,7 @@ impl Journal {
             "unknown" => Kind::EffectUnknown,
             _ => Kind::StepFailed,
         };
-        emit(tx, kind, self.on(), Some(self.at.run), &self.agent(), payload);
+        emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
         Ok(())
     }
 
@@ -221,13 +221,13 @@ impl Journal {
                 step::start(tx, &self.row(intent, "tool", call_id, Some(args))).await?;
                 step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
                 let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
-                emit(tx, Kind::ToolDenied, self.on(), Some(self.at.run), &self.agent(), payload);
+                emit(tx, Kind::ToolDenied, self.on(), (Some(self.at.run), &self.agent()), payload);
                 return Ok(None);
             }
         }
         let kind = if matches!(intent.what, Intent::Model { .. }) { "model" } else { "tool" };
         let payload = json!({"step": intent.n, "kind": kind, "name": intent.name, "turn": intent.turn});
-        emit(tx, Kind::StepStarted, self.on(), Some(self.at.run), &self.agent(), payload);
+        emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
         Ok(None)
     }
 
@@ -283,7 +283,7 @@ impl Journal {
             OnExhausted::Stop => {
                 self.tell_exhausted(tx, &shortage);
                 let error = format!("budget_exhausted: {message}");
-                advance::end_run(tx, self.at.run, State::Failed, None, Some(&error), "system").await?;
+                advance::end_run(tx, self.at.run, State::Failed, (None, Some(&error)), "system").await?;
             }
             OnExhausted::Pause => {
                 self.tell_exhausted(tx, &shortage);
@@ -293,9 +293,9 @@ impl Journal {
                 let reason = format!("budget: {message}");
                 run::set_state(tx, self.at.run, "paused", Some(&reason)).await?;
                 task::set_held(tx, self.at.run, true).await?;
-                emit(tx, Kind::TaskWaiting, self.on(), Some(self.at.run), "system", json!({"waits_for": "budget"}));
+                emit(tx, Kind::TaskWaiting, self.on(), (Some(self.at.run), "system"), json!({"waits_for": "budget"}));
                 let on = ("run", self.at.run.to_string());
-                emit(tx, Kind::RunPaused, on, Some(self.at.run), "system", json!({"reason": reason}));
+                emit(tx, Kind::RunPaused, on, (Some(self.at.run), "system"), json!({"reason": reason}));
             }
         }
         Ok(Progress::Exhausted)
@@ -303,7 +303,13 @@ impl Journal {
 
     fn tell_exhausted(&self, tx: &mut Tx<'_>, shortage: &Shortage) {
         let payload = json!({"message": shortage.to_string(), "left": shortage.left, "wanted": shortage.wanted, "unit": shortage.unit});
-        emit(tx, Kind::BudgetExhausted, ("budget", shortage.scope.clone()), Some(self.at.run), &self.agent(), payload);
+        emit(
+            tx,
+            Kind::BudgetExhausted,
+            ("budget", shortage.scope.clone()),
+            (Some(self.at.run), &self.agent()),
+            payload,
+        );
     }
 
     /// Puts the task back into the queue; its attempt goes on with the next claim.
@@ -346,12 +352,11 @@ impl Journal {
                     tx,
                     Kind::TaskWaiting,
                     self.on(),
-                    Some(self.at.run),
-                    "system",
+                    (Some(self.at.run), "system"),
                     json!({"waits_for": "unknown_effect"}),
                 );
                 let on = ("run", self.at.run.to_string());
-                emit(tx, Kind::RunWaiting, on, Some(self.at.run), "system", json!({"reason": message}));
+                emit(tx, Kind::RunWaiting, on, (Some(self.at.run), "system"), json!({"reason": message}));
                 Ok(())
             }
         }
@@ -363,7 +368,7 @@ impl Journal {
         agent::count(tx, &held.agent, -1).await?;
         task::end(tx, self.at.task, "completed", Some(output), None).await?;
         let payload = json!({"key": self.at.key, "stage": self.at.stage, "attempt": self.at.attempt});
-        emit(tx, Kind::TaskCompleted, self.on(), Some(self.at.run), &self.agent(), payload);
+        emit(tx, Kind::TaskCompleted, self.on(), (Some(self.at.run), &self.agent()), payload);
         advance::task_ended(tx, self.at.run, self.at.task, true, &self.spec).await
     }
 
@@ -379,7 +384,7 @@ impl Journal {
         };
         task::requeue(tx, self.at.task, &how).await?;
         let payload = json!({"key": self.at.key, "attempt": self.at.attempt, "error": error, "retries_left": how.retries_left, "not_before": not_before.to_string()});
-        emit(tx, Kind::TaskRetried, self.on(), Some(self.at.run), "system", payload);
+        emit(tx, Kind::TaskRetried, self.on(), (Some(self.at.run), "system"), payload);
         Ok(())
     }
 
@@ -404,7 +409,7 @@ impl Journal {
         };
         task::requeue(tx, self.at.task, &how).await?;
         let payload = json!({"key": self.at.key, "from": held.agent, "to": other, "error": error});
-        emit(tx, Kind::TaskReassigned, self.on(), Some(self.at.run), "system", payload);
+        emit(tx, Kind::TaskReassigned, self.on(), (Some(self.at.run), "system"), payload);
         Ok(())
     }
 
@@ -412,10 +417,11 @@ impl Journal {
         domain::decide(domain::State::Running, Command::Fail)?;
         task::end(tx, self.at.task, "failed", None, Some(error)).await?;
         let payload = json!({"key": self.at.key, "stage": self.at.stage, "code": code, "error": error});
-        emit(tx, Kind::TaskFailed, self.on(), Some(self.at.run), &self.agent(), payload);
+        emit(tx, Kind::TaskFailed, self.on(), (Some(self.at.run), &self.agent()), payload);
         if self.wants_person(code) {
             let reason = format!("{} ({}): {error}", self.at.key, self.at.agent);
-            return advance::end_run(tx, self.at.run, State::Escalated, None, Some(&reason), "system").await;
+            run::count_tasks(tx, self.at.run, 0, -1).await?;
+            return advance::end_run(tx, self.at.run, State::Escalated, (None, Some(&reason)), "system").await;
         }
         advance::task_ended(tx, self.at.run, self.at.task, false, &self.spec).await
     }

@@ -83,7 +83,7 @@ pub(crate) async fn settle(tx: &mut Tx<'_>, at: StepRef, held: &Started, agent: 
     }
     if bill.cost > bound.cost {
         let payload = json!({"step": at.n, "bound_usd": bound.cost, "billed_usd": bill.cost});
-        emit(tx, Kind::BudgetOverrun, ("task", at.task.to_string()), Some(held.run), "system", payload);
+        emit(tx, Kind::BudgetOverrun, ("task", at.task.to_string()), (Some(held.run), "system"), payload);
     }
     warn(tx, rows, held.run).await
 }
@@ -94,7 +94,7 @@ async fn warn(tx: &mut Tx<'_>, rows: Vec<budget::Record>, run: RunId) -> Result<
         budget::set_warned(tx, &budget.scope).await?;
         let payload =
             json!({"settled_usd": budget.settled.cost, "cap_usd": budget.cap_cost, "cap_tokens": budget.cap_tokens});
-        emit(tx, Kind::BudgetWarning, ("budget", budget.scope.clone()), Some(run), "system", payload);
+        emit(tx, Kind::BudgetWarning, ("budget", budget.scope.clone()), (Some(run), "system"), payload);
     }
     Ok(())
 }

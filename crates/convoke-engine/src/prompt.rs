@@ -90,8 +90,8 @@ fn shortened(text: &str, limit: usize) -> String {
 
 /// The same as data, for the script provider.
 pub(crate) fn context(inputs: &[Input]) -> Value {
-    let contributions: Vec<_> = of_stage(inputs, "work").map(|input| entry(input)).collect();
-    let judgements: Vec<_> = of_stage(inputs, "validation").map(|input| entry(input)).collect();
+    let contributions: Vec<_> = of_stage(inputs, "work").map(entry).collect();
+    let judgements: Vec<_> = of_stage(inputs, "validation").map(entry).collect();
     let synthesis = of_stage(inputs, "synthesis").last().map(body);
     json!({"contributions": contributions, "judgements": judgements, "synthesis": synthesis})
 }

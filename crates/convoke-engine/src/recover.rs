@@ -87,7 +87,7 @@ impl UseCase for Reap {
         if self.sole.is_none() {
             for (id,) in run::overdue(tx, BATCH).await? {
                 let error = "timeout: the run did not end within its time";
-                advance::end_run(tx, id, State::Failed, None, Some(error), "system").await?;
+                advance::end_run(tx, id, State::Failed, (None, Some(error)), "system").await?;
                 overdue.push(id);
             }
         } else {

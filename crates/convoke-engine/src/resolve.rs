@@ -79,7 +79,7 @@ impl UseCase for Resolve {
         step::resolve(tx, at, self.outcome.name(), output, error).await?;
         effect::resolve(tx, &self.key, self.outcome.name(), &self.who, self.outcome.note()).await?;
         let payload = json!({"outcome": self.outcome.name(), "tool": found.tool});
-        emit(tx, Kind::EffectResolved, ("effect", self.key.clone()), Some(found.run), &self.who, payload);
+        emit(tx, Kind::EffectResolved, ("effect", self.key.clone()), (Some(found.run), &self.who), payload);
         self.go_on(tx, &found).await
     }
 }
@@ -97,7 +97,7 @@ impl Resolve {
         if state_of(&held)? == convoke_domain::run::State::Waiting {
             run::extend(tx, found.run).await?;
             set_going(tx, &held).await?;
-            emit(tx, Kind::RunResumed, ("run", found.run.to_string()), Some(found.run), &self.who, json!({}));
+            emit(tx, Kind::RunResumed, ("run", found.run.to_string()), (Some(found.run), &self.who), json!({}));
         }
         Ok(())
     }

@@ -194,7 +194,7 @@ impl CreateRun {
         let cap = self.cap().unwrap_or(SESSION_DEFAULT);
         budget::open(tx, &format!("session:{}", self.new_session), Some(cap), None).await?;
         let on = ("session", self.new_session.to_string());
-        emit(tx, Kind::SessionCreated, on, None, &self.who(), json!({"title": title, "cap_usd": cap}));
+        emit(tx, Kind::SessionCreated, on, (None, &self.who()), json!({"title": title, "cap_usd": cap}));
         Ok(self.new_session)
     }
 
@@ -226,7 +226,7 @@ impl CreateRun {
             "team": team.name, "team_version": start.team_version, "task": start.task, "input": start.input,
             "session": session, "simulated": start.simulated,
         });
-        emit(tx, Kind::RunCreated, ("run", self.id.to_string()), Some(self.id), &who, payload);
+        emit(tx, Kind::RunCreated, ("run", self.id.to_string()), (Some(self.id), &who), payload);
         Ok(())
     }
 }
@@ -254,8 +254,7 @@ impl UseCase for Pause {
             tx,
             Kind::RunPaused,
             ("run", self.run.to_string()),
-            Some(self.run),
-            &who,
+            (Some(self.run), &who),
             json!({"reason": "by a person"}),
         );
         Ok(())
@@ -296,7 +295,7 @@ impl UseCase for ResumeRun {
             let rank = rank(Priority::High, tx.now());
             task::wake(tx, self.run, WaitReason::Budget.as_str(), rank).await?;
             set_going(tx, &held).await?;
-            emit(tx, Kind::RunResumed, ("run", self.run.to_string()), Some(self.run), &who, json!({}));
+            emit(tx, Kind::RunResumed, ("run", self.run.to_string()), (Some(self.run), &who), json!({}));
         }
         Ok(())
     }
@@ -320,7 +319,7 @@ impl ResumeRun {
             let tokens = if is_run { caps.tokens.or(row.cap_tokens) } else { row.cap_tokens };
             budget::set_cap(tx, &row.scope, cost, tokens).await?;
             let payload = json!({"cap_usd": cost, "cap_tokens": tokens, "was_usd": old_cost});
-            emit(tx, Kind::BudgetChanged, ("budget", row.scope), Some(self.run), who, payload);
+            emit(tx, Kind::BudgetChanged, ("budget", row.scope), (Some(self.run), who), payload);
         }
         Ok(())
     }
@@ -354,6 +353,6 @@ impl UseCase for Cancel {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
         let held = run::hold(tx, self.run).await?;
         decide(state_of(&held)?, Command::Cancel)?;
-        advance::end_run(tx, self.run, State::Cancelled, None, None, &self.who).await
+        advance::end_run(tx, self.run, State::Cancelled, (None, None), &self.who).await
     }
 }

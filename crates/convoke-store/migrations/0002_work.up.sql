@@ -33,14 +33,15 @@ CREATE TABLE run (
   PRIMARY KEY (ws, id)
 ) {WARM};
 CREATE UNIQUE INDEX run_idem ON run (ws, idem_key) WHERE idem_key IS NOT NULL;
-CREATE INDEX run_open ON run (deadline) WHERE state IN ('initializing', 'running', 'aggregating');
+CREATE INDEX run_open ON run (ws, deadline) WHERE state IN ('initializing', 'running', 'aggregating');
+CREATE INDEX run_unfinished ON run (ws, id) WHERE state IN ('initializing', 'running', 'aggregating', 'paused', 'waiting');
 
 -- `rank` orders claims (see convoke_domain::task::rank). `resume` is 1 while the next claim continues the attempt.
 CREATE TABLE task (
   ws {ID} NOT NULL, id {ID} NOT NULL, run {ID} NOT NULL, n {INT} NOT NULL, key TEXT NOT NULL, title TEXT NOT NULL,
   stage TEXT NOT NULL, round {INT} NOT NULL, agent TEXT NOT NULL, instructions TEXT NOT NULL, output_schema TEXT,
   priority TEXT NOT NULL, state TEXT NOT NULL, rank {INT} NOT NULL, not_before {INT} NOT NULL, held {INT} NOT NULL,
-  deps_left {INT} NOT NULL, attempt {INT} NOT NULL, resume {INT} NOT NULL, retries_left {INT} NOT NULL,
+  deps_left {INT} NOT NULL, parents {INT} NOT NULL, attempt {INT} NOT NULL, resume {INT} NOT NULL, retries_left {INT} NOT NULL,
   fence {INT} NOT NULL, lease_owner TEXT, lease_until {INT}, timeout_us {INT} NOT NULL, waits_for TEXT,
   output TEXT, error TEXT, created_at {INT} NOT NULL, started_at {INT}, finished_at {INT},
   PRIMARY KEY (ws, id)
@@ -48,13 +49,15 @@ CREATE TABLE task (
 CREATE UNIQUE INDEX task_name ON task (ws, run, stage, round, key);
 CREATE INDEX task_ready ON task (ws, rank) WHERE state = 'ready' AND held = 0;
 CREATE INDEX task_ready_agent ON task (ws, agent, rank) WHERE state = 'ready' AND held = 0;
-CREATE INDEX task_leased ON task (lease_until) WHERE state = 'running';
+CREATE INDEX task_delayed ON task (ws, not_before) WHERE state = 'ready' AND held = 0 AND not_before > 0;
+CREATE INDEX task_leased ON task (ws, lease_until) WHERE state = 'running';
+CREATE INDEX task_lease_owner ON task (ws, lease_owner) WHERE state = 'running';
 
 CREATE TABLE edge (
   ws {ID} NOT NULL, parent {ID} NOT NULL, child {ID} NOT NULL, hard {INT} NOT NULL,
   PRIMARY KEY (ws, parent, child)
 ) {TABLE};
-CREATE INDEX edge_child ON edge (ws, child);
+CREATE INDEX edge_child ON edge (ws, child, parent);
 
 CREATE TABLE attempt (
   ws {ID} NOT NULL, task {ID} NOT NULL, n {INT} NOT NULL, agent TEXT NOT NULL, state TEXT NOT NULL,
@@ -82,6 +85,8 @@ CREATE TABLE effect (
   PRIMARY KEY (ws, key)
 ) {TABLE};
 CREATE INDEX effect_run ON effect (ws, run);
+CREATE INDEX effect_step ON effect (ws, task, attempt, n);
+CREATE INDEX effect_unknown ON effect (ws, dispatched_at) WHERE state = 'unknown';
 
 -- The ledger: one line for each bill, never changed.
 CREATE TABLE usage (

@@ -77,8 +77,7 @@ macro_rules! definitions {
             /// Keeps a new version.
             pub async fn insert(
                 tx: &mut Tx<'_>,
-                name: &str,
-                version: i64,
+                (name, version): (&str, i64),
                 body: &str,
                 active: bool,
                 by: &str,

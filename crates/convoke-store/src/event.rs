@@ -48,7 +48,8 @@ pub async fn after(tx: &mut Tx<'_>, ws: WorkspaceId, after: i64, run: Option<Run
 
 /// The number of the last event of a workspace; 0 if there is none.
 pub async fn head(tx: &mut Tx<'_>, ws: WorkspaceId) -> Result<i64> {
-    Ok(tx.opt("SELECT seq FROM ws_head WHERE ws=$1", p![ws]).await?.unwrap_or(0))
+    // Not from `ws_head`, which a batch on SQLite writes once, at its end.
+    Ok(tx.opt("SELECT seq FROM event WHERE ws=$1 ORDER BY seq DESC LIMIT 1", p![ws]).await?.unwrap_or(0))
 }
 
 struct After {

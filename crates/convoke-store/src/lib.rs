@@ -10,6 +10,7 @@ pub mod backup;
 pub mod blob;
 pub mod budget;
 pub mod chain;
+mod check;
 pub mod definition;
 pub mod effect;
 mod error;

@@ -188,8 +188,8 @@ row! {
 pub async fn orphans(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Orphan>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT s.task, s.attempt, s.n, t.agent FROM step s JOIN task t ON t.ws = s.ws AND t.id = s.task \
-         WHERE s.ws = $1 AND s.run = $2 AND s.status = 'started' AND s.kind = 'model' AND t.state <> 'running' ORDER BY s.task, s.n",
+        "SELECT s.task, s.attempt, s.n, t.agent FROM step s CROSS JOIN task t WHERE s.ws = $1 AND s.run = $2 AND s.status = 'started' \
+         AND s.kind = 'model' AND t.ws = s.ws AND t.id = s.task AND t.state <> 'running' ORDER BY s.n",
         p![ws, run],
     )
     .await

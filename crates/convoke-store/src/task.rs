@@ -40,6 +40,8 @@ pub struct NewRow<'a> {
     pub held: bool,
     /// Dependencies that have not ended.
     pub deps_left: i64,
+    /// Dependencies in all: tasks whose results it is given.
+    pub parents: i64,
     /// Further attempts after a failure.
     pub retries_left: i64,
     /// Time for one attempt, in microseconds.
@@ -51,12 +53,12 @@ pub async fn insert(tx: &mut Tx<'_>, task: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.exec(
         "INSERT INTO task (ws, id, run, n, key, title, stage, round, agent, instructions, output_schema, priority, state, rank, \
-         not_before, held, deps_left, attempt, resume, retries_left, fence, timeout_us, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, 0, 0, $17, 0, $18, $19)",
+         not_before, held, deps_left, attempt, resume, retries_left, fence, timeout_us, created_at, parents) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, 0, 0, $17, 0, $18, $19, $20)",
         p![
             ws, task.id, task.run, task.n, task.key, task.title, task.stage, task.round, task.agent, task.instructions,
             task.output_schema.as_deref(), task.priority, task.state, task.rank, task.held, task.deps_left,
-            task.retries_left, task.timeout_us, now
+            task.retries_left, task.timeout_us, now, task.parents
         ],
     )
     .await?;
@@ -133,6 +135,8 @@ row! {
         pub fence: i64,
         /// Time for one attempt, in microseconds.
         pub timeout_us: i64,
+        /// Tasks whose results it is given.
+        pub parents: i64,
         /// Tasks the agent holds now.
         pub running: i64,
         /// Tasks the agent may hold.
@@ -155,7 +159,7 @@ pub async fn candidates(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Candidate>> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state \
+         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
@@ -169,7 +173,7 @@ pub async fn candidates_of(tx: &mut Tx<'_>, agent: &str, limit: i64) -> Result<V
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state \
+         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.agent = $4 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
@@ -276,8 +280,8 @@ row! {
 pub async fn children(tx: &mut Tx<'_>, parent: TaskId) -> Result<Vec<Child>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT t.id, e.hard, t.state, t.deps_left, t.priority, t.key FROM edge e JOIN task t ON t.ws = e.ws AND t.id = e.child \
-         WHERE e.ws = $1 AND e.parent = $2 ORDER BY t.id /*pg FOR UPDATE OF t*/",
+        "SELECT t.id, e.hard, t.state, t.deps_left, t.priority, t.key FROM edge e CROSS JOIN task t \
+         WHERE e.ws = $1 AND e.parent = $2 AND t.ws = e.ws AND t.id = e.child ORDER BY e.child /*pg FOR UPDATE OF t*/",
         p![ws, parent],
     )
     .await
@@ -314,7 +318,7 @@ pub async fn open(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Open>> {
     let ws = tx.ws();
     tx.many(
         "SELECT id, state, agent, attempt FROM task WHERE ws = $1 AND run = $2 \
-         AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') ORDER BY id /*pg FOR UPDATE*/",
+         AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') ORDER BY n /*pg FOR UPDATE*/",
         p![ws, run],
     )
     .await
@@ -362,10 +366,10 @@ pub async fn lapsed(tx: &mut Tx<'_>, keep: Option<&str>, limit: i64) -> Result<V
     let (ws, now) = (tx.ws(), tx.now());
     let sql = if keep.is_some() {
         "SELECT id, run, agent, priority, retries_left FROM task WHERE ws = $1 AND state = 'running' \
-         AND (lease_until < $2 OR lease_owner <> $4) ORDER BY id LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
+         AND (lease_until < $2 OR lease_owner <> $4) ORDER BY lease_until LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
     } else {
         "SELECT id, run, agent, priority, retries_left FROM task WHERE ws = $1 AND state = 'running' \
-         AND lease_until < $2 AND $4 = '' ORDER BY id LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
+         AND lease_until < $2 AND $4 = '' ORDER BY lease_until LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
     };
     tx.many(sql, p![ws, now, limit, keep.unwrap_or_default()]).await
 }
@@ -446,7 +450,7 @@ pub async fn inputs(tx: &mut Tx<'_>, child: TaskId) -> Result<Vec<Input>> {
     let ws = tx.ws();
     tx.many(
         "SELECT t.key, t.title, t.stage, t.round, t.agent, t.state, t.output, t.error FROM edge e \
-         JOIN task t ON t.ws = e.ws AND t.id = e.parent WHERE e.ws = $1 AND e.child = $2 ORDER BY t.n",
+         CROSS JOIN task t WHERE e.ws = $1 AND e.child = $2 AND t.ws = e.ws AND t.id = e.parent ORDER BY t.n",
         p![ws, child],
     )
     .await
@@ -469,11 +473,14 @@ pub async fn id_of(
 }
 
 /// When the next task may be claimed that must not be claimed yet.
+///
+/// `$2 + 0`: SQLite compares a bare parameter with the partial index's own condition, and then plans the statement anew
+/// for every value.
 pub async fn next_not_before(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
     let (ws, now) = (tx.ws(), tx.now());
     let found: Option<(Option<Timestamp>,)> = tx
         .opt(
-            "SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > $2",
+            "SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > 0 AND not_before > $2 + 0",
             p![ws, now],
         )
         .await?;
@@ -484,7 +491,7 @@ pub async fn next_not_before(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
 pub async fn waits_for(tx: &mut Tx<'_>, run: RunId, reason: &str) -> Result<Vec<(TaskId,)>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT id FROM task WHERE ws = $1 AND run = $2 AND state = 'waiting' AND waits_for = $3 ORDER BY id",
+        "SELECT id FROM task WHERE ws = $1 AND run = $2 AND state = 'waiting' AND waits_for = $3 ORDER BY n",
         p![ws, run, reason],
     )
     .await

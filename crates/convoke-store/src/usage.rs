@@ -159,14 +159,14 @@ row! {
     }
 }
 
-/// Run budgets that do not agree with the ledger: there must be none.
+/// Run budgets that do not agree with the ledger: there must be none. The run's budget is the first that a bill names.
 pub async fn mismatches(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Mismatch>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT b.scope, b.settled_cost AS settled, CAST(COALESCE((SELECT SUM(u.cost) FROM usage u WHERE u.ws = b.ws \
-         AND u.scopes LIKE '%' || b.scope || '%'), 0) AS BIGINT) AS billed FROM budget b WHERE b.ws = $1 AND b.scope LIKE 'run:%' \
-         AND b.settled_cost <> COALESCE((SELECT SUM(u.cost) FROM usage u WHERE u.ws = b.ws AND u.scopes LIKE '%' || b.scope || '%'), 0) \
-         ORDER BY b.scope LIMIT $2",
+        "SELECT b.scope, b.settled_cost AS settled, CAST(COALESCE(u.cost, 0) AS BIGINT) AS billed FROM budget b LEFT JOIN \
+         (SELECT SUBSTR(scopes, 1, /*lite INSTR*//*pg STRPOS*/(scopes || '\n', '\n') - 1) AS scope, SUM(cost) AS cost \
+         FROM usage WHERE ws = $1 GROUP BY 1) u ON u.scope = b.scope \
+         WHERE b.ws = $1 AND b.scope LIKE 'run:%' AND b.settled_cost <> COALESCE(u.cost, 0) ORDER BY b.scope LIMIT $2",
         p![ws, limit],
     )
     .await

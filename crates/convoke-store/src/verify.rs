@@ -8,6 +8,7 @@ use convoke_domain::id::WorkspaceId;
 use uuid::Uuid;
 
 use crate::chain::{Hash, Link, START};
+pub use crate::check::CHECKS;
 use crate::error::Result;
 use crate::store::{Engine, Store};
 use crate::tx::Tx;
@@ -34,14 +35,11 @@ pub struct Report {
     pub problems: Vec<Problem>,
 }
 
-/// A check over the tables, in one snapshot of its own.
+/// A check over the tables of one workspace, in one snapshot of its own.
 pub type Check = for<'a> fn(&'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = Result<Vec<Problem>>> + Send + 'a>>;
 
-/// The checks beyond the chain and the database's own: name and function. Each bounds its own reading.
-pub const CHECKS: &[(&str, Check)] = &[];
-
 /// Problems reported per check; more would say nothing new.
-const MAX_PROBLEMS: usize = 100;
+pub(crate) const MAX_PROBLEMS: usize = 100;
 /// Events per snapshot.
 const PAGE: usize = 1_000;
 
@@ -64,8 +62,12 @@ impl Store {
             Engine::Lite(_) => report.problems.extend(self.read(SqliteItself).await?),
             Engine::Pg(_) => report.problems.extend(self.read(PostgresItself).await?),
         }
-        for (_, check) in CHECKS {
-            report.problems.extend(self.read(Checked(*check)).await?);
+        let mut after = Uuid::nil();
+        while let Some(ws) = self.read(NextWorkspace(after)).await? {
+            for (_, check) in CHECKS {
+                report.problems.extend(self.read(Checked { check: *check, ws: WorkspaceId(ws) }).await?);
+            }
+            after = ws;
         }
         Ok(report)
     }
@@ -182,17 +184,20 @@ impl UseCase for NextWorkspace {
     }
 }
 
-struct Checked(Check);
+struct Checked {
+    check: Check,
+    ws: WorkspaceId,
+}
 
 impl UseCase for Checked {
     type Out = Vec<Problem>;
 
     fn ws(&self) -> WorkspaceId {
-        WorkspaceId::DEFAULT
+        self.ws
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Problem>> {
-        (self.0)(tx).await
+        (self.check)(tx).await
     }
 }
 

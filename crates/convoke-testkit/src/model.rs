@@ -26,21 +26,29 @@ pub struct FakeModels {
 /// Holds model calls until it is opened.
 #[derive(Clone, Default)]
 pub struct Gate {
-    inner: Arc<(Notify, Mutex<(bool, usize)>, Notify)>,
+    inner: Arc<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    opened: Notify,
+    arrived: Notify,
+    /// Whether it is open, and how many calls came.
+    state: Mutex<(bool, usize)>,
 }
 
 impl Gate {
     /// Lets every call pass from now on.
     pub fn open(&self) {
-        self.inner.1.lock().unwrap_or_else(PoisonError::into_inner).0 = true;
-        self.inner.0.notify_waiters();
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner).0 = true;
+        self.inner.opened.notify_waiters();
     }
 
     /// Returns once `count` calls are held, or have been.
     pub async fn held(&self, count: usize) {
         loop {
-            let arrived = self.inner.2.notified();
-            if self.inner.1.lock().unwrap_or_else(PoisonError::into_inner).1 >= count {
+            let arrived = self.inner.arrived.notified();
+            if self.inner.state.lock().unwrap_or_else(PoisonError::into_inner).1 >= count {
                 return;
             }
             arrived.await;
@@ -48,15 +56,15 @@ impl Gate {
     }
 
     async fn pass(&self) {
-        let opened = self.inner.0.notified();
+        let opened = self.inner.opened.notified();
         tokio::pin!(opened);
         opened.as_mut().enable();
         let is_open = {
-            let mut state = self.inner.1.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.1 += 1;
             state.0
         };
-        self.inner.2.notify_waiters();
+        self.inner.arrived.notify_waiters();
         if !is_open {
             opened.await;
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use convoke_domain::id::SessionId;
 use convoke_domain::money::Money;
 
 use crate::{
@@ -113,6 +114,18 @@ pub fn money(text: &str) -> Result<Money, String> {
         Ok(_) => Err("a budget is above 0 and at most 1,000,000,000 dollars".to_owned()),
         Err(_) => Err("write dollars, such as 0.50".to_owned()),
     }
+}
+
+/// A number of tokens.
+pub fn tokens(text: &str) -> Result<i64, String> {
+    text.parse::<i64>().ok().filter(|tokens| *tokens >= 1).ok_or_else(|| "write a whole number above 0".to_owned())
+}
+
+/// A session's id.
+pub fn session(text: &str) -> Result<SessionId, String> {
+    text.parse().map_err(|_| {
+        "a session is named by its full id, `ses_` and 26 characters, as `show RUN --json` gives it".to_owned()
+    })
 }
 
 fn user_name(text: &str) -> Result<String, String> {

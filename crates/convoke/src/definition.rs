@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use convoke_api::{Bundle, Known, Problems, Source};
 
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Failure, Result};
 use crate::hub::Hub;
 use crate::job::MAX_TEAM_FILE;
 use crate::{file, text, wire};
@@ -33,10 +33,14 @@ pub fn texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>> {
     paths.iter().map(one).collect()
 }
 
+/// Every problem with its place and its fix.
+pub fn listed(problems: &Problems) -> String {
+    let all: Vec<String> = problems.0.iter().map(|problem| text::plain(problem.to_string().trim_end())).collect();
+    all.join("\n\n") + "\n"
+}
+
 fn refused(problems: &Problems) -> Failure {
     let count = text::many(problems.0.len(), "problem");
-    let mut failure =
-        Failure::usage("invalid_definition", format!("the definition has {count}\n\n{problems}").trim_end());
-    failure.exit = Exit::Usage;
-    failure.hint("`convoke validate FILE` checks a file and changes nothing")
+    Failure::usage("invalid_definition", format!("the definition has {count}\n\n{}", listed(problems).trim_end()))
+        .hint("`convoke validate FILE` checks a file and changes nothing")
 }

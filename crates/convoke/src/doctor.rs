@@ -59,7 +59,7 @@ impl DoctorArgs {
         found.push(schema(&place).await);
         found.push(finding("sqlite", Verdict::Good, convoke_store::sqlite_version()));
         found.push(space(&place.dir));
-        found.push(sandbox());
+        found.push(sandbox().await);
         found.extend(providers(&place.dir));
         for model in &self.model {
             found.push(answers(&place.dir, model).await?);
@@ -80,7 +80,7 @@ fn line(one: &Finding) -> String {
         Verdict::Note => paint(YELLOW, "–"),
         Verdict::Bad => paint(RED, "✗"),
     };
-    format!("{mark} {}  {}", text::pad(&one.name, 18), text::line(&one.what))
+    format!("{mark} {}  {}", text::pad(&one.name, 24), text::line(&one.what))
 }
 
 fn folder(place: &Place) -> Finding {
@@ -139,10 +139,10 @@ fn free_space(_: &Path) -> Option<u64> {
     None
 }
 
-fn sandbox() -> Finding {
-    match wire::sandbox() {
+async fn sandbox() -> Finding {
+    match wire::sandbox().await {
         Ok(how) => {
-            finding("sandbox", Verdict::Good, format!("shell commands run in {how}, where a profile grants them"))
+            finding("sandbox", Verdict::Good, format!("{how} confines shell commands, where a profile grants them"))
         }
         Err(why) => finding("sandbox", Verdict::Note, format!("shell commands are refused: {why}")),
     }

@@ -28,8 +28,12 @@ pub struct EventsArgs {
     #[arg(long, short)]
     pub follow: bool,
     /// Only events after this number
-    #[arg(long, value_name = "SEQ", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "SEQ", default_value_t = 0, allow_negative_numbers = true, value_parser = cursor)]
     pub after: i64,
+}
+
+fn cursor(text: &str) -> Result<i64, String> {
+    text.parse::<i64>().ok().filter(|seq| *seq >= 0).ok_or_else(|| "write the number of an event, from 0".to_owned())
 }
 
 impl EventsArgs {

@@ -8,7 +8,7 @@ use convoke_domain::id::{RunId, SessionId};
 use convoke_domain::money::Money;
 use convoke_domain::spec::RunSpec;
 use convoke_engine::{Caps, StartRun, Worker};
-use convoke_port::model::Tariff;
+use convoke_port::model::{Fault, ModelError, Tariff};
 use tokio::sync::mpsc;
 
 use crate::args::Global;
@@ -74,7 +74,7 @@ impl Job {
     async fn prepare(&self, hub: &Hub, parts: &Parts) -> Result<Ready> {
         let input = self.input.as_deref().map(folder).transpose()?;
         let name = self.team_name(hub).await?;
-        let (mut spec, team_version) = hub.engine.assemble(&name).await?;
+        let (mut spec, team_version) = hub.engine.assemble(&name).await.map_err(refused)?;
         spec.allow_unpriced = self.allow_unpriced;
         let over = self.model.as_deref().map(wire::full_name).transpose()?;
         let default = self.default_model.as_deref().map(wire::full_name).transpose()?;
@@ -108,8 +108,11 @@ impl Job {
         let bundle = definition::read(&[Source { file: &self.team, text: &text }], &known)?;
         let [team] = bundle.teams.as_slice() else {
             let message = format!("`{}` holds {}; a run needs one", self.team, text::many(bundle.teams.len(), "team"));
-            return Err(Failure::usage("which_team", message)
-                .hint("save the file with `convoke teams import FILE`, then name the team"));
+            let hint = match bundle.teams.len() {
+                0 => "add a document with `kind: team`",
+                _ => "save the file with `convoke teams import FILE`, then name the team",
+            };
+            return Err(Failure::usage("which_team", message).hint(hint));
         };
         let name = team.name.clone();
         hub.engine.save(bundle.profiles, bundle.teams, &hub.user).await?;
@@ -123,8 +126,16 @@ async fn start(hub: &Hub, start: StartRun, worker: Worker) -> Result<(RunId, Wor
         Ok(run) => Ok((run, worker)),
         Err(error) => {
             worker.stop().await;
-            Err(Failure { exit: Exit::Usage, ..error.into() })
+            Err(refused(error))
         }
+    }
+}
+
+/// What a rule refuses before a run has begun cannot be done as it was asked.
+fn refused(error: convoke_engine::Error) -> Failure {
+    match error {
+        convoke_engine::Error::Refused(_) => Failure { exit: Exit::Usage, ..error.into() },
+        convoke_engine::Error::Store(error) => error.into(),
     }
 }
 
@@ -178,10 +189,7 @@ fn check_models(spec: &RunSpec, parts: &Parts) -> Result<bool> {
                 // A fallback that cannot be had is found out when it is needed.
                 Err(_) if place > 0 => continue,
                 Err(error) => {
-                    let message = format!("the model `{name}` of agent `{agent}` cannot be used");
-                    return Err(Failure::usage("model_unusable", message)
-                        .cause(error.message)
-                        .hint("`convoke doctor` shows which providers have a key"));
+                    return Err(unusable(name, agent, error));
                 }
             };
             simulated |= matches!(handle.tariff, Tariff::Simulated(_));
@@ -191,6 +199,15 @@ fn check_models(spec: &RunSpec, parts: &Parts) -> Result<bool> {
         }
     }
     Ok(simulated)
+}
+
+fn unusable(name: &str, agent: &str, error: ModelError) -> Failure {
+    let message = format!("the model `{name}` of agent `{agent}` cannot be used");
+    let failure = Failure::usage("model_unusable", message).cause(error.message);
+    match error.fault {
+        Fault::Auth => failure.hint("`convoke doctor` shows which providers have a key"),
+        _ => failure,
+    }
 }
 
 fn unpriced(name: &str) -> Failure {

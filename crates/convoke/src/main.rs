@@ -48,6 +48,10 @@ use clap::error::ErrorKind;
 use crate::args::{Cli, Command};
 use crate::error::{Exit, Failure, Result};
 
+/// Many small texts are made and dropped in each run; this allocator keeps threads out of each other's way.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // One TLS provider for the whole process; it can only be there already if it is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -111,14 +111,21 @@ fn row(name: &str, value: &str) -> String {
 
 /// A result as text: all of it, or a screenful where a person looks at it.
 fn shortened(output: &str, hub: &Hub, run: &RunSummary) -> String {
-    let lines: Vec<&str> = output.lines().collect();
-    let room = screen::size().1.saturating_sub(REST).max(LEAST);
-    let styled = |lines: &[&str]| lines.iter().map(|line| heading(line) + "\n").collect::<String>();
-    if !Stream::Out.is_terminal() || lines.len() <= room {
+    let (columns, rows) = screen::size();
+    let styled = |rows: &[String]| rows.iter().map(|row| heading(row) + "\n").collect::<String>();
+    if !Stream::Out.is_terminal() {
+        return styled(&output.lines().map(str::to_owned).collect::<Vec<_>>());
+    }
+    let lines: Vec<String> = output.lines().flat_map(|line| text::wrap(line, columns)).collect();
+    let room = rows.saturating_sub(REST).max(LEAST);
+    if lines.len() <= room {
         return styled(&lines);
     }
-    let rest = lines.len() - room;
-    let more = format!("… {}: {}", text::many(rest, "more line"), hub.place.command(&format!("report {}", run.id)));
+    let more = format!(
+        "… {}: {}",
+        text::many(lines.len() - room, "more line"),
+        hub.place.command(&format!("report {}", run.id))
+    );
     styled(&lines[..room]) + &paint(DIM, &more) + "\n"
 }
 
@@ -198,7 +205,7 @@ mod tests {
             "id": "run_01kap0000000000000000000rn", "session": "ses_01kap0000000000000000000rn", "team": "t", "team_version": 1,
             "task": "x", "input": null, "state": state, "phase": "execution", "reason": reason, "simulated": true,
             "created_by": "user:x", "model_calls": 1, "tool_calls": 2, "tokens": 3, "cost_usd": 0.5, "unpriced_calls": 0,
-            "created_at": 0, "started_at": null, "finished_at": null, "error": error,
+            "created_at": "2026-03-17T14:33:00Z", "started_at": null, "finished_at": null, "error": error,
         }))
         .expect("a summary")
     }

@@ -33,10 +33,11 @@ pub struct ReportArgs {
 
 impl ReportArgs {
     pub async fn act(self, global: &Global) -> Result<Exit> {
+        let form = self.form(global)?;
         let hub = Hub::reader(global).await?;
         let run = which::run(&hub.engine, &self.run).await?;
         let record = hub.engine.run_record(run).await?;
-        let body = match self.form(global)? {
+        let body = match form {
             Format::Markdown => convoke_report::markdown(&record),
             Format::Html => convoke_report::html(&record),
             Format::Json => format!("{:#}\n", convoke_report::json(&record)),

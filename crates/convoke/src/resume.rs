@@ -6,7 +6,7 @@ use convoke_domain::money::Money;
 use convoke_engine::{Caps, Resume};
 use tokio::sync::mpsc;
 
-use crate::args::{Global, money};
+use crate::args::{Global, money, tokens};
 use crate::control::{self, Request};
 use crate::error::{Exit, Failure, Result};
 use crate::hub::Hub;
@@ -25,10 +25,10 @@ pub struct ResumeArgs {
     #[arg(help = which::HELP)]
     pub run: Option<String>,
     /// New cap in dollars
-    #[arg(long, value_name = "USD", value_parser = money, requires = "run")]
+    #[arg(long, value_name = "USD", value_parser = money, allow_negative_numbers = true, requires = "run")]
     pub budget: Option<Money>,
     /// New cap in tokens
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), requires = "run")]
+    #[arg(long, value_name = "N", value_parser = tokens, allow_negative_numbers = true, requires = "run")]
     pub tokens: Option<i64>,
     #[command(flatten)]
     pub work: Work,

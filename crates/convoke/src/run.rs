@@ -8,7 +8,7 @@ use convoke_domain::id::SessionId;
 use convoke_domain::money::Money;
 use convoke_engine::Caps;
 
-use crate::args::{Global, money};
+use crate::args::{Global, money, session, tokens};
 use crate::error::{Exit, Failure, Result};
 use crate::hub::{Hub, Settings};
 use crate::job::Job;
@@ -31,13 +31,13 @@ pub struct Run {
     #[arg(long, value_name = "PROVIDER/MODEL")]
     pub model: Option<String>,
     /// The most dollars the run may cost
-    #[arg(long, value_name = "USD", value_parser = money)]
+    #[arg(long, value_name = "USD", value_parser = money, allow_negative_numbers = true)]
     pub budget: Option<Money>,
     /// The most tokens the run may use
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = tokens, allow_negative_numbers = true)]
     pub tokens: Option<i64>,
     /// Session to run in, whose budget counts too
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = session)]
     pub session: Option<SessionId>,
     /// Use models whose price is not known
     #[arg(long)]

@@ -98,6 +98,35 @@ pub fn pad_start(text: &str, room: usize) -> String {
     " ".repeat(room.saturating_sub(width(&text))) + &text
 }
 
+/// A line broken between words into rows of at most `room` columns; a word that is longer is broken itself. Rows after the
+/// first begin where the text of a list or quotation does.
+pub fn wrap(line: &str, room: usize) -> Vec<String> {
+    let room = room.max(10);
+    if width(line) <= room {
+        return vec![line.to_owned()];
+    }
+    let marks = line.len() - line.trim_start_matches([' ', '-', '*', '>']).len();
+    let indent = " ".repeat(marks.min(room / 2));
+    let mut rows = Vec::new();
+    let mut row = String::new();
+    for word in line.split_inclusive(' ') {
+        if width(&row) + width(word.trim_end()) > room && !row.trim().is_empty() {
+            rows.push(std::mem::replace(&mut row, indent.clone()).trim_end().to_owned());
+        }
+        row.push_str(word);
+        while width(row.trim_end()) > room {
+            let first = take(row.chars(), room);
+            let rest = indent.clone() + &row[first.len()..];
+            rows.push(std::mem::replace(&mut row, rest));
+            if let Some(last) = rows.last_mut() {
+                *last = first;
+            }
+        }
+    }
+    rows.push(row.trim_end().to_owned());
+    rows
+}
+
 /// A time span: `0.4s`, `12.3s`, `3m 05s`, `2h 07m`.
 pub fn duration(span: Duration) -> String {
     let secs = span.as_secs();
@@ -218,6 +247,13 @@ mod tests {
     }
 
     #[test]
+    fn long_lines_are_broken_between_words() {
+        assert_eq!(wrap("- one two three four five", 12), ["- one two", "  three four", "  five"]);
+        assert_eq!(wrap("aaaaaaaaaaaaaaaaaaaaaaaaa b", 10), ["aaaaaaaaaa", "aaaaaaaaaa", "aaaaa b"]);
+        assert_eq!(wrap("short", 10), ["short"]);
+    }
+
+    #[test]
     fn spans_and_counts_are_short() {
         assert_eq!(duration(Duration::from_millis(12_380)), "12.3s");
         assert_eq!(duration(Duration::from_secs(185)), "3m 05s");
@@ -235,7 +271,7 @@ mod tests {
         let mut table = Table::new(&[("ID", Side::Left), ("N", Side::Right), ("TEXT", Side::Left)]);
         table.row(["a".into(), "10".into(), "first\nline".into()]);
         table.row(["bcd".into(), "9".into(), "a text that is longer than the room".into()]);
-        let text = anstream::adapter::strip_str(&table.text(Some(24))).to_string();
-        assert_eq!(text, "ID    N  TEXT\na    10  first line\nbcd   9  a text that i…\n");
+        let text = anstream::adapter::strip_str(&table.text(Some(25))).to_string();
+        assert_eq!(text, "ID    N  TEXT\na    10  first line\nbcd   9  a text that is …\n");
     }
 }

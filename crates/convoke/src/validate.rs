@@ -48,8 +48,8 @@ fn wrong(global: &Global, problems: &Problems) -> Result<Exit> {
     if global.json {
         say::json(&json!({"valid": false, "profiles": [], "teams": [], "problems": problems}))?;
     } else {
-        say::text(&(text::plain(problems.to_string().trim_end()) + "\n"))?;
-        say::note(&format!("{} {}", paint(RED, "invalid:"), text::many(problems.0.len(), "problem")));
+        say::text(&definition::listed(problems))?;
+        say::note(&format!("\n{} {}", paint(RED, "invalid:"), text::many(problems.0.len(), "problem")));
     }
     Ok(Exit::Failed)
 }

@@ -112,6 +112,6 @@ impl Tools for Idle {
 }
 
 /// How shell commands are confined here, or why they are refused.
-pub fn sandbox() -> Result<String, String> {
-    Err("it is not wired yet".to_owned())
+pub async fn sandbox() -> Result<&'static str, String> {
+    Toolbox::new(ToolLimits::default()).sandbox().await
 }

@@ -74,7 +74,8 @@ fn slug(title: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-fn outside_fences(text: &str) -> Vec<(usize, &str)> {
+/// Lines that are not inside a fence, with their index.
+pub fn outside_fences(text: &str) -> Vec<(usize, &str)> {
     let mut inside = false;
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {

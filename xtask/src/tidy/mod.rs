@@ -16,6 +16,7 @@ use crate::{place, run};
 mod arrows;
 mod licence;
 mod links;
+mod names;
 mod ratchet;
 mod source;
 mod text;
@@ -68,6 +69,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     findings.extend(stages.run("module docs, words, macros", || text::check(&files, &sources))?);
     findings.extend(stages.run("sizes", || ratchet::check(&sources))?);
     findings.extend(stages.run("links in documents", || links::check(&files))?);
+    findings.extend(stages.run("names of code in documents", || names::check(&files))?);
     findings.extend(stages.run("arrows between crates", arrows::check)?);
     findings.extend(stages.run("licences and versions of dependencies", licence::check)?);
     let mut clean = stages.run("format", || program(&target, &["fmt", "--all", "--check"]))?;

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{LazyLock, mpsc};
 
 use rustix::process::{Pid, Signal};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -24,6 +24,13 @@ static STARTER: LazyLock<Result<mpsc::Sender<Start>, String>> = LazyLock::new(||
         .map_err(|error| error.to_string())
 });
 
+/// Our ends of a child's pipes.
+pub(crate) struct Pipes {
+    pub(crate) stdin: ChildStdin,
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+}
+
 /// A running child; dropping it kills it and its whole session group.
 pub(crate) struct Leader {
     child: Child,
@@ -36,9 +43,10 @@ impl Leader {
         self.pid
     }
 
-    /// Its ends of the pipes, for whoever started it.
-    pub(crate) fn child(&mut self) -> &mut Child {
-        &mut self.child
+    /// Our ends of its pipes, once, if it was started with all three.
+    pub(crate) fn pipes(&mut self) -> Option<Pipes> {
+        let child = &mut self.child;
+        Some(Pipes { stdin: child.stdin.take()?, stdout: child.stdout.take()?, stderr: child.stderr.take()? })
     }
 
     /// Waits for its end. What it started may still run.

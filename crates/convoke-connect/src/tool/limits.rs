@@ -211,6 +211,10 @@ pub struct McpLimits {
     pub open_time: Duration,
     /// Time after which an unused connection is closed: 10 min.
     pub idle: Duration,
+    /// The same for a connection that is bound to one attempt's folders: 60 s.
+    pub folder_idle: Duration,
+    /// Time after which a server's list of tools is asked for again: 5 min. Sooner if the server says that it changed.
+    pub list_age: Duration,
     /// Connections at once: 256.
     pub connections: usize,
     /// Tools taken from one server: 500.
@@ -231,6 +235,8 @@ impl Default for McpLimits {
             failures: 6,
             open_time: Duration::from_secs(300),
             idle: Duration::from_secs(600),
+            folder_idle: Duration::from_secs(60),
+            list_age: Duration::from_secs(300),
             connections: 256,
             tools: 500,
             tool_bytes: 64 * KIB,

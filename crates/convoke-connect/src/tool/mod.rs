@@ -10,6 +10,7 @@ mod file;
 mod http_get;
 mod job;
 mod limits;
+mod mcp;
 mod query_table;
 mod shell;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use convoke_port::BoxFuture;
 use convoke_port::tool::{ToolError, ToolInfo, ToolOutput, ToolRequest, ToolScope, Tools};
 pub use limits::{FileLimits, HttpLimits, McpLimits, QueryLimits, ShellLimits, ToolLimits};
+pub use mcp::ServerReport;
 pub use shell::SandboxChoice;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use self::builtin::Builtin;
 use self::http_get::{Egress, Permit};
 use self::job::Job;
+use self::mcp::{Servers, Variables};
 use self::query_table::Tables;
 use self::shell::Sandbox;
 
@@ -35,13 +38,17 @@ pub struct Toolbox {
     egress: Egress,
     choice: SandboxChoice,
     sandbox: OnceCell<Result<Sandbox, String>>,
+    servers: Servers,
 }
 
 impl Toolbox {
     /// A toolbox with these bounds.
     pub fn new(limits: ToolLimits) -> Self {
+        let limits = Arc::new(limits);
+        let variables: Variables = Arc::new(|name| std::env::var(name).ok());
         Self {
-            limits: Arc::new(limits),
+            servers: Servers::new(limits.clone(), variables),
+            limits,
             tables: Arc::default(),
             egress: Egress::default(),
             choice: SandboxChoice::default(),
@@ -55,6 +62,13 @@ impl Toolbox {
         Self { choice, ..self }
     }
 
+    /// The same with another source for `${NAME}` in the settings of MCP servers than this process's environment.
+    #[must_use]
+    pub fn with_variables(self, variables: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        let servers = Servers::new(self.limits.clone(), Arc::new(variables));
+        Self { servers, ..self }
+    }
+
     /// Which sandbox `shell` would use, or why there is none.
     pub async fn sandbox(&self) -> Result<&'static str, String> {
         match self.find_sandbox().await {
@@ -62,6 +76,11 @@ impl Toolbox {
             Ok(Sandbox::Kernel(_)) => Ok("landlock"),
             Err(why) => Err(why.clone()),
         }
+    }
+
+    /// How the MCP servers of a scope are, each of them, allowed or not. Waits no longer than an offer.
+    pub async fn servers(&self, scope: &ToolScope) -> Vec<ServerReport> {
+        self.servers.reports(scope).await
     }
 
     async fn find_sandbox(&self) -> Result<&Sandbox, &String> {
@@ -121,6 +140,9 @@ impl Tools for Toolbox {
                     Some(why) => notices.push(why),
                 }
             }
+            let (more, missing) = self.servers.offer(scope).await;
+            tools.extend(more);
+            notices.extend(missing);
             (tools, notices)
         })
     }
@@ -140,6 +162,7 @@ impl Tools for Toolbox {
             }
             match Builtin::named(&request.id) {
                 Some(tool) => self.run(tool, scope, request, cancel).await,
+                None if request.id.starts_with("mcp:") => self.servers.call(scope, request, cancel).await,
                 None => Err(ToolError::Refused(format!("there is no tool `{}`", request.id))),
             }
         })

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod mcp;
+mod mcp_fault;
 mod model_aimock;
 mod model_http;
 mod model_litellm;

@@ -104,3 +104,19 @@ async fn what_is_not_allowed_is_neither_offered_nor_run() {
     bench.scope.allowed = vec!["no_such".into()];
     assert_eq!(bench.error("no_such", Value::Null).await, "there is no tool `no_such`");
 }
+
+#[tokio::test]
+async fn the_reference_names_every_tool_and_argument() {
+    let text = include_str!("../../../../docs/reference/tools.md");
+    let mut bench = Bench::new();
+    bench.scope.shell = true;
+    bench.scope.http_hosts = vec!["example.com".into()];
+    let (tools, _) = bench.toolbox.offer(&bench.scope).await;
+    for tool in tools {
+        let (_, part) = text.split_once(&format!("\n## `{}`\n", tool.id)).unwrap_or_else(|| panic!("{}", tool.id));
+        let part = part.split("\n## ").next().unwrap_or(part);
+        for name in tool.spec.input_schema["properties"].as_object().expect("properties").keys() {
+            assert!(part.contains(&format!("| `{name}` |")), "{}.{name}", tool.id);
+        }
+    }
+}

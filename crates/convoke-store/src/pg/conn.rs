@@ -23,12 +23,12 @@ use futures_util::future::{join, join3, try_join_all};
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error as PgError, Row as PgRow, Statement};
+use tokio_postgres::{Client, Error as PgError, NoTls, Row as PgRow, Statement};
 use uuid::Uuid;
 
 use super::trouble::{Trouble, error, lost, trouble};
 use super::value;
-use crate::chain::{Hash, Head, START, link};
+use crate::chain::{Hash, Head};
 use crate::error::{Error, Result};
 use crate::param::P;
 use crate::row::{FromRow, Row, Source};
@@ -36,13 +36,7 @@ use crate::sql;
 
 const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-const LOCK: &str = "SELECT ws, seq, hash FROM ws_head WHERE ws = ANY($1) ORDER BY ws FOR UPDATE";
-const NEW_HEAD: &str = "INSERT INTO ws_head (ws, seq, hash) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING";
-const MOVE_HEADS: &str = "UPDATE ws_head SET seq=moved.seq, hash=moved.hash
-    FROM UNNEST($1::uuid[], $2::bigint[], $3::bytea[]) AS moved (ws, seq, hash) WHERE ws_head.ws=moved.ws";
-const RECORD: &str = "INSERT INTO event (ws, seq, at, kind, entity, entity_id, run, actor, payload, prev_hash, hash)
-    SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::uuid[],
-    $8::text[], $9::text[], $10::bytea[], $11::bytea[])";
+pub(super) const LOCK: &str = "SELECT ws, seq, hash FROM ws_head WHERE ws = ANY($1) ORDER BY ws FOR UPDATE";
 /// Statements of [`Conn::batch`] that are on their way at the same time.
 const PIPELINE: usize = 64;
 
@@ -56,15 +50,15 @@ enum Phase {
 }
 
 /// What a statement gave.
-struct Answer {
-    rows: Vec<PgRow>,
+pub(super) struct Answer {
+    pub(super) rows: Vec<PgRow>,
     changed: u64,
 }
 
 /// A prepared statement.
 #[derive(Clone)]
-struct Known {
-    statement: Statement,
+pub(super) struct Known {
+    pub(super) statement: Statement,
     writes: bool,
     /// Reads events or heads, so those of this transaction must be there first.
     looks_at_events: bool,
@@ -80,16 +74,16 @@ pub(super) enum NotCommitted {
 
 /// A connection, its prepared statements, and its transaction.
 pub(crate) struct Conn {
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
     /// By the address of the text as written.
     known: HashMap<(usize, usize), Known>,
-    reads_only: bool,
+    pub(super) reads_only: bool,
     phase: Phase,
     workspaces: Vec<Uuid>,
-    heads: HashMap<Uuid, Head>,
-    moved: BTreeSet<Uuid>,
-    waiting: Vec<(WorkspaceId, Timestamp, NewEvent)>,
-    recorded: Vec<Event>,
+    pub(super) heads: HashMap<Uuid, Head>,
+    pub(super) moved: BTreeSet<Uuid>,
+    pub(super) waiting: Vec<(WorkspaceId, Timestamp, NewEvent)>,
+    pub(super) recorded: Vec<Event>,
     pub(super) wrote: bool,
     /// The first failure of the transaction; with one, there is no commit.
     trouble: Option<Trouble>,
@@ -214,7 +208,7 @@ impl Conn {
     }
 
     /// Opens the transaction on its own, where no statement has.
-    async fn open(&mut self) -> Result<()> {
+    pub(super) async fn open(&mut self) -> Result<()> {
         if self.phase != Phase::Wanted {
             return Ok(());
         }
@@ -244,7 +238,7 @@ impl Conn {
         error(cause)
     }
 
-    fn hold(&mut self, rows: &[PgRow]) -> Result<()> {
+    pub(super) fn hold(&mut self, rows: &[PgRow]) -> Result<()> {
         for row in rows {
             let row = Row { source: Source::Pg(row) };
             let (ws, seq, hash): (Uuid, i64, Hash) = FromRow::from_row(&row)?;
@@ -254,7 +248,7 @@ impl Conn {
     }
 
     /// Notes what a failure means for the transaction.
-    fn told<T>(&mut self, answer: Result<T, PgError>) -> Result<T> {
+    pub(super) fn told<T>(&mut self, answer: Result<T, PgError>) -> Result<T> {
         answer.map_err(|cause| {
             let found = trouble(&cause);
             self.trouble.get_or_insert(found);
@@ -262,7 +256,7 @@ impl Conn {
         })
     }
 
-    async fn prepared(&mut self, sql: &'static str) -> Result<Known> {
+    pub(super) async fn prepared(&mut self, sql: &'static str) -> Result<Known> {
         let key = (sql.as_ptr().addr(), sql.len());
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
@@ -275,73 +269,6 @@ impl Conn {
         let known = Known { statement, writes, looks_at_events };
         self.known.insert(key, known.clone());
         Ok(known)
-    }
-
-    /// Keeps events until the transaction ends or somebody looks at them.
-    pub(crate) fn record(&mut self, ws: WorkspaceId, now: Timestamp, events: Vec<NewEvent>) -> Result<()> {
-        if self.reads_only {
-            return Err(Error::broken("a use case that was only to read recorded an event; run it instead"));
-        }
-        self.waiting.extend(events.into_iter().map(|event| (ws, now, event)));
-        Ok(())
-    }
-
-    /// Holds the heads of workspaces that had none when the transaction began.
-    async fn hold_new_heads(&mut self) -> Result<()> {
-        let known = |ws: &Uuid| self.heads.contains_key(ws);
-        let new: BTreeSet<Uuid> = self.waiting.iter().map(|(ws, ..)| ws.0).filter(|ws| !known(ws)).collect();
-        for ws in new {
-            let (make, lock) = (self.prepared(NEW_HEAD).await?.statement, self.prepared(LOCK).await?.statement);
-            let client = Arc::clone(&self.client);
-            let (row, id) = ([P::from(ws), P::from(&START)], ids(&[ws]));
-            let (made, held) = join(ask(&client, &make, dynamic(&row)), ask(&client, &lock, vec![&id])).await;
-            self.told(made)?;
-            let held = self.told(held)?;
-            self.hold(&held.rows)?;
-        }
-        Ok(())
-    }
-
-    /// Numbers and chains the events that wait. Gives the columns of their rows.
-    fn number(&mut self) -> Result<Columns> {
-        let mut columns = Columns::default();
-        for (ws, now, event) in std::mem::take(&mut self.waiting) {
-            let Some(head) = self.heads.get_mut(&ws.0) else {
-                return Err(Error::broken(format!("{ws} has no head although it is held")));
-            };
-            let link = link(ws, now, *head, event);
-            *head = link.head();
-            self.moved.insert(ws.0);
-            columns.push(&link);
-            self.recorded.push(link.event);
-        }
-        Ok(columns)
-    }
-
-    /// Writes the events that wait, before a statement that looks at them.
-    async fn write_events(&mut self) -> Result<()> {
-        self.open().await?;
-        self.hold_new_heads().await?;
-        let (record, heads) = (self.prepared(RECORD).await?, self.prepared(MOVE_HEADS).await?);
-        let columns = self.number()?;
-        self.wrote = true;
-        let moved = self.moved_heads();
-        let client = Arc::clone(&self.client);
-        let recorded = ask(&client, &record.statement, columns.params());
-        let (recorded, moved) = join(recorded, ask(&client, &heads.statement, dynamic_arrays(&moved))).await;
-        self.told(recorded)?;
-        self.told(moved).map(drop)
-    }
-
-    fn moved_heads(&mut self) -> [Vec<P<'static>>; 3] {
-        let mut columns = <[Vec<P<'static>>; 3]>::default();
-        for ws in std::mem::take(&mut self.moved) {
-            let Some(head) = self.heads.get(&ws) else { continue };
-            columns[0].push(P::Uuid(ws));
-            columns[1].push(P::Int(head.seq));
-            columns[2].push(P::from(head.hash.to_vec()));
-        }
-        columns
     }
 
     /// Ends the transaction so that it is durable.
@@ -382,13 +309,6 @@ impl Conn {
         ended(committed)
     }
 
-    async fn prepare_commit(&mut self) -> Result<(Statement, Statement, Columns)> {
-        self.open().await?;
-        self.hold_new_heads().await?;
-        let (record, heads) = (self.prepared(RECORD).await?, self.prepared(MOVE_HEADS).await?);
-        Ok((record.statement, heads.statement, self.number()?))
-    }
-
     fn nothing(&mut self, error: Error) -> NotCommitted {
         NotCommitted::Nothing(self.trouble.take().unwrap_or(Trouble::Spoiled), error)
     }
@@ -404,6 +324,16 @@ impl Conn {
             self.client.batch_execute("ROLLBACK").await.map_err(error)?;
         }
         Ok(())
+    }
+
+    /// Ends what the server still does for this connection, which would keep its locks until it is done.
+    pub(super) async fn give_up(self) {
+        if self.under_way.load(Ordering::Relaxed) && !self.client.is_closed() {
+            let asked = self.client.cancel_token().cancel_query(NoTls).await;
+            if let Err(error) = asked {
+                tracing::warn!(%error, "a statement that was given up goes on until the server's own limit");
+            }
+        }
     }
 
     /// Prepares everything anew: the schema has changed.
@@ -432,10 +362,10 @@ async fn begin(client: &Client, lock: Option<&Statement>, workspaces: &Vec<P<'st
     begun.and(held).map(|held| held.rows)
 }
 
-type Param<'a> = &'a (dyn ToSql + Sync);
+pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
 
 /// Sends a statement and collects its answer.
-async fn ask(client: &Client, statement: &Statement, params: Vec<Param<'_>>) -> Result<Answer, PgError> {
+pub(super) async fn ask(client: &Client, statement: &Statement, params: Vec<Param<'_>>) -> Result<Answer, PgError> {
     let stream = client.query_raw(statement, params).await?;
     pin_mut!(stream);
     let mut rows = Vec::new();
@@ -445,44 +375,14 @@ async fn ask(client: &Client, statement: &Statement, params: Vec<Param<'_>>) -> 
     Ok(Answer { rows, changed: stream.rows_affected().unwrap_or_default() })
 }
 
-fn dynamic<'a>(params: &'a [P<'_>]) -> Vec<Param<'a>> {
+pub(super) fn dynamic<'a>(params: &'a [P<'_>]) -> Vec<Param<'a>> {
     params.iter().map(|param| param as Param<'a>).collect()
 }
 
-fn dynamic_arrays<'a>(columns: &'a [Vec<P<'static>>]) -> Vec<Param<'a>> {
+pub(super) fn dynamic_arrays<'a>(columns: &'a [Vec<P<'static>>]) -> Vec<Param<'a>> {
     columns.iter().map(|column| column as Param<'a>).collect()
 }
 
-fn ids(ids: &[Uuid]) -> Vec<P<'static>> {
+pub(super) fn ids(ids: &[Uuid]) -> Vec<P<'static>> {
     ids.iter().map(|id| P::Uuid(*id)).collect()
-}
-
-/// Events as the columns of their table.
-#[derive(Default)]
-struct Columns([Vec<P<'static>>; 11]);
-
-impl Columns {
-    fn push(&mut self, link: &crate::chain::Linked) {
-        let event = &link.event;
-        let row: [P<'static>; 11] = [
-            event.workspace.into(),
-            event.seq.into(),
-            event.at.into(),
-            event.kind.clone().into(),
-            event.entity.clone().into(),
-            event.entity_id.clone().into(),
-            event.run.into(),
-            event.actor.clone().into(),
-            link.payload.clone().into(),
-            link.before.to_vec().into(),
-            link.hash.to_vec().into(),
-        ];
-        for (column, value) in self.0.iter_mut().zip(row) {
-            column.push(value);
-        }
-    }
-
-    fn params(&self) -> Vec<Param<'_>> {
-        dynamic_arrays(&self.0)
-    }
 }

@@ -75,6 +75,7 @@ pub(crate) async fn backup(engine: &Engine, to: &Path) -> Result<()> {
         copy_out(&client, table, &mut file).await?;
     }
     file.finish().await?;
+    check(&unfinished).await?;
     let renamed = fs::rename(&unfinished, &done).await.and_then(|()| sqlite::sync_dir(to));
     renamed.map_err(failed("finish", &done))
 }

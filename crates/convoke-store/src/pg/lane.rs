@@ -94,11 +94,12 @@ impl Link {
 
     /// Rolls back what is open, or gives up the connection.
     pub(super) async fn undo(&mut self) {
-        let limit = self.shared.target.options.statement_timeout;
-        if let Some(conn) = &mut self.conn
-            && !matches!(timeout(limit, conn.rollback()).await, Ok(Ok(())))
-        {
-            self.conn = None;
+        let options = &self.shared.target.options;
+        let Some(mut conn) = self.conn.take() else { return };
+        if matches!(timeout(options.statement_timeout, conn.rollback()).await, Ok(Ok(()))) {
+            self.conn = Some(conn);
+        } else if timeout(options.connect_timeout, conn.give_up()).await.is_err() {
+            tracing::warn!("PostgreSQL did not answer when a statement was given up");
         }
     }
 

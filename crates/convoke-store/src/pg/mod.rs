@@ -11,6 +11,7 @@ mod files;
 mod guard;
 mod lane;
 mod reader;
+mod record;
 mod schema;
 mod trouble;
 mod value;

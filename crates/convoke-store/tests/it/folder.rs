@@ -3,9 +3,11 @@
 use convoke_domain::id::WorkspaceId;
 use convoke_store::{Options, Store};
 
-use crate::support::{Names, Place, add};
+use crate::support::{Names, Place, add, cases};
 
 const WS: WorkspaceId = WorkspaceId::DEFAULT;
+
+cases! { a_closed_store_says_so }
 
 #[tokio::test]
 async fn a_second_writer_is_refused_and_told_who_holds_the_folder() {
@@ -34,11 +36,14 @@ async fn a_reader_sees_what_the_writer_commits() {
     assert_eq!(reader.read(Names(WS)).await.expect("names"), ["ada"], "and after the writer is gone");
 }
 
-#[tokio::test]
-async fn a_closed_store_says_so() {
-    let place = Place::sqlite();
+async fn a_closed_store_says_so(place: Place) {
     let store = place.open().await;
+    let mut early = store.subscribe();
     store.close().await.expect("closed");
     assert_eq!(store.run(add(WS, "ada")).await.expect_err("closed").code(), "unavailable");
     assert_eq!(store.read(Names(WS)).await.expect_err("closed").code(), "unavailable");
+    assert_eq!(store.migrate_to(0).await.expect_err("closed").code(), "unavailable");
+    assert_eq!(early.next().await, None, "a feed ends with its store");
+    assert_eq!(store.subscribe().next().await, None, "and one that comes too late at once");
+    store.close().await.expect("closing twice is fine");
 }

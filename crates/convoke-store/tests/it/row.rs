@@ -3,13 +3,13 @@
 use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
-use convoke_store::{Error, Json, Result, Tx, UseCase, p, row};
+use convoke_store::{Error, Json, P, Result, Tx, UseCase, p, row};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Place, cases};
+use crate::support::{Place, act, cases};
 
-cases! { values_come_back, wrong_shapes_are_told }
+cases! { values_come_back, wrong_shapes_are_told, many_sets_of_parameters }
 
 macro_rules! reading {
     ($name:ident -> $out:ty, |$tx:ident| $body:expr) => {
@@ -86,4 +86,18 @@ async fn wrong_shapes_are_told(place: Place) {
     told(store.read(WrongParams).await.expect_err("one too few"), "has 1 parameters, 0 were given");
     told(store.read(NoRow).await.expect_err("none"), "there is no row");
     told(store.read(TwoRows).await.expect_err("two"), "one row was expected, 2 came");
+}
+
+async fn many_sets_of_parameters(place: Place) {
+    const SQL: &str = "INSERT INTO meta (key, value) VALUES ($1, $2)";
+    let store = place.open().await;
+    let sets =
+        |first: usize| (first..first + 200).map(|n| vec![P::from(format!("k{n}")), P::from("v")]).collect::<Vec<_>>();
+    assert_eq!(act!(store, tx => tx.batch(SQL, &[]).await), 0);
+    assert_eq!(act!(store, tx => tx.batch(SQL, &sets(0)).await), 200);
+    let twice = act!(try store, tx => tx.batch(SQL, &sets(100)).await);
+    assert!(matches!(twice, Err(Error::Conflict(_))), "{twice:?}");
+    assert_eq!(act!(store, tx => tx.one::<i64>("SELECT COUNT(*) FROM meta WHERE key LIKE 'k%'", p![]).await), 200);
+    let short = act!(try store, tx => tx.batch(SQL, &[vec!["a".into(), "b".into()], vec!["c".into()]]).await);
+    assert!(short.expect_err("one is missing").to_string().contains("has 2 parameters, 1 were given"));
 }

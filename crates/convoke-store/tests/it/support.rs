@@ -61,7 +61,6 @@ impl Schema {
     }
 
     /// A connection beside the store.
-    #[allow(dead_code)]
     pub async fn connect(&self) -> tokio_postgres::Client {
         let connected = tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await;
         let (client, connection) = connected.expect("the server for tests answers");
@@ -111,6 +110,64 @@ impl Place {
         opened.expect("the store opens")
     }
 }
+
+/// A use case from a function, in the default workspace.
+struct Act<F>(F);
+
+type Acting<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+impl<T, F> UseCase for Act<F>
+where
+    T: Send + 'static,
+    F: for<'a, 'c> Fn(&'a mut Tx<'c>) -> Acting<'a, T> + Send + Sync + 'static,
+{
+    type Out = T;
+
+    fn ws(&self) -> WorkspaceId {
+        WorkspaceId::DEFAULT
+    }
+
+    fn run(&self, tx: &mut Tx<'_>) -> impl Future<Output = Result<T>> + Send {
+        (self.0)(tx)
+    }
+}
+
+/// Runs a function as a use case.
+pub async fn run<T, F>(store: &Store, act: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: for<'a, 'c> Fn(&'a mut Tx<'c>) -> Acting<'a, T> + Send + Sync + 'static,
+{
+    store.run(Act(act)).await
+}
+
+/// Runs a function as a use case that only reads.
+pub async fn read<T, F>(store: &Store, act: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: for<'a, 'c> Fn(&'a mut Tx<'c>) -> Acting<'a, T> + Send + Sync + 'static,
+{
+    store.read(Act(act)).await
+}
+
+/// Runs `body` as a use case: `act!(store, tx => noun::function(tx).await)`; with `try`, an error is given.
+macro_rules! act {
+    (try $store:ident, $tx:ident => $body:expr) => {
+        $crate::support::run(&$store, move |$tx| Box::pin(async move { $body })).await
+    };
+    ($store:ident, $tx:ident => $body:expr) => {
+        $crate::support::act!(try $store, $tx => $body).expect("the use case ends well")
+    };
+}
+pub(crate) use act;
+
+/// Runs `body` as a use case that only reads.
+macro_rules! look {
+    ($store:ident, $tx:ident => $body:expr) => {
+        $crate::support::read(&$store, move |$tx| Box::pin(async move { $body })).await.expect("the use case ends well")
+    };
+}
+pub(crate) use look;
 
 /// How an [`AddUser`] ends after it wrote.
 #[derive(Clone, Copy, PartialEq)]

@@ -420,6 +420,8 @@ fn quoted(rest: &mut impl Iterator<Item = char>) -> String {
             '"' => break,
             '\\' => match rest.next() {
                 Some('n' | 'r' | 't') => value.push(' '),
+                // Only control characters are written by number.
+                Some('u') => value.extend(rest.nth(3).map(|_| ' ')),
                 Some(other) => value.push(other),
                 None => {}
             },

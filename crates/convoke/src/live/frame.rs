@@ -11,6 +11,8 @@ use crate::which;
 /// Columns for tokens and for dollars at the right edge.
 const TOKENS: usize = 8;
 const COST: usize = 10;
+/// Columns for the time a task took.
+const TIME: usize = 8;
 /// Columns that an agent's name may take.
 const AGENT: usize = 24;
 /// Below this many columns the figures are left out.
@@ -156,14 +158,19 @@ fn marked(job: &Job, frame: usize) -> (anstyle::Style, &'static str) {
 
 fn figures(job: &Job) -> String {
     if job.tokens() == 0 {
-        return " ".repeat(TOKENS + COST);
+        return String::new();
     }
     pad_start(&text::count(job.tokens()), TOKENS) + &pad_start(&job.cost().to_string(), COST)
 }
 
 /// The title and what happens, in exactly `room` columns.
 fn middle(job: &Job, now: Timestamp, room: usize) -> String {
-    let (style, doing) = doing(job, now);
+    if job.mark == Mark::Done {
+        let took = job.took(now).map(text::duration).unwrap_or_default();
+        let title = pad(&job.title, room.saturating_sub(TIME));
+        return paint(DIM, &(title + &pad_start(&took, TIME.min(room))));
+    }
+    let (style, doing) = doing(job);
     if doing.is_empty() {
         let title = pad(&job.title, room);
         return if job.mark.has_ended() { paint(DIM, &title) } else { title };
@@ -179,10 +186,7 @@ fn middle(job: &Job, now: Timestamp, room: usize) -> String {
     format!("{title}  {}{}", paint(style, &doing), " ".repeat(fill))
 }
 
-fn doing(job: &Job, now: Timestamp) -> (anstyle::Style, String) {
-    if job.mark == Mark::Done {
-        return (DIM, job.took(now).map(text::duration).unwrap_or_default());
-    }
+fn doing(job: &Job) -> (anstyle::Style, String) {
     match &job.doing {
         Doing::Nothing if job.mark == Mark::Running => (DIM, "begins".to_owned()),
         Doing::Nothing => (DIM, String::new()),
@@ -245,17 +249,37 @@ mod tests {
     }
 
     fn text_of(lines: &[String]) -> String {
-        lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect::<Vec<_>>().join("\n")
+        lines
+            .iter()
+            .map(|line| anstream::adapter::strip_str(line).to_string().trim_end().to_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]
     fn eighty_columns() {
-        insta::assert_snapshot!(text_of(&draw(&[board()], shot(80, 24))), @"");
+        insta::assert_snapshot!(text_of(&draw(&[board()], shot(80, 24))), @r"
+        incident-response  run …0000rn · played by a script
+        execution · 12.4s · $0.0123 of $5.00 · 3,201 tokens · 1 of 4 tasks
+
+        ✓ incident-coordinator  Plan the work                     5.0s   3,201   $0.0123
+        ⠋ logs-specialist       Search for error patt…  search_files timeout|refused in…
+        ⠋ security-specialist   Check for security in…  …e by deploy-bot at 14:02, which
+        · cost-specialist       Assess the cost impact
+        ");
     }
 
     #[test]
     fn a_wide_terminal_shows_more() {
-        insta::assert_snapshot!(text_of(&draw(&[board()], shot(120, 24))), @"");
+        insta::assert_snapshot!(text_of(&draw(&[board()], shot(120, 24))), @r"
+        incident-response  run_01kap0000000000000000000rn · played by a script
+        execution · 12.4s · $0.0123 of $5.00 · 3,201 tokens · 1 of 4 tasks
+
+        ✓ incident-coordinator  Plan the work                                                             5.0s   3,201   $0.0123
+        ⠋ logs-specialist       Search for error patterns  search_files timeout|refused input/logs
+        ⠋ security-specialist   Check for security incidents  The audit log shows a change by deploy-bot at 14:02, which
+        · cost-specialist       Assess the cost impact
+        ");
     }
 
     #[test]

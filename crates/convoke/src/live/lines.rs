@@ -145,6 +145,15 @@ mod tests {
         let args = r#"{"path":"a\u001b[2Jb"}"#.to_owned();
         let tool = pulse(task, PulseKind::Tool { tool: "read_file".into(), args });
         lines.extend(teller.pulse(&board, &tool, events[4].at));
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        05:30:01  run_01kap0000000000000000000rn begins: team t, budget $5.00, played by a script
+        05:30:04  ada                     begins: Plan it
+        05:30:06  ada was denied shell: not granted
+        05:30:07  ada                     will try again: overloaded: try later
+        05:30:08  ada                     begins: Plan it
+        05:30:09  ada                     done: Plan it (5.0s, 1,200 tokens, $0.0100)
+        05:30:10  completed after 9.0s, 1,200 tokens, $0.0100
+        05:30:05  ada                     read_file a [2Jb
+        ");
     }
 }

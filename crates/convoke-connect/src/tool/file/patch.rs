@@ -58,7 +58,7 @@ pub(crate) fn run(job: &Job) -> Result<ToolOutput, ToolError> {
     if let Some(answer) = note.earlier(&ground, &spot, &before)? {
         return Ok(answer);
     }
-    let after = patched(&before, old, new, expected, &spot, limits.patch_bytes)?;
+    let after = Change { old, new, expected }.apply(&before, &spot, limits.patch_bytes)?;
     job.check()?;
     note.write(&ground, &before, &after)?;
     replace(&ground, &spot, after.as_bytes())?;
@@ -81,24 +81,35 @@ fn content(ground: &Ground, spot: &Spot, most: usize) -> Result<String, ToolErro
     Ok(text)
 }
 
-fn patched(before: &str, old: &str, new: &str, expected: usize, spot: &Spot, most: usize) -> Result<String, ToolError> {
-    let count = before.matches(old).count();
-    if count != expected {
-        let hint = match count {
-            0 if before.contains(old.trim()) => "it is there with other spaces or line ends around it",
-            0 => "read the file and copy the text exactly",
-            _ => "take more lines around the place, or set `expected_count`",
-        };
-        return Err(ToolError::Failed(format!(
-            "`old` is in `{}` {count} times, not {expected}; nothing was changed; {hint}",
-            spot.shown()
-        )));
+/// What to replace, by what, how often.
+struct Change<'a> {
+    old: &'a str,
+    new: &'a str,
+    expected: usize,
+}
+
+impl Change<'_> {
+    /// The text with the change, at most `most` bytes.
+    fn apply(&self, before: &str, spot: &Spot, most: usize) -> Result<String, ToolError> {
+        let count = before.matches(self.old).count();
+        if count != self.expected {
+            let hint = match count {
+                0 if before.contains(self.old.trim()) => "it is there with other spaces or line ends around it",
+                0 => "read the file and copy the text exactly",
+                _ => "take more lines around the place, or set `expected_count`",
+            };
+            return Err(ToolError::Failed(format!(
+                "`old` is in `{}` {count} times, not {}; nothing was changed; {hint}",
+                spot.shown(),
+                self.expected
+            )));
+        }
+        let size = before.len() - count * self.old.len() + count * self.new.len();
+        if size > most {
+            return Err(ToolError::Refused(format!("`{}` would have {size} bytes; {most} are allowed", spot.shown())));
+        }
+        Ok(before.replace(self.old, self.new))
     }
-    let size = before.len() - count * old.len() + count * new.len();
-    if size > most {
-        return Err(ToolError::Refused(format!("`{}` would have {size} bytes; {most} are allowed", spot.shown())));
-    }
-    Ok(before.replace(old, new))
 }
 
 /// What is remembered of a patch.

@@ -1,0 +1,12 @@
+//! The real binary in a temporary folder: what a person types, what they read, how it ends.
+
+mod budget;
+mod db;
+mod demo;
+mod json;
+mod person;
+mod shelf;
+mod stop;
+mod support;
+mod together;
+mod usage;

@@ -1,0 +1,77 @@
+//! Profiles and teams: imported, exported, copied, switched off; a folder to start from.
+
+use crate::support::{Place, WORKS, strs};
+
+#[test]
+fn a_team_goes_out_as_yaml_and_comes_back() {
+    let place = Place::new();
+    place.done(&["teams", "export", "code-review", "--output", "out.yaml"]);
+    let out = place.done(&["teams", "import", "out.yaml"]);
+    assert!(out.ends_with("0 new versions saved; what was there in the same words stays as it is\n"), "{out}");
+    let text = std::fs::read_to_string(place.path("out.yaml")).expect("written");
+    place.write("mine.yaml", &text.replace("max_cost_usd: 5", "max_cost_usd: 9"));
+    place.done(&["teams", "import", "mine.yaml"]);
+    let team = place.json(&["teams", "show", "code-review"]);
+    assert_eq!((&team["version"], &team["saved_by"]), (&2.into(), &"system".into()), "the library does not undo it");
+}
+
+#[test]
+fn a_copy_is_a_team_of_its_own_and_may_be_switched_off() {
+    let place = Place::new();
+    place.done(&["teams", "clone", "incident-response", "mine"]);
+    place.done(&["teams", "deactivate", "mine"]);
+    let told = place.told(&["run", "mine", "x", "--model", "script/incident-response"]);
+    insta::assert_snapshot!(told, @r"
+    $ convoke run mine x --model script/incident-response
+    error: the team `mine` is switched off
+
+    hint: `convoke teams activate mine`
+    [exit 2]
+    ");
+    place.done(&["teams", "activate", "mine"]);
+    assert_eq!(place.json(&["teams", "show", "mine"])["active"], true);
+    place.done(&["profiles", "deactivate", "cost-specialist"]);
+    let told = place.told(&["run", "mine", "x", "--model", "script/incident-response"]);
+    insta::assert_snapshot!(told, @r"
+    $ convoke run mine x --model script/incident-response
+    error: the profile `cost-specialist` of team `mine` is switched off
+
+    hint: `convoke profiles activate cost-specialist`
+    [exit 2]
+    ");
+}
+
+#[test]
+fn a_new_folder_runs_as_its_readme_says() {
+    let place = Place::new();
+    let out = place.done(&["init", "start"]);
+    let line = out.lines().last().expect("a command").trim().to_owned();
+    assert!(line.starts_with("convoke run team.yaml"), "{out}");
+    let mut command =
+        place.command(&["run", "team.yaml", "Where do we stand?", "--input", "input", "--model", "script/script.yaml"]);
+    let done = command.current_dir(place.path("start")).output().expect("runs");
+    let out = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{out}{}", String::from_utf8_lossy(&done.stderr));
+    for words in
+        ["decided to ship the new checkout", "who answers them", "| open | 2 | $245.50 |", "According to my-counter"]
+    {
+        assert!(out.contains(words), "`{words}` is missing:\n{out}");
+    }
+    assert_eq!(place.run(&["validate", "start/team.yaml"]).code, 0);
+}
+
+#[test]
+fn part_of_an_id_names_a_run_unless_it_names_several() {
+    let place = Place::new();
+    let words = place.team(WORKS);
+    let ids: Vec<String> =
+        (0..2).map(|_| place.json(&strs(&words))["id"].as_str().expect("an id").to_owned()).collect();
+    let shown = place.json(&["show", &ids[0][ids[0].len() - 8..]]);
+    assert_eq!(shown["id"], *ids[0]);
+    assert_eq!(place.json(&["show", "last"])["id"], *ids[1]);
+    let several = place.run(&["show", &ids[0][..8]]);
+    assert_eq!(several.code, 2);
+    assert!(ids.iter().all(|id| several.err.contains(id)), "{}", several.err);
+    let older = place.json(&["runs", "--before", &ids[1]]);
+    assert_eq!(older.as_array().map(Vec::len), Some(1));
+}
