@@ -40,6 +40,7 @@ struct Inner {
     specs: Mutex<HashMap<String, Arc<RunSpec>>>,
     schemas: Schemas,
     driving: Mutex<HashMap<TaskId, (RunId, i64, CancellationToken)>>,
+    abandoned: Mutex<Vec<(TaskId, i64)>>,
     slots: Arc<Semaphore>,
     wake: Notify,
     stop: Mutex<Option<CancellationToken>>,
@@ -69,6 +70,7 @@ impl Engine {
                 specs: Mutex::default(),
                 schemas: Schemas::default(),
                 driving: Mutex::default(),
+                abandoned: Mutex::default(),
                 slots,
                 wake: Notify::new(),
                 stop: Mutex::default(),
@@ -167,6 +169,20 @@ impl Engine {
         if driving.get(&task).is_some_and(|(_, held, _)| *held == fence) {
             driving.remove(&task);
         }
+    }
+
+    /// Remembers an attempt that nobody drives here any more, though this worker holds its lease.
+    pub(crate) fn abandon(&self, task: TaskId, fence: i64) {
+        self.abandoned().push((task, fence));
+    }
+
+    /// Such attempts; whoever takes them puts them back.
+    pub(crate) fn take_abandoned(&self) -> Vec<(TaskId, i64)> {
+        std::mem::take(&mut self.abandoned())
+    }
+
+    fn abandoned(&self) -> std::sync::MutexGuard<'_, Vec<(TaskId, i64)>> {
+        self.inner.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cancels every attempt of a run that is driven here.

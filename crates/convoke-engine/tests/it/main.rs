@@ -6,6 +6,7 @@ mod crash;
 mod effect;
 mod failure;
 mod limits;
+mod outage;
 mod pattern;
 mod play;
 mod run;
