@@ -1,6 +1,6 @@
 //! The engine: the store, the ports and the settings in one handle that is cheap to clone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use convoke_domain::event::{Kind, NewEvent};
@@ -24,10 +24,11 @@ const PULSES: usize = 1_024;
 /// Specs kept in memory.
 const SPECS: usize = 256;
 
-/// The engine. Clones share everything.
+/// The engine, as one workspace sees it. Clones share everything.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+    ws: WorkspaceId,
 }
 
 struct Inner {
@@ -43,6 +44,8 @@ struct Inner {
     slots: Arc<Semaphore>,
     wake: Notify,
     stop: Mutex<Option<CancellationToken>>,
+    /// Workspaces that may have work.
+    workspaces: Mutex<BTreeSet<WorkspaceId>>,
     pulses: broadcast::Sender<Pulse>,
 }
 
@@ -58,7 +61,9 @@ impl Engine {
         let worker = format!("worker-{:016x}", fastrand::u64(..));
         let slots = Arc::new(Semaphore::new(config.concurrency));
         let (pulses, _) = broadcast::channel(PULSES);
+        let ws = config.workspace;
         Self {
+            ws,
             inner: Arc::new(Inner {
                 store,
                 models,
@@ -72,6 +77,7 @@ impl Engine {
                 slots,
                 wake: Notify::new(),
                 stop: Mutex::default(),
+                workspaces: Mutex::new(BTreeSet::from([ws])),
                 pulses,
             }),
         }
@@ -92,8 +98,25 @@ impl Engine {
         self.inner.pulses.subscribe()
     }
 
+    /// The same engine as another workspace sees it. Its pool works for all of them.
+    #[must_use]
+    pub fn within(&self, ws: WorkspaceId) -> Self {
+        self.know([ws]);
+        Self { inner: Arc::clone(&self.inner), ws }
+    }
+
     pub(crate) fn ws(&self) -> WorkspaceId {
-        self.inner.config.workspace
+        self.ws
+    }
+
+    /// Remembers workspaces that may have work.
+    pub(crate) fn know(&self, found: impl IntoIterator<Item = WorkspaceId>) {
+        self.inner.workspaces.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+    }
+
+    /// The workspaces that may have work.
+    pub(crate) fn workspaces(&self) -> Vec<WorkspaceId> {
+        self.inner.workspaces.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     pub(crate) fn now(&self) -> Timestamp {

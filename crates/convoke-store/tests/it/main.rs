@@ -14,6 +14,8 @@ mod node;
 mod noun;
 mod outage;
 mod postgres;
+mod power;
+mod power_disk;
 mod read;
 mod row;
 mod run;
