@@ -20,6 +20,7 @@ const AGENTS: i64 = 256;
 /// A task that a worker holds, with all it needs to begin.
 #[derive(Debug, Clone)]
 pub(crate) struct Assignment {
+    pub ws: WorkspaceId,
     pub task: TaskId,
     pub run: RunId,
     pub key: String,
@@ -143,6 +144,7 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
     let actor = format!("agent:{}", found.agent);
     emit(tx, kind, ("task", found.id.to_string()), (Some(found.run), &actor), payload);
     Ok(Assignment {
+        ws: tx.ws(),
         task: found.id,
         run: found.run,
         key: found.key,

@@ -1,5 +1,6 @@
 //! Settings of the engine: every queue, wait and retry has its bound here.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use convoke_domain::retry::Backoff;
 /// Settings of one engine.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The workspace it works for.
+    /// The workspace that its first handle is for; see [`crate::Engine::within`].
     pub workspace: WorkspaceId,
     /// Where attempts get their folders.
     pub work_dir: PathBuf,
@@ -40,6 +41,8 @@ pub struct Config {
     pub input_bytes: usize,
     /// How long what happened is offered to a store that cannot take it now, such as one on a full disk.
     pub store_patience: Duration,
+    /// Shares of the pool by workspace, where they are not equal; a workspace that is not named has 1.
+    pub weights: BTreeMap<WorkspaceId, usize>,
     /// This process is the only one on the store, so whatever another holds is held by nobody.
     pub exclusive: bool,
 }
@@ -63,6 +66,7 @@ impl Config {
             parallel_tools: 8,
             input_bytes: 64 * 1024,
             store_patience: Duration::from_secs(10),
+            weights: BTreeMap::new(),
             exclusive: true,
         }
     }

@@ -103,6 +103,7 @@ pub(crate) struct Driver {
 
 /// Drives an attempt to its end. Gives the assignments that its end made possible, for the same worker.
 pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToken, room: Room) {
+    let engine = engine.within(at.ws);
     let cancel = CancellationToken::new();
     engine.register(at.task, at.run, at.fence, cancel.clone());
     let (task, fence, timeout, of) = (at.task, at.fence, at.timeout, (at.run, at.agent.clone()));

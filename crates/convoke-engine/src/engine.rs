@@ -1,6 +1,6 @@
 //! The engine: the store, the ports and the settings in one handle that is cheap to clone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use convoke_domain::event::{Kind, NewEvent};
@@ -24,10 +24,11 @@ const PULSES: usize = 1_024;
 /// Specs kept in memory.
 const SPECS: usize = 256;
 
-/// The engine. Clones share everything.
+/// The engine, as one workspace sees it. Clones share everything.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+    ws: WorkspaceId,
 }
 
 struct Inner {
@@ -40,10 +41,12 @@ struct Inner {
     specs: Mutex<HashMap<String, Arc<RunSpec>>>,
     schemas: Schemas,
     driving: Mutex<HashMap<TaskId, (RunId, i64, CancellationToken)>>,
-    abandoned: Mutex<Vec<(TaskId, i64)>>,
+    abandoned: Mutex<Vec<(WorkspaceId, TaskId, i64)>>,
     slots: Arc<Semaphore>,
     wake: Notify,
     stop: Mutex<Option<CancellationToken>>,
+    /// Workspaces that may have work.
+    workspaces: Mutex<BTreeSet<WorkspaceId>>,
     pulses: broadcast::Sender<Pulse>,
 }
 
@@ -59,7 +62,9 @@ impl Engine {
         let worker = format!("worker-{:016x}", fastrand::u64(..));
         let slots = Arc::new(Semaphore::new(config.concurrency));
         let (pulses, _) = broadcast::channel(PULSES);
+        let ws = config.workspace;
         Self {
+            ws,
             inner: Arc::new(Inner {
                 store,
                 models,
@@ -74,6 +79,7 @@ impl Engine {
                 slots,
                 wake: Notify::new(),
                 stop: Mutex::default(),
+                workspaces: Mutex::new(BTreeSet::from([ws])),
                 pulses,
             }),
         }
@@ -94,8 +100,25 @@ impl Engine {
         self.inner.pulses.subscribe()
     }
 
+    /// The same engine as another workspace sees it. Its pool works for all of them.
+    #[must_use]
+    pub fn within(&self, ws: WorkspaceId) -> Self {
+        self.know([ws]);
+        Self { inner: Arc::clone(&self.inner), ws }
+    }
+
     pub(crate) fn ws(&self) -> WorkspaceId {
-        self.inner.config.workspace
+        self.ws
+    }
+
+    /// Remembers workspaces that may have work.
+    pub(crate) fn know(&self, found: impl IntoIterator<Item = WorkspaceId>) {
+        self.inner.workspaces.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+    }
+
+    /// The workspaces that may have work.
+    pub(crate) fn workspaces(&self) -> Vec<WorkspaceId> {
+        self.inner.workspaces.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -173,15 +196,15 @@ impl Engine {
 
     /// Remembers an attempt that nobody drives here any more, though this worker holds its lease.
     pub(crate) fn abandon(&self, task: TaskId, fence: i64) {
-        self.abandoned().push((task, fence));
+        self.abandoned().push((self.ws, task, fence));
     }
 
     /// Such attempts; whoever takes them puts them back.
-    pub(crate) fn take_abandoned(&self) -> Vec<(TaskId, i64)> {
+    pub(crate) fn take_abandoned(&self) -> Vec<(WorkspaceId, TaskId, i64)> {
         std::mem::take(&mut self.abandoned())
     }
 
-    fn abandoned(&self) -> std::sync::MutexGuard<'_, Vec<(TaskId, i64)>> {
+    fn abandoned(&self) -> std::sync::MutexGuard<'_, Vec<(WorkspaceId, TaskId, i64)>> {
         self.inner.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

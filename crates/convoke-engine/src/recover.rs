@@ -18,12 +18,10 @@ impl Engine {
     /// Puts back what workers that are gone have left, and gives unfinished runs their full time again.
     pub(crate) async fn recover(&self) -> Result<()> {
         let sole = self.config().exclusive.then(|| self.worker_name().to_owned());
-        loop {
-            let reap = Reap { ws: self.ws(), sole: sole.clone() };
-            if self.store().run(reap).await?.requeued < usize::try_from(BATCH).unwrap_or(usize::MAX) {
-                return Ok(());
-            }
+        for ws in self.workspaces() {
+            while self.store().run(Reap { ws, sole: sole.clone() }).await?.requeued == BATCH as usize {}
         }
+        Ok(())
     }
 }
 

@@ -3,9 +3,12 @@
 //! An attempt that ends may claim what its end made ready in the same commit, for its own place in the pool. The
 //! dispatcher does the rest: work that was announced, work that nobody announced, and work whose time has come.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use convoke_domain::id::WorkspaceId;
 use convoke_domain::time::Timestamp;
+use convoke_store::{Result as Stored, Tx, UseCase, workspace};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -18,6 +21,8 @@ use crate::{Engine, Result};
 
 /// Tasks claimed in one transaction.
 const CLAIM_LIMIT: usize = 64;
+/// Workspaces that one pool works for.
+const WORKSPACES: u32 = 10_000;
 /// Further places that the end of an attempt may fill at once.
 const INLINE_LIMIT: usize = 16;
 
@@ -32,9 +37,18 @@ impl Room {
         Self { permits: Vec::new() }
     }
 
-    /// Takes what is free, up to a limit.
+    /// Takes what is free, up to a limit for claims inside other transactions. Where several workspaces want the same
+    /// places, all of it is left to the dispatcher, which divides them.
     pub(crate) fn widen(&mut self, engine: &Engine) {
-        while self.permits.len() < INLINE_LIMIT
+        if engine.workspaces().len() > 1 && engine.slots().available_permits() == 0 {
+            self.permits.clear();
+        } else {
+            self.fill(engine, INLINE_LIMIT);
+        }
+    }
+
+    fn fill(&mut self, engine: &Engine, limit: usize) {
+        while self.permits.len() < limit
             && let Ok(permit) = engine.slots().clone().try_acquire_owned()
         {
             self.permits.push(permit);
@@ -68,20 +82,27 @@ impl Engine {
 
     /// Drives claimed tasks, each in its place; places left over are given back.
     pub(crate) fn take_over(&self, claimed: Vec<Assignment>, room: Room) {
-        if !claimed.is_empty() && claimed.len() == room.permits.len() {
-            // There may be more where these came from.
+        if claimed.len() == room.permits.len() {
+            // There may be more where these came from. Without a place, which the dispatcher may hold at this moment,
+            // nothing was claimed at all.
             self.wake().notify_one();
         }
         let mut permits = room.permits.into_iter();
         for assignment in claimed {
-            let (engine, stop) = (self.clone(), self.stopping());
-            let place = Room { permits: permits.next().into_iter().collect() };
-            tokio::spawn(async move { drive(engine, assignment, stop, place).await });
+            self.set_going(assignment, permits.next());
         }
+    }
+
+    /// Drives a claimed task in its place.
+    fn set_going(&self, assignment: Assignment, place: Option<OwnedSemaphorePermit>) {
+        let (engine, stop) = (self.clone(), self.stopping());
+        let place = Room { permits: place.into_iter().collect() };
+        tokio::spawn(async move { drive(engine, assignment, stop, place).await });
     }
 
     /// Takes over what a crash left behind, then works until the pool is stopped.
     pub async fn work(&self) -> Result<Worker> {
+        look_for_workspaces(self).await?;
         self.recover().await?;
         let stop = self.start_working();
         let duties = vec![
@@ -140,20 +161,63 @@ enum Round {
     Empty(Option<Timestamp>),
 }
 
+/// Fills the free places: first each workspace's share, then what is left for those who want more.
 async fn claim_round(engine: &Engine) -> Result<Round> {
     let mut room = Room::none();
     let Ok(first) = engine.slots().clone().acquire_owned().await else { return Ok(Round::Empty(None)) };
     room.permits.push(first);
-    while room.permits.len() < CLAIM_LIMIT
-        && let Ok(permit) = engine.slots().clone().try_acquire_owned()
-    {
-        room.permits.push(permit);
+    room.fill(engine, CLAIM_LIMIT);
+    let mut order = engine.workspaces();
+    // Whoever comes first gets what does not divide evenly; nobody always does.
+    let first = fastrand::usize(..order.len().max(1));
+    order.rotate_left(first);
+    let shares = shares(room.permits.len(), &engine.config().weights, &order);
+    let (mut hungry, mut next) = (Vec::new(), None);
+    for (ws, share) in order.into_iter().zip(shares) {
+        let (filled, at) = claim_for(engine, ws, &mut room, share).await?;
+        next = [next, at].into_iter().flatten().min();
+        if filled {
+            hungry.push(ws);
+        }
     }
-    let Some(spec) = room.spec(engine) else { return Ok(Round::Empty(None)) };
-    let (claimed, next) = engine.store().run(Claim { ws: engine.ws(), spec }).await?;
-    let all = claimed.len() == room.permits.len();
-    engine.take_over(claimed, room);
-    Ok(if all { Round::More } else { Round::Empty(next) })
+    let more = !hungry.is_empty();
+    for ws in hungry {
+        let left = room.permits.len();
+        claim_for(engine, ws, &mut room, left).await?;
+    }
+    Ok(if more { Round::More } else { Round::Empty(next) })
+}
+
+/// Claims up to `share` tasks of a workspace. True if that was not too much for it.
+async fn claim_for(
+    engine: &Engine,
+    ws: WorkspaceId,
+    room: &mut Room,
+    share: usize,
+) -> Result<(bool, Option<Timestamp>)> {
+    let mut part = Room { permits: room.permits.split_off(room.permits.len() - share.min(room.permits.len())) };
+    let Some(spec) = part.spec(engine) else { return Ok((false, None)) };
+    let limit = spec.limit;
+    let (claimed, next) = engine.store().run(Claim { ws, spec }).await?;
+    let filled = claimed.len() == limit;
+    for assignment in claimed {
+        engine.set_going(assignment, part.permits.pop());
+    }
+    room.permits.append(&mut part.permits);
+    Ok((filled, next))
+}
+
+/// Divides places by weight, each workspace getting one at least while there are any.
+fn shares(places: usize, weights: &BTreeMap<WorkspaceId, usize>, order: &[WorkspaceId]) -> Vec<usize> {
+    let weight = |ws: &WorkspaceId| weights.get(ws).copied().unwrap_or(1);
+    let total: usize = order.iter().map(weight).sum::<usize>().max(1);
+    let mut left = places;
+    let mut share = |ws| {
+        let share = (places * weight(ws) / total).max(1).min(left);
+        left -= share;
+        share
+    };
+    order.iter().map(&mut share).collect()
 }
 
 /// How long to wait for work: until the next task may be claimed, at most a poll with a little jitter.
@@ -164,15 +228,18 @@ fn until(engine: &Engine, next: Option<Timestamp>) -> Duration {
 
 /// Puts back what could not be driven because the store failed; while it still fails, that waits for the next time.
 async fn put_back(engine: &Engine) {
-    let tasks = engine.take_abandoned();
-    if tasks.is_empty() {
-        return;
+    let mut by_workspace: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (ws, task, fence) in engine.take_abandoned() {
+        by_workspace.entry(ws).or_default().push((task, fence));
     }
-    match engine.store().run(PutBack { ws: engine.ws(), tasks: tasks.clone() }).await {
-        Ok(()) => engine.wake().notify_one(),
-        Err(error) => {
-            tracing::warn!(%error, "tasks could not be put back; trying again");
-            tasks.into_iter().for_each(|(task, fence)| engine.abandon(task, fence));
+    for (ws, tasks) in by_workspace {
+        match engine.store().run(PutBack { ws, tasks: tasks.clone() }).await {
+            Ok(()) => engine.wake().notify_one(),
+            Err(error) => {
+                tracing::warn!(%error, "tasks could not be put back; trying again");
+                let engine = engine.within(ws);
+                tasks.into_iter().for_each(|(task, fence)| engine.abandon(task, fence));
+            }
         }
     }
 }
@@ -188,22 +255,82 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
         }
         if renewed.elapsed() >= beat {
             renewed = Instant::now();
-            let renew =
-                Renew { ws: engine.ws(), worker: engine.worker_name().to_owned(), lease: engine.config().lease };
-            match engine.store().run(renew).await {
-                Ok(held) => engine.interrupt_all_but(&held),
-                Err(error) => tracing::warn!(%error, "leases could not be renewed"),
-            }
+            renew(&engine).await;
         }
         put_back(&engine).await;
-        match engine.store().run(Reap { ws: engine.ws(), sole: None }).await {
-            Ok(reaped) => {
-                reaped.overdue.iter().for_each(|run| engine.interrupt(*run));
-                if reaped.requeued > 0 {
-                    engine.wake().notify_one();
-                }
-            }
-            Err(error) => tracing::warn!(%error, "lapsed leases could not be taken over"),
+        match look_for_workspaces(&engine).await {
+            Ok(()) => {}
+            Err(error) => tracing::warn!(%error, "workspaces could not be listed"),
         }
+        for ws in engine.workspaces() {
+            reap(&engine, ws).await;
+        }
+    }
+}
+
+/// Keeps the leases of this worker, and drops what it does not hold any more.
+async fn renew(engine: &Engine) {
+    let mut held = Vec::new();
+    for ws in engine.workspaces() {
+        let renew = Renew { ws, worker: engine.worker_name().to_owned(), lease: engine.config().lease };
+        match engine.store().run(renew).await {
+            Ok(found) => held.extend(found),
+            Err(error) => return tracing::warn!(%error, "leases could not be renewed"),
+        }
+    }
+    engine.interrupt_all_but(&held);
+}
+
+async fn reap(engine: &Engine, ws: WorkspaceId) {
+    match engine.store().run(Reap { ws, sole: None }).await {
+        Ok(reaped) => {
+            reaped.overdue.iter().for_each(|run| engine.interrupt(*run));
+            if reaped.requeued > 0 {
+                engine.wake().notify_one();
+            }
+        }
+        Err(error) => tracing::warn!(%error, "lapsed leases could not be taken over"),
+    }
+}
+
+/// Workspaces that others have made.
+pub(crate) async fn look_for_workspaces(engine: &Engine) -> Result<()> {
+    let found = engine.store().read(Workspaces { ws: engine.ws() }).await?;
+    engine.know(found);
+    Ok(())
+}
+
+struct Workspaces {
+    ws: WorkspaceId,
+}
+
+impl UseCase for Workspaces {
+    type Out = Vec<WorkspaceId>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Vec<WorkspaceId>> {
+        let found = workspace::list(tx, "", WORKSPACES).await?;
+        Ok(found.into_iter().map(|workspace| workspace.id).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use convoke_domain::id::derive;
+
+    use super::*;
+
+    #[test]
+    fn places_are_divided_by_weight_and_nobody_is_left_out() {
+        let ws = |n: u8| WorkspaceId(derive(Timestamp::default(), &[&[n]]));
+        let order = [ws(1), ws(2), ws(3)];
+        let heavy = BTreeMap::from([(ws(1), 8)]);
+        assert_eq!(shares(64, &BTreeMap::new(), &order), [21, 21, 21]);
+        assert_eq!(shares(60, &heavy, &order), [48, 6, 6]);
+        assert_eq!(shares(2, &heavy, &order), [1, 1, 0]);
+        assert_eq!(shares(5, &BTreeMap::new(), &order[..1]), [5]);
     }
 }

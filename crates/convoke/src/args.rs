@@ -38,6 +38,9 @@ pub struct Global {
     /// Data folder [default: the platform's folder for application data]
     #[arg(long, global = true, value_name = "DIR", env = "CONVOKE_DATA", hide_env_values = true)]
     pub data: Option<PathBuf>,
+    /// PostgreSQL to keep everything in, instead of SQLite in the data folder; several processes may share it
+    #[arg(long, global = true, value_name = "URL", env = "CONVOKE_DATABASE", hide_env_values = true)]
+    pub database: Option<String>,
     /// Who asks; a new name is added when it is first used
     #[arg(long = "as", global = true, value_name = "USER", default_value = "system", value_parser = user_name)]
     pub user: String,
@@ -144,6 +147,20 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_is_in_the_reference() {
+        let page = include_str!("../../../docs/reference/cli.md");
+        fn names(command: &clap::Command, into: &mut Vec<String>) {
+            into.push(command.get_name().to_owned());
+            into.extend(command.get_arguments().filter_map(|arg| arg.get_long().map(|long| format!("--{long}"))));
+            command.get_subcommands().for_each(|inner| names(inner, into));
+        }
+        let mut all = Vec::new();
+        names(&Cli::command(), &mut all);
+        let missing: Vec<_> = all.iter().filter(|name| !page.contains(name.as_str())).collect();
+        assert!(missing.is_empty(), "docs/reference/cli.md does not speak of {missing:?}");
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Answer {
 }
 
 #[cfg(unix)]
-pub use unix::{ask, serve};
+pub use unix::{ask, is_served, serve};
 
 #[cfg(unix)]
 mod unix {
@@ -251,6 +251,14 @@ mod unix {
         Ok(line)
     }
 
+    /// True if a process works on the folder.
+    pub async fn is_served(dir: &Path) -> bool {
+        match Reach::of(dir, &dir.join(NAME)) {
+            Ok(reach) => UnixStream::connect(&reach.path).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// Asks the process that holds the folder; `None` if nobody serves the socket.
     pub async fn ask(dir: &Path, request: &Request) -> Option<Result<()>> {
         let reach = Reach::of(dir, &dir.join(NAME)).ok()?;
@@ -269,7 +277,7 @@ mod unix {
 }
 
 #[cfg(not(unix))]
-pub use elsewhere::{ask, serve};
+pub use elsewhere::{ask, is_served, serve};
 
 #[cfg(not(unix))]
 mod elsewhere {
@@ -283,6 +291,11 @@ mod elsewhere {
     /// Serves nothing.
     pub fn serve(_: &Path, _: &Engine, _: mpsc::Sender<RunId>) -> Result<Served> {
         Ok(Served)
+    }
+
+    /// Nobody can tell.
+    pub async fn is_served(_: &Path) -> bool {
+        false
     }
 
     /// Nobody answers.

@@ -64,7 +64,7 @@ impl Job {
         let worker = hub.engine.work().await?;
         let (run, worker) = start(hub, ready.start, worker).await?;
         watch.follow(run, ready.cap, true).await?;
-        tell_others(&watch, &others);
+        tell_others(&mut watch, &others);
         let stopped = watch.until_rest(worker, &mut signals).await?;
         let runs = watch.runs();
         drop(watch);
@@ -140,7 +140,7 @@ fn refused(error: convoke_engine::Error) -> Failure {
 }
 
 /// Says which other runs this process carries on as well.
-fn tell_others(watch: &Watch, others: &[(RunId, String, Option<String>)]) {
+fn tell_others(watch: &mut Watch, others: &[(RunId, String, Option<String>)]) {
     let going = others.iter().filter(|(_, state, _)| !matches!(state.as_str(), "paused" | "waiting")).count();
     if going > 0 {
         watch.tell(&format!("{} that had not ended goes on beside it", text::many(going, "run")));

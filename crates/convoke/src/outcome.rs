@@ -153,8 +153,15 @@ fn verdict(run: &RunSummary) -> String {
         cost(run),
     ];
     let why = run.error.as_deref().or(run.reason.as_deref());
-    let why = why.map(|why| format!("{}\n", paint(style, &text::line(why)))).unwrap_or_default();
-    format!("{}{took} · {}\n{why}", paint(style, word), calls.join(" · "))
+    let why: String =
+        why.map(text::line).iter().flat_map(|why| rows(why)).map(|row| paint(style, &row) + "\n").collect();
+    let told = rows(&format!("{word}{took} · {}", calls.join(" · "))).join("\n");
+    format!("{}{}\n{why}", paint(style, word), told.strip_prefix(word).unwrap_or_default())
+}
+
+/// A line as rows of the terminal; one row where there is none.
+fn rows(line: &str) -> Vec<String> {
+    if Stream::Out.is_terminal() { text::wrap(line, screen::size().0) } else { vec![line.to_owned()] }
 }
 
 /// What a run cost, never less than what is known of it.

@@ -52,6 +52,9 @@ pub struct Work {
     /// Tasks at the same time
     #[arg(long, value_name = "N", env = "CONVOKE_CONCURRENCY", value_parser = concurrency, hide_env_values = true)]
     pub concurrency: Option<usize>,
+    /// The most dollars that all runs of the data folder may cost on one day in UTC
+    #[arg(long, value_name = "USD", env = "CONVOKE_DAILY_BUDGET", value_parser = money, allow_negative_numbers = true, hide_env_values = true)]
+    pub daily_budget: Option<Money>,
 }
 
 /// The most tasks at the same time.
@@ -70,7 +73,8 @@ pub fn default_model() -> Option<String> {
 /// Opens the data folder with models and tools.
 pub async fn open(global: &Global, place: Place, work: Work) -> Result<(Hub, wire::Parts)> {
     let parts = wire::connect(&place.dir)?;
-    let settings = Settings { concurrency: work.concurrency, default_model: default_model() };
+    let settings =
+        Settings { concurrency: work.concurrency, default_model: default_model(), daily_cap: work.daily_budget };
     Ok((Hub::worker(global, place, parts.clone(), settings).await?, parts))
 }
 

@@ -75,7 +75,10 @@ pub fn known(dir: &Path) -> Result<Known> {
 pub fn full_name(model: &str) -> Result<String> {
     match model.strip_prefix("script/") {
         Some(path) if path.ends_with(".yaml") || path.ends_with(".yml") => {
-            Ok(format!("script/{}", crate::place::absolute(Path::new(path))?.display()))
+            let path = Path::new(path);
+            // A file that is not there is an error that the provider tells.
+            let full = path.canonicalize().or_else(|_| crate::place::absolute(path))?;
+            Ok(format!("script/{}", full.display()))
         }
         _ => Ok(model.to_owned()),
     }

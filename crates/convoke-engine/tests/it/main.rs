@@ -5,6 +5,7 @@ mod concurrency;
 mod crash;
 mod effect;
 mod failure;
+mod fair;
 mod limits;
 mod outage;
 mod pattern;

@@ -125,8 +125,7 @@ impl Watch {
                 biased;
                 first = signals.first(), if exit.is_none() => {
                     exit = Some(first);
-                    self.footer = Some("stopping: steps under way end first. Ctrl-C again ends at once".to_owned());
-                    self.tell("stopping: steps under way end first");
+                    self.tell("stopping: steps under way end first. Ctrl-C again ends at once");
                     stopping = stopping.or_else(|| stop(&mut worker));
                 }
                 () = done(&mut stopping), if stopping.is_some() => break,
@@ -139,6 +138,9 @@ impl Watch {
                 }
             }
             if stopping.is_none() && (self.unrecorded.is_some() || self.all_ended() || calm >= CALM) {
+                if self.unrecorded.is_none() && self.engine.driven() > 0 {
+                    self.tell("steps of other runs end first; those runs go on with the next start");
+                }
                 stopping = stop(&mut worker);
             }
         }
@@ -220,8 +222,9 @@ impl Watch {
         }
     }
 
-    /// Says something of the program itself, where progress is told line by line.
-    pub fn tell(&self, words: &str) {
+    /// Says something of the program itself: as a line, or below what is drawn.
+    pub fn tell(&mut self, words: &str) {
+        self.footer = Some(words.to_owned());
         if let View::Lines(stream, _) = &self.view {
             stream.write(&format!("{}  {words}\n", super::lines::time_of(now())));
         }

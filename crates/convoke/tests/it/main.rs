@@ -5,6 +5,7 @@ mod db;
 mod demo;
 mod json;
 mod person;
+mod postgres;
 mod shelf;
 mod stop;
 mod support;

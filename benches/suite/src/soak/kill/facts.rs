@@ -153,8 +153,11 @@ async fn events(store: &Store) -> Result<Vec<Event>> {
     }
 }
 
+/// An agent, and the names and contents of its files.
+type Left = (String, Vec<(String, String)>);
+
 /// What agents left in the folders of their attempts.
-fn files(work: &Path, run: &RunRecord) -> Result<Vec<(String, Vec<(String, String)>)>> {
+fn files(work: &Path, run: &RunRecord) -> Result<Vec<Left>> {
     let mut all = Vec::new();
     for task in run.tasks.iter().filter(|task| task.stage == "work") {
         let folder = work.join(run.summary.id.to_string()).join(task.id.to_string()).join("1");
