@@ -3,6 +3,8 @@
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// `401`: the key is wrong.
+    WrongKey,
     /// `429`: too many requests; come back after a second.
     RateLimit,
     /// `500`: the server failed.
@@ -21,6 +23,7 @@ impl Kind {
     /// The name in statistics and records.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::WrongKey => "401",
             Self::RateLimit => "429",
             Self::ServerError => "500",
             Self::Cut => "cut",
@@ -35,12 +38,13 @@ impl Kind {
             Some(("delay", ms)) => {
                 ms.parse().map(Self::Delay).map_err(|_| format!("`{ms}` is no number of milliseconds"))
             }
+            None if text == "401" => Ok(Self::WrongKey),
             None if text == "429" => Ok(Self::RateLimit),
             None if text == "500" => Ok(Self::ServerError),
             None if text == "cut" => Ok(Self::Cut),
             None if text == "hang" => Ok(Self::Hang),
             None if text == "malformed" => Ok(Self::Malformed),
-            _ => Err(format!("no fault `{text}`; known are 429, 500, cut, hang, malformed, delay=MS")),
+            _ => Err(format!("no fault `{text}`; known are 401, 429, 500, cut, hang, malformed, delay=MS")),
         }
     }
 }

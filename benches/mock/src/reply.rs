@@ -11,6 +11,8 @@ pub enum Reply {
     Json(Value),
     /// Tools the model wants to be run at once: name and arguments.
     ToolCalls(Vec<(String, Value)>),
+    /// One tool and the text of its arguments, which may be anything but JSON.
+    RawToolCall(String, String),
 }
 
 impl Reply {
@@ -18,7 +20,7 @@ impl Reply {
     pub fn finish_reason(&self) -> &'static str {
         match self {
             Self::Text(_) | Self::Json(_) => "stop",
-            Self::ToolCalls(_) => "tool_calls",
+            Self::ToolCalls(_) | Self::RawToolCall(..) => "tool_calls",
         }
     }
 }

@@ -194,6 +194,9 @@ async fn completion(connection: &mut Connection, head: &Head, state: &State) -> 
     let bytes = bytes(state, &call, &open.arrival, fault);
     wait(state.options.latency(), fault).await;
     match fault {
+        Some(Kind::WrongKey) => {
+            say(connection, "401 Unauthorized", &wire::error("invalid_api_key", "Incorrect API key provided.")).await
+        }
         Some(Kind::RateLimit) => {
             let body = wire::error("rate_limit_exceeded", "Rate limit reached for requests.");
             let response = wire::response("429 Too Many Requests", "retry-after: 1\r\n", &body);
@@ -213,7 +216,7 @@ async fn completion(connection: &mut Connection, head: &Head, state: &State) -> 
 
 /// The whole response, made before the wait so that the wait hides what it costs.
 fn bytes(state: &State, call: &Call<'_>, arrival: &Arrival, fault: Option<Kind>) -> Vec<u8> {
-    if matches!(fault, Some(Kind::RateLimit | Kind::ServerError | Kind::Hang)) {
+    if matches!(fault, Some(Kind::WrongKey | Kind::RateLimit | Kind::ServerError | Kind::Hang)) {
         return Vec::new();
     }
     let id = format!("chatcmpl-{:08x}{:012x}", state.seed, arrival.number);
@@ -236,6 +239,7 @@ fn malformed(reply: &Reply) -> Reply {
         Reply::Text(text) => text.clone(),
         Reply::Json(value) => value.to_string(),
         Reply::ToolCalls(calls) => format!("{calls:?}"),
+        Reply::RawToolCall(name, arguments) => format!("{name}{arguments}"),
     };
     Reply::Text(text.chars().take(text.chars().count() / 2).collect())
 }

@@ -4,8 +4,6 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
-
 use crate::options::Usage;
 use crate::reply::Reply;
 
@@ -24,7 +22,9 @@ impl Answer<'_> {
     /// The whole answer as one JSON body.
     pub(crate) fn body(&self) -> String {
         let message = match self.reply {
-            Reply::ToolCalls(calls) => format!(r#""content":null,"tool_calls":[{}]"#, self.tool_calls(calls, false)),
+            Reply::ToolCalls(_) | Reply::RawToolCall(..) => {
+                format!(r#""content":null,"tool_calls":[{}]"#, self.tool_calls(false))
+            }
             other => format!(r#""content":{}"#, quote(&text(other))),
         };
         format!(
@@ -40,8 +40,8 @@ impl Answer<'_> {
     pub(crate) fn events(&self, chunks: usize, with_usage: bool) -> Vec<String> {
         let mut events = vec![self.event(r#""role":"assistant","content":"""#, None)];
         match self.reply {
-            Reply::ToolCalls(calls) => {
-                events.push(self.event(&format!(r#""tool_calls":[{}]"#, self.tool_calls(calls, true)), None));
+            Reply::ToolCalls(_) | Reply::RawToolCall(..) => {
+                events.push(self.event(&format!(r#""tool_calls":[{}]"#, self.tool_calls(true)), None));
             }
             other => {
                 let text = text(other);
@@ -71,12 +71,17 @@ impl Answer<'_> {
     }
 
     /// Tool calls; in a stream each says its place. Arguments are JSON in a string.
-    fn tool_calls(&self, calls: &[(String, Value)], in_stream: bool) -> String {
+    fn tool_calls(&self, in_stream: bool) -> String {
+        let calls: Vec<(&str, String)> = match self.reply {
+            Reply::ToolCalls(calls) => calls.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect(),
+            Reply::RawToolCall(name, arguments) => vec![(name, arguments.clone())],
+            Reply::Text(_) | Reply::Json(_) => Vec::new(),
+        };
         let mut out = String::new();
         for (index, (name, arguments)) in calls.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
             let place = if in_stream { format!(r#""index":{index},"#) } else { String::new() };
-            let (id, name, arguments) = (self.id, quote(name), quote(&arguments.to_string()));
+            let (id, name, arguments) = (self.id, quote(name), quote(arguments));
             write!(
                 out,
                 r#"{comma}{{{place}"id":"call_{id}_{index}","type":"function","function":{{"name":{name},"arguments":{arguments}}}}}"#
@@ -115,7 +120,7 @@ fn text(reply: &Reply) -> String {
     match reply {
         Reply::Text(text) => text.clone(),
         Reply::Json(value) => value.to_string(),
-        Reply::ToolCalls(_) => String::new(),
+        Reply::ToolCalls(_) | Reply::RawToolCall(..) => String::new(),
     }
 }
 
@@ -146,7 +151,7 @@ fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn answer(reply: &Reply) -> Answer<'_> {
         Answer { id: "chatcmpl-1", model: "m\"1", reply, usage: Usage::default() }

@@ -16,13 +16,14 @@ use convoke_domain::team::{OnExhausted, Planning};
 use convoke_domain::time::Timestamp;
 use convoke_domain::transcript::Turn;
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
-use convoke_store::{Result as Stored, Tx, UseCase, step, task};
+use convoke_store::{Error as StoreError, Result as Stored, Tx, UseCase, step, task};
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Assignment;
 use crate::engine::Engine;
-use crate::journal::{Begun, End, Finished, Journal, Progress};
+use crate::journal::{Begun, End, Entry, Finished, Journal, Progress};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spend::Journaled;
 use crate::worker::Room;
@@ -30,6 +31,9 @@ use crate::{act, prompt};
 
 /// Steps read at once when an attempt goes on.
 const STEPS_PAGE: i64 = 10_000;
+/// The first and the longest wait before an entry is offered to the store again.
+const STORE_WAIT: Duration = Duration::from_millis(20);
+const STORE_WAIT_MOST: Duration = Duration::from_secs(1);
 /// Characters of a failure that are kept.
 const ERROR_CHARS: usize = 2_000;
 
@@ -102,13 +106,15 @@ pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToke
     let engine = engine.within(at.ws);
     let cancel = CancellationToken::new();
     engine.register(at.task, at.run, at.fence, cancel.clone());
-    let (task, fence, timeout) = (at.task, at.fence, at.timeout);
+    let (task, fence, timeout, of) = (at.task, at.fence, at.timeout, (at.run, at.agent.clone()));
     let timer = expire(cancel.clone(), timeout);
     let outcome = run(&engine, at, (cancel, stop), room, &timer).await;
     drop(timer);
     engine.unregister(task, fence);
     if let Err(error) = outcome {
-        tracing::error!(%task, %error, "an attempt could not be recorded; its lease will run out and another worker will take it over");
+        tracing::error!(%task, %error, "an attempt could not be recorded; it goes on when the store works again");
+        engine.pulse(Pulse { run: of.0, task, agent: of.1, kind: PulseKind::Unrecorded(error.to_string()) });
+        engine.abandon(task, fence);
     }
 }
 
@@ -329,7 +335,7 @@ impl Driver {
         end: Option<End>,
     ) -> Result<Progress, Halt> {
         let finish = std::mem::take(&mut self.pending);
-        let progress = self.engine.store().run(self.entry(finish, begin, on_exhausted, end)).await?.0;
+        let progress = self.record(self.entry(finish, begin, on_exhausted, end)).await?.0;
         match progress {
             Progress::Going | Progress::Ended | Progress::Short(_) => Ok(progress),
             Progress::Gone | Progress::PutBack | Progress::Exhausted => Err(Halt::Gone),
@@ -339,9 +345,28 @@ impl Driver {
     /// Journals outcomes while others of the same reply are still under way.
     pub(crate) async fn journal_outcomes(&self, finish: Vec<Finished>) -> Result<(), Halt> {
         let entry = self.entry(finish, Vec::new(), OnExhausted::Pause, None);
-        match self.engine.store().run(entry).await?.0 {
+        match self.record(entry).await?.0 {
             Progress::Gone => Err(Halt::Gone),
             _ => Ok(()),
+        }
+    }
+
+    /// Journals an entry. A store that cannot take it now is asked again for a while, for a reply that was paid for may be
+    /// in it.
+    async fn record(&self, entry: Journal) -> Stored<(Progress, Vec<Assignment>)> {
+        let entry = Arc::new(entry);
+        let (deadline, mut wait) = (Instant::now() + self.engine.config().store_patience, STORE_WAIT);
+        loop {
+            let error = match self.engine.store().run(Entry(Arc::clone(&entry))).await {
+                Err(error @ (StoreError::Unavailable(_) | StoreError::LimitReached(_))) => error,
+                done => return done,
+            };
+            if Instant::now() + wait > deadline {
+                return Err(error);
+            }
+            self.tell(PulseKind::Notice(format!("it cannot be stored now and is tried again: {error}")));
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(STORE_WAIT_MOST);
         }
     }
 
@@ -376,7 +401,7 @@ impl Driver {
         entry.claim = room.spec(&self.engine);
         // A result frees only what this very commit could claim; all else may leave work for the dispatcher.
         let claims_all = entry.claim.is_some() && matches!(entry.end, Some(End::Completed { .. }));
-        let (_, claimed) = self.engine.store().run(entry).await?;
+        let (_, claimed) = self.record(entry).await?;
         if !claims_all {
             self.engine.wake().notify_one();
         }

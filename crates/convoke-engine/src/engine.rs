@@ -1,6 +1,6 @@
 //! The engine: the store, the ports and the settings in one handle that is cheap to clone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use convoke_domain::event::{Kind, NewEvent};
@@ -41,6 +41,7 @@ struct Inner {
     specs: Mutex<HashMap<String, Arc<RunSpec>>>,
     schemas: Schemas,
     driving: Mutex<HashMap<TaskId, (RunId, i64, CancellationToken)>>,
+    abandoned: Mutex<BTreeMap<WorkspaceId, Vec<(TaskId, i64)>>>,
     slots: Arc<Semaphore>,
     wake: Notify,
     stop: Mutex<Option<CancellationToken>>,
@@ -74,6 +75,7 @@ impl Engine {
                 specs: Mutex::default(),
                 schemas: Schemas::default(),
                 driving: Mutex::default(),
+                abandoned: Mutex::default(),
                 slots,
                 wake: Notify::new(),
                 stop: Mutex::default(),
@@ -190,6 +192,20 @@ impl Engine {
         if driving.get(&task).is_some_and(|(_, held, _)| *held == fence) {
             driving.remove(&task);
         }
+    }
+
+    /// Remembers an attempt that nobody drives here any more, though this worker holds its lease.
+    pub(crate) fn abandon(&self, task: TaskId, fence: i64) {
+        self.abandoned().entry(self.ws).or_default().push((task, fence));
+    }
+
+    /// Such attempts; whoever takes them puts them back.
+    pub(crate) fn take_abandoned(&self) -> BTreeMap<WorkspaceId, Vec<(TaskId, i64)>> {
+        std::mem::take(&mut self.abandoned())
+    }
+
+    fn abandoned(&self) -> std::sync::MutexGuard<'_, BTreeMap<WorkspaceId, Vec<(TaskId, i64)>>> {
+        self.inner.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cancels every attempt of a run that is driven here.

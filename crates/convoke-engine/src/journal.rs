@@ -118,14 +118,23 @@ pub(crate) enum Progress {
     Ended,
 }
 
-impl UseCase for Journal {
+/// An entry that can be offered more than once.
+pub(crate) struct Entry(pub Arc<Journal>);
+
+impl UseCase for Entry {
     type Out = (Progress, Vec<Assignment>);
 
     fn ws(&self) -> WorkspaceId {
-        self.ws
+        self.0.ws
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
+        self.0.record(tx).await
+    }
+}
+
+impl Journal {
+    async fn record(&self, tx: &mut Tx<'_>) -> Result<(Progress, Vec<Assignment>)> {
         let held = task::hold(tx, self.at.task).await?;
         let ours = held.state == "running" && held.fence == self.at.fence;
         for outcome in &self.finish {
@@ -154,9 +163,7 @@ impl UseCase for Journal {
         }
         Ok((Progress::Going, Vec::new()))
     }
-}
 
-impl Journal {
     fn step(&self, n: i64) -> StepRef {
         StepRef { task: self.at.task, attempt: self.at.attempt, n }
     }

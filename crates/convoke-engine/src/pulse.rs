@@ -51,4 +51,6 @@ pub enum PulseKind {
     },
     /// Something the person who watches should know.
     Notice(String),
+    /// What happened could not be stored, for this reason; the attempt stops and goes on when the store works again.
+    Unrecorded(String),
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::run::State;
-use convoke_domain::task::{Priority, rank};
+use convoke_domain::task::{self as domain, Command, Priority, rank};
 use convoke_domain::time::Timestamp;
 use convoke_store::step::StepRef;
 use convoke_store::{Result as Stored, Tx, UseCase, agent, run, step, task};
@@ -20,6 +20,41 @@ impl Engine {
         let sole = self.config().exclusive.then(|| self.worker_name().to_owned());
         for ws in self.workspaces() {
             while self.store().run(Reap { ws, sole: sole.clone() }).await?.requeued == BATCH as usize {}
+        }
+        Ok(())
+    }
+}
+
+/// Puts tasks back that this worker holds and cannot drive.
+pub(crate) struct PutBack {
+    pub ws: WorkspaceId,
+    pub tasks: Vec<(TaskId, i64)>,
+}
+
+impl UseCase for PutBack {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
+        for (id, fence) in &self.tasks {
+            let held = task::hold(tx, *id).await?;
+            if held.state != "running" || held.fence != *fence {
+                continue;
+            }
+            domain::decide(domain::State::Running, Command::Yield)?;
+            let how = task::Requeue {
+                rank: rank(Priority::parse(&held.priority), tx.now()),
+                not_before: Timestamp::default(),
+                resume: true,
+                retries_left: held.retries_left,
+                agent: &held.agent,
+                error: None,
+            };
+            task::requeue(tx, *id, &how).await?;
+            agent::count(tx, &held.agent, -1).await?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Assignment, Claim, ClaimSpec};
 use crate::drive::drive;
-use crate::recover::{Reap, Renew};
+use crate::recover::{PutBack, Reap, Renew};
 use crate::{Engine, Result};
 
 /// Tasks claimed in one transaction.
@@ -226,6 +226,20 @@ fn until(engine: &Engine, next: Option<Timestamp>) -> Duration {
     next.map_or(poll, |at| at.since(engine.now()).min(poll).max(Duration::from_millis(1)))
 }
 
+/// Puts back what could not be driven because the store failed; while it still fails, that waits for the next time.
+async fn put_back(engine: &Engine) {
+    for (ws, tasks) in engine.take_abandoned() {
+        match engine.store().run(PutBack { ws, tasks: tasks.clone() }).await {
+            Ok(()) => engine.wake().notify_one(),
+            Err(error) => {
+                tracing::warn!(%error, "tasks could not be put back; trying again");
+                let engine = engine.within(ws);
+                tasks.into_iter().for_each(|(task, fence)| engine.abandon(task, fence));
+            }
+        }
+    }
+}
+
 /// Renews the leases of this worker, takes over those of others that have run out, and ends runs whose time is up.
 async fn keep_leases(engine: Engine, stop: CancellationToken) {
     let beat = engine.config().lease / 3;
@@ -239,6 +253,7 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
             renewed = Instant::now();
             renew(&engine).await;
         }
+        put_back(&engine).await;
         match look_for_workspaces(&engine).await {
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "workspaces could not be listed"),

@@ -38,6 +38,9 @@ pub struct Global {
     /// Data folder [default: the platform's folder for application data]
     #[arg(long, global = true, value_name = "DIR", env = "CONVOKE_DATA", hide_env_values = true)]
     pub data: Option<PathBuf>,
+    /// PostgreSQL to keep everything in, instead of SQLite in the data folder; several processes may share it
+    #[arg(long, global = true, value_name = "URL", env = "CONVOKE_DATABASE", hide_env_values = true)]
+    pub database: Option<String>,
     /// Who asks; a new name is added when it is first used
     #[arg(long = "as", global = true, value_name = "USER", default_value = "system", value_parser = user_name)]
     pub user: String,

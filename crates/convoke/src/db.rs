@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use convoke_store::verify::Report;
-use convoke_store::{Options, Store, migrate};
+use convoke_store::{Options, PgOptions, Store, migrate};
 use serde_json::{Value, json};
 
 use crate::args::Global;
 use crate::error::{Exit, Failure, Result};
-use crate::hub::{Hub, options};
+use crate::hub::{Hub, open, options};
 use crate::place::{Place, absolute};
 use crate::say;
 use crate::text::{self, GREEN, RED, paint};
@@ -65,7 +65,7 @@ async fn migrate(global: &Global, to: Option<u32>) -> Result<Exit> {
     }
     let place = Place::find(global.data.as_deref())?;
     place.make()?;
-    let store = Store::open_sqlite(&place.dir, Options { migrate: false, ..options() }).await?;
+    let store = open(&place, global, Options { migrate: false, ..options() }).await?;
     let from = store.schema_version().await?;
     store.migrate_to(to).await?;
     store.close().await?;
@@ -86,7 +86,10 @@ async fn backup(global: &Global, dir: PathBuf) -> Result<Exit> {
 
 async fn restore(global: &Global, dir: PathBuf) -> Result<Exit> {
     let (place, dir) = (Place::find(global.data.as_deref())?, absolute(&dir)?);
-    Store::restore_sqlite(&dir, &place.dir).await?;
+    match &global.database {
+        Some(url) => Store::restore_postgres(&dir, url, PgOptions::default()).await?,
+        None => Store::restore_sqlite(&dir, &place.dir).await?,
+    }
     let words = format!("{} restored from {}", place.dir.display(), dir.display());
     done(global, &json!({"data": place.dir.display().to_string(), "backup": dir.display().to_string()}), &words)
 }

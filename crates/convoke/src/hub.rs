@@ -1,4 +1,4 @@
-//! One open data folder and who asks. Commands that only read open it beside whoever writes; commands that change something
+//! One open data folder, or database, and who asks. Commands that only read open it beside whoever writes; commands that change something
 //! take the lock; commands that work also get models and tools.
 
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use convoke_api::library;
 use convoke_domain::money::Money;
 use convoke_engine::{Config, Engine};
 use convoke_port::clock::SystemClock;
-use convoke_store::{Error as StoreError, Options, Store};
+use convoke_store::{Error as StoreError, Options, PgOptions, Store};
 
 use crate::args::Global;
 use crate::control;
@@ -48,6 +48,9 @@ pub struct Settings {
 impl Hub {
     /// Opens for reading; the folder is made where it is missing.
     pub async fn reader(global: &Global) -> Result<Self> {
+        if global.database.is_some() {
+            return Self::writer(global).await;
+        }
         let place = Place::find(global.data.as_deref())?;
         match Store::open_reader(&place.dir, options()).await {
             Ok(store) => Ok(Self::over(store, place, global, wire::idle(), Settings::default())),
@@ -73,7 +76,7 @@ impl Hub {
     /// Opens for work.
     pub async fn worker(global: &Global, place: Place, parts: Parts, settings: Settings) -> Result<Self> {
         place.make()?;
-        let store = open(&place).await?;
+        let store = open(&place, global, options()).await?;
         let hub = Self::over(store, place, global, parts, settings);
         let known = library::bundle();
         hub.engine.install(known.profiles, known.teams).await?;
@@ -86,6 +89,7 @@ impl Hub {
         config.concurrency = settings.concurrency.unwrap_or(config.concurrency);
         config.default_model = settings.default_model;
         config.daily_cap = settings.daily_cap;
+        config.exclusive = global.database.is_none();
         let engine = Engine::new(store, parts.models, parts.tools, Arc::new(SystemClock), config);
         Self { engine, place, user: global.user.clone() }
     }
@@ -96,18 +100,21 @@ impl Hub {
     }
 }
 
-/// Takes the folder. Another command that only changes something is done in a moment, so it is waited for; a process that
-/// works, which answers on its socket, is not.
-async fn open(place: &Place) -> Result<Store> {
+/// Connects to the database that was named, or takes the folder. Another command that only changes something is done in a
+/// moment, so it is waited for; a process that works, which answers on its socket, is not.
+pub async fn open(place: &Place, global: &Global, options: Options) -> Result<Store> {
+    if let Some(url) = &global.database {
+        return Ok(Store::open_postgres(url, PgOptions::default(), options).await?);
+    }
     for _ in 0..TRIES {
-        match Store::open_sqlite(&place.dir, options()).await {
+        match Store::open_sqlite(&place.dir, options.clone()).await {
             Err(StoreError::InUse { .. }) if !control::is_served(&place.dir).await => {
                 tokio::time::sleep(TRY_AGAIN).await
             }
             other => return Ok(other?),
         }
     }
-    Ok(Store::open_sqlite(&place.dir, options()).await?)
+    Ok(Store::open_sqlite(&place.dir, options).await?)
 }
 
 /// How stores are opened. A commit whose outcome is not known ends the program: what is in memory may be wrong by then.

@@ -7,6 +7,7 @@ mod effect;
 mod failure;
 mod fair;
 mod limits;
+mod outage;
 mod pattern;
 mod play;
 mod run;

@@ -15,6 +15,8 @@ use fastrand::Rng;
 
 /// The smallest part of a write that a disk keeps or loses.
 const SECTOR: usize = 512;
+/// The bytes of an entry before its data.
+const HEAD: usize = 17;
 /// The size of a `-shm` file, of which nothing is ever promised.
 const SHARED: usize = 32 * 1024;
 
@@ -48,7 +50,7 @@ pub enum Naming {
 
 /// The shared library, compiled once for each text of its source.
 pub fn shim() -> PathBuf {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shim/power.c");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../convoke-store/tests/shim/power.c");
     let mut hasher = DefaultHasher::new();
     fs::read(source).expect("the source").hash(&mut hasher);
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("power-{:016x}.so", hasher.finish()));
@@ -69,18 +71,24 @@ pub fn record(folder: &Path, program: &mut Command) -> (Vec<Entry>, Output) {
     let trace = folder.with_extension("trace");
     program.env("LD_PRELOAD", shim()).env("POWER_DIR", folder).env("POWER_TRACE", &trace);
     let output = program.env("POWER_ACKS", folder.with_extension("acks")).output().expect("it starts");
-    let entries = read(&fs::read(&trace).expect("a record"));
-    fs::remove_file(&trace).expect("removed");
-    (entries, output)
+    (take_record(&trace), output)
+}
+
+/// Reads a record and removes it.
+pub fn take_record(trace: &Path) -> Vec<Entry> {
+    let entries = read(&fs::read(trace).expect("a record"));
+    fs::remove_file(trace).expect("removed");
+    entries
 }
 
 fn read(mut bytes: &[u8]) -> Vec<Entry> {
     let mut entries = Vec::new();
-    while !bytes.is_empty() {
-        let (head, rest) = bytes.split_at(17);
+    // The last entry may be cut short, where the process was killed.
+    while bytes.len() >= HEAD {
+        let (head, rest) = bytes.split_at(HEAD);
         let number =
             |range: Range<usize>| head[range].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-        let (data, rest) = rest.split_at(usize::try_from(number(13..17)).expect("small"));
+        let Some((data, rest)) = rest.split_at_checked(usize::try_from(number(13..17)).expect("small")) else { break };
         let (place, text) =
             (usize::try_from(number(5..13)).expect("small"), || String::from_utf8_lossy(data).into_owned());
         let file = u32::try_from(number(1..5)).expect("small");

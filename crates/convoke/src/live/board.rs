@@ -309,7 +309,7 @@ impl Board {
         if pulse.run != self.run {
             return false;
         }
-        if let PulseKind::Notice(notice) = &pulse.kind {
+        if let PulseKind::Notice(notice) | PulseKind::Unrecorded(notice) = &pulse.kind {
             self.notice(format!("{}: {}", pulse.agent, text::line(notice)));
             return true;
         }
@@ -326,7 +326,7 @@ impl Board {
                 let wait = text::duration(Duration::from_millis(*wait_ms));
                 job.doing = Doing::Retrying(format!("in {wait}: {}", text::line(reason)));
             }
-            PulseKind::Notice(_) => {}
+            PulseKind::Notice(_) | PulseKind::Unrecorded(_) => {}
         }
         true
     }

@@ -67,7 +67,7 @@ impl Teller {
                 let wait = text::duration(std::time::Duration::from_millis(*wait_ms));
                 format!("tries again in {wait}: {}", text::cut(&text::line(reason), QUOTE))
             }
-            PulseKind::Notice(notice) => text::cut(&text::line(notice), QUOTE),
+            PulseKind::Notice(notice) | PulseKind::Unrecorded(notice) => text::cut(&text::line(notice), QUOTE),
             PulseKind::Calling { .. } | PulseKind::Text(_) | PulseKind::Billed { .. } => return None,
         };
         Some(self.by(at, board, &pulse.agent, &words))

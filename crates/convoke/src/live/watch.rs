@@ -12,7 +12,7 @@ use convoke_domain::event::Event;
 use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
-use convoke_engine::{Engine, Pulse, Worker};
+use convoke_engine::{Engine, Pulse, PulseKind, Worker};
 use convoke_port::clock::{Clock, SystemClock};
 use convoke_store::{Feed, Lagged};
 use tokio::sync::broadcast::Receiver;
@@ -24,7 +24,7 @@ use super::board::Board;
 use super::frame::{self, Shot};
 use super::lines::Teller;
 use super::screen::{self, Screen, Stream};
-use crate::error::{Exit, Result};
+use crate::error::{Exit, Failure, Result};
 use crate::log;
 use crate::signals::Signals;
 
@@ -78,6 +78,8 @@ pub struct Watch {
     added: mpsc::Receiver<RunId>,
     frame: usize,
     footer: Option<String>,
+    /// Why what happened could not be stored.
+    unrecorded: Option<String>,
 }
 
 type Stopping = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -94,6 +96,7 @@ impl Watch {
             added,
             frame: 0,
             footer: None,
+            unrecorded: None,
         }
     }
 
@@ -134,12 +137,15 @@ impl Watch {
                     self.draw();
                 }
             }
-            if stopping.is_none() && (self.all_ended() || calm >= CALM) {
+            if stopping.is_none() && (self.unrecorded.is_some() || self.all_ended() || calm >= CALM) {
                 if self.engine.driven() > 0 {
                     self.tell("steps of other runs end first; those runs go on with the next start");
                 }
                 stopping = stop(&mut worker);
             }
+        }
+        if let Some(why) = self.unrecorded.take() {
+            return Err(storage_failed(&why));
         }
         for at in 0..self.boards.len() {
             self.catch_up(at, true).await?;
@@ -161,6 +167,9 @@ impl Watch {
     fn take_pulse(&mut self, pulse: Result<Pulse, RecvError>) {
         // Pulses that went by unseen are not missed: what counts comes as an event.
         let Ok(pulse) = pulse else { return };
+        if let PulseKind::Unrecorded(why) = &pulse.kind {
+            self.unrecorded.get_or_insert_with(|| why.clone());
+        }
         for board in &mut self.boards {
             if board.pulse(&pulse)
                 && let View::Lines(stream, teller) = &self.view
@@ -227,6 +236,13 @@ impl Watch {
         screen.show(&log::take(), &frame::draw(&self.boards, shot));
         self.frame += 1;
     }
+}
+
+/// What goes on cannot be stored, so this process ends; everything that was acknowledged is there for the next.
+fn storage_failed(why: &str) -> Failure {
+    Failure::new("storage_failed", "what happens in the run cannot be stored, so nothing more is done")
+        .cause(why)
+        .hint("make room or look after the disk (`convoke doctor`), then `convoke resume`: all that was acknowledged is there")
 }
 
 fn now() -> Timestamp {

@@ -6,6 +6,7 @@ mod demo;
 mod docs;
 mod json;
 mod person;
+mod postgres;
 mod shelf;
 mod stop;
 mod support;

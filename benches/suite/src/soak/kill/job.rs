@@ -14,7 +14,7 @@ use convoke_bench_mock::options::Options;
 use convoke_bench_mock::reply::Reply;
 use serde_json::{Value, json};
 
-use super::facts;
+use super::{Machine, facts};
 use crate::context::Process;
 use crate::hub::SPECIALISTS;
 
@@ -81,23 +81,31 @@ impl Job {
     }
 
     /// Starts the run in a process of its own.
-    pub fn start(&self) -> Result<Process> {
+    pub fn start(&self, machine: &dyn Machine) -> Result<Process> {
         let team = self.folder.join("team.yaml");
-        self.spawn(Command::new(&self.binary).arg("run").arg(team).args([TASK, "--model", "openai/gpt-4.1-mini"]))
+        let mut command = Command::new(&self.binary);
+        command.arg("run").arg(team).args([TASK, "--model", "openai/gpt-4.1-mini"]);
+        self.spawn(command, machine)
     }
 
     /// Resumes what there is, or starts the run if no process came so far.
-    pub fn go_on(&self) -> Result<Process> {
-        if facts::has_run(&self.data)? { self.spawn(Command::new(&self.binary).arg("resume")) } else { self.start() }
+    pub fn go_on(&self, machine: &dyn Machine) -> Result<Process> {
+        if !facts::has_run(&self.data)? {
+            return self.start(machine);
+        }
+        let mut command = Command::new(&self.binary);
+        command.arg("resume");
+        self.spawn(command, machine)
     }
 
-    fn spawn(&self, command: &mut Command) -> Result<Process> {
+    fn spawn(&self, mut command: Command, machine: &dyn Machine) -> Result<Process> {
         let log = File::options().create(true).append(true).open(self.folder.join("output.txt"))?;
         command.arg("--data").arg(&self.data).current_dir(&self.folder).env("CONVOKE_LOG", "info");
         command.env("OPENAI_BASE_URL", &self.base_url).env("OPENAI_API_KEY", "a-key-for-tests");
         for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"] {
             command.env_remove(name);
         }
+        machine.before(&self.data, &mut command)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(Process(command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))?))
     }
@@ -105,12 +113,21 @@ impl Job {
     /// Lets a process come to its end, which must be a good one; how long that took.
     pub fn to_its_end(&self, process: &mut Process) -> Result<Duration> {
         let start = Instant::now();
-        while process.0.try_wait()?.is_none() {
+        self.code(process)?;
+        self.ended_well(process)?;
+        Ok(start.elapsed())
+    }
+
+    /// Lets a process come to its end; its exit code.
+    pub fn code(&self, process: &mut Process) -> Result<Option<i32>> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = process.0.try_wait()? {
+                return Ok(status.code());
+            }
             ensure!(start.elapsed() < STUCK, "the process hangs; its output:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.ended_well(process)?;
-        Ok(start.elapsed())
     }
 
     /// That a process which has ended says that all is done.
@@ -129,7 +146,8 @@ impl Job {
         Ok(())
     }
 
-    fn output(&self) -> String {
+    /// What all processes have said.
+    pub fn output(&self) -> String {
         fs::read_to_string(self.folder.join("output.txt")).unwrap_or_default()
     }
 }

@@ -6,6 +6,7 @@
 //! afterwards, [`check`] what must hold.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,9 +15,9 @@ use fastrand::Rng;
 
 use crate::context::Context;
 
-mod check;
-mod facts;
-mod job;
+pub mod check;
+pub mod facts;
+pub mod job;
 mod stop;
 
 use facts::Facts;
@@ -25,6 +26,28 @@ use stop::{Chances, Ended};
 
 /// Kills in one round at most.
 const KILLS: u64 = 4;
+
+/// What may happen to the machine beside the process.
+pub trait Machine: Sync {
+    /// Before a process starts on a data folder: what it is to be told.
+    fn before(&self, data: &Path, command: &mut Command) -> Result<()>;
+    /// After a process was killed: what becomes of its data folder.
+    fn after_kill(&self, data: &Path, rng: &mut Rng) -> Result<()>;
+}
+
+/// A machine that goes on while the process dies.
+#[derive(Debug, Clone, Copy)]
+pub struct Sound;
+
+impl Machine for Sound {
+    fn before(&self, _: &Path, _: &mut Command) -> Result<()> {
+        Ok(())
+    }
+
+    fn after_kill(&self, _: &Path, _: &mut Rng) -> Result<()> {
+        Ok(())
+    }
+}
 
 /// What one round was like.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,7 +75,7 @@ impl Rounds {
         let folder = scratch.join("calm");
         let mock = job::mock()?;
         let job = Job::new(binary, &folder, &mock)?;
-        let took = job.to_its_end(&mut job.start()?)?;
+        let took = job.to_its_end(&mut job.start(&Sound)?)?;
         let facts = Facts::read(&job.data, &mock)?;
         check::all(&facts).context("in a run that nobody disturbed")?;
         let outcome = check::outcome(&facts);
@@ -62,25 +85,36 @@ impl Rounds {
         Ok(Self { binary, scratch, calm: facts.report(), chances: Chances { took, requests } })
     }
 
+    /// The report of the run that nobody disturbed.
+    pub fn calm(&self) -> &str {
+        &self.calm
+    }
+
     /// One round; all its chances come from the seed.
     pub fn round(&self, seed: u64) -> Result<Outcome> {
+        self.round_on(&Sound, seed)
+    }
+
+    /// One round on a machine that may suffer from the kills too.
+    pub fn round_on(&self, machine: &dyn Machine, seed: u64) -> Result<Outcome> {
         let folder = self.scratch.join(format!("round-{seed}"));
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
         }
-        let outcome =
-            self.round_in(&folder, seed).with_context(|| format!("round with seed {seed} in {}", folder.display()))?;
+        let outcome = self
+            .round_in(&folder, machine, seed)
+            .with_context(|| format!("round with seed {seed} in {}", folder.display()))?;
         // Kept only where it failed.
         std::fs::remove_dir_all(&folder)?;
         Ok(outcome)
     }
 
-    fn round_in(&self, folder: &Path, seed: u64) -> Result<Outcome> {
+    fn round_in(&self, folder: &Path, machine: &dyn Machine, seed: u64) -> Result<Outcome> {
         let mut rng = Rng::with_seed(seed);
         let mock = job::mock()?;
         let job = Job::new(&self.binary, folder, &mock)?;
-        let kills = self.kill_again_and_again(&job, &mock, &mut rng)?;
-        let mut last = job.go_on()?;
+        let kills = self.kill_again_and_again(&job, &mock, machine, &mut rng)?;
+        let mut last = job.go_on(&Sound)?;
         job.to_its_end(&mut last)?;
         job.verify()?;
         let facts = Facts::read(&job.data, &mock)?;
@@ -90,14 +124,15 @@ impl Rounds {
         Ok(Outcome { kills, repeated, lost })
     }
 
-    fn kill_again_and_again(&self, job: &Job, mock: &Mock, rng: &mut Rng) -> Result<usize> {
+    fn kill_again_and_again(&self, job: &Job, mock: &Mock, machine: &dyn Machine, rng: &mut Rng) -> Result<usize> {
         let mut kills = 0;
         for _ in 0..rng.u64(1..=KILLS) {
-            let mut process = job.go_on()?;
+            let mut process = job.go_on(machine)?;
             if self.chances.draw(rng, mock).kill(&mut process, mock)? == Ended::ByItself {
                 job.ended_well(&mut process)?;
                 break;
             }
+            machine.after_kill(&job.data, rng)?;
             kills += 1;
         }
         Ok(kills)

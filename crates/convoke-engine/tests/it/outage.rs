@@ -1,0 +1,95 @@
+//! A store that takes nothing for a while: what was paid for is kept, and the work goes on when it can.
+//!
+//! The writer is held inside a use case of its own, behind a queue of one place, so that everything else is refused.
+
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_engine::PulseKind;
+use convoke_store::{Options, Result as Stored, Store, Tx, UseCase};
+use convoke_testkit::hub::{Hub, team};
+use convoke_testkit::model::{FakeModels, Gate};
+use convoke_testkit::tool::FakeTools;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::play::usual;
+
+/// Holds the writer until it is let go.
+struct Hold(Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>);
+
+impl UseCase for Hold {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        WorkspaceId::DEFAULT
+    }
+
+    async fn run(&self, _tx: &mut Tx<'_>) -> Stored<()> {
+        if let Some((entered, let_go)) = self.0.lock().expect("not poisoned").take() {
+            let _ = entered.send(());
+            let _ = let_go.recv();
+        }
+        Ok(())
+    }
+}
+
+/// Fills the store, so that it refuses everything; it works again when the answer is dropped.
+async fn fill(store: &Store) -> mpsc::Sender<()> {
+    let ((entered, inside), (let_go, held)) = (oneshot::channel(), mpsc::channel());
+    for hold in [Some((entered, held)), None] {
+        let store = store.clone();
+        tokio::spawn(async move { store.run(Hold(Mutex::new(hold))).await });
+    }
+    inside.await.expect("the writer comes in");
+    // The second of them takes the only place in the queue, unless something else already has.
+    while store.try_run(Hold(Mutex::new(None))).await.is_ok() {}
+    let_go
+}
+
+/// A hub whose first call has been sent, and its run.
+async fn begin(models: FakeModels, gate: &Gate, patience: Duration) -> (tempfile::TempDir, Hub, RunId) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = Options { queue: 1, max_batch: 1, queue_wait: Duration::from_millis(20), ..Options::default() };
+    let store = Store::open_sqlite(dir.path(), options).await.expect("a store");
+    let set = |config: &mut convoke_engine::Config| config.store_patience = patience;
+    let mut hub = Hub::over(store, dir.path().join("work"), models, FakeTools::none(), set);
+    hub.start().await;
+    let run = hub.run(team(&["logs"], json!({"rules": {"planning": "same_task"}})), "Look.").await;
+    gate.held(1).await;
+    (dir, hub, run)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_cannot_be_stored_at_once_is_kept_until_it_can() {
+    let gate = Gate::default();
+    let models = FakeModels::new(usual).with_gate(&gate);
+    let (_dir, hub, run) = begin(models.clone(), &gate, Duration::from_secs(60)).await;
+    let mut pulses = hub.engine.pulses();
+    let let_go = fill(hub.engine.store()).await;
+    gate.open();
+    while !matches!(pulses.recv().await.expect("a pulse").kind, PulseKind::Notice(_)) {}
+    drop(let_go);
+    let record = hub.ended(run).await;
+    assert_eq!((record.summary.state.as_str(), record.summary.model_calls), ("completed", 2));
+    assert_eq!(models.calls().len(), 2, "no call was made again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_could_not_be_recorded_goes_on_when_the_store_works_again() {
+    let gate = Gate::default();
+    let models = FakeModels::new(usual).with_gate(&gate);
+    let (_dir, hub, run) = begin(models, &gate, Duration::ZERO).await;
+    let mut pulses = hub.engine.pulses();
+    let let_go = fill(hub.engine.store()).await;
+    gate.open();
+    while !matches!(pulses.recv().await.expect("a pulse").kind, PulseKind::Unrecorded(_)) {}
+    drop(let_go);
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed");
+    let lost: i64 = record.usage.iter().map(|usage| usage.lost_calls).sum();
+    assert_eq!((record.summary.model_calls, lost), (3, 1), "the reply that was lost is billed at its bound");
+    assert!(record.budgets.iter().all(|budget| budget.reserved.tokens == 0), "{:?}", record.budgets);
+    assert!(hub.engine.agents().await.expect("agents").iter().all(|agent| agent.running == 0));
+}

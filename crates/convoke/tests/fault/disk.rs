@@ -1,0 +1,130 @@
+//! A disk that fails or is full under the whole program: it ends with a named failure, and the next process goes on.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use convoke_bench::context::Process;
+use convoke_bench::soak::kill::facts::Facts;
+use convoke_bench::soak::kill::job::{self, Job};
+use convoke_bench::soak::kill::{Machine, Rounds, Sound, check};
+use convoke_bench_mock::Mock;
+use fastrand::Rng;
+
+use crate::power_disk::shim;
+use crate::support::binary;
+
+/// Time after which a fact will not come.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The exit code of a failure.
+const FAILED: Option<i32> = Some(1);
+
+/// A machine with a disk of this kind; the settings are the shim's.
+struct BadDisk(Vec<(&'static str, String)>);
+
+impl Machine for BadDisk {
+    fn before(&self, data: &Path, command: &mut Command) -> Result<()> {
+        std::fs::create_dir_all(data)?;
+        command.env("LD_PRELOAD", shim()).env("POWER_DIR", data);
+        command.envs(self.0.iter().map(|(name, value)| (*name, value)));
+        Ok(())
+    }
+
+    fn after_kill(&self, _: &Path, _: &mut Rng) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A folder for one job, and what the job comes to when nothing disturbs it.
+struct Place {
+    home: tempfile::TempDir,
+    calm: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let home = tempfile::tempdir().expect("a folder");
+        let calm = Rounds::new(binary(), home.path()).expect("a run in peace").calm().to_owned();
+        Self { home, calm }
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.home.path().canonicalize().expect("it is there").join(name)
+    }
+
+    /// Starts the job on a bad disk.
+    fn start(&self, name: &str, disk: &BadDisk) -> (Mock, Job, Process) {
+        let mock = job::mock().expect("a mock");
+        let job = Job::new(binary(), &self.folder(name), &mock).expect("a job");
+        let process = job.start(disk).expect("it starts");
+        (mock, job, process)
+    }
+
+    /// Lets a job go on on a sound disk, and checks everything.
+    fn finish(&self, mock: &Mock, job: &Job) {
+        job.to_its_end(&mut job.go_on(&Sound).expect("it starts")).expect("it ends well");
+        self.check(mock, job);
+    }
+
+    fn check(&self, mock: &Mock, job: &Job) {
+        job.verify().expect("it is sound");
+        let facts = Facts::read(&job.data, mock).expect("the facts");
+        check::all(&facts).expect("all holds");
+        check::same(&self.calm, &facts.report()).expect("the same report");
+    }
+}
+
+#[test]
+fn a_failed_sync_ends_the_program_and_the_next_one_goes_on() {
+    let place = Place::new();
+    // The second is one of the migration's, the others fall among the calls of the run.
+    for fails_at in [2, 6, 9, 12] {
+        let disk = BadDisk(vec![("POWER_EIO", fails_at.to_string())]);
+        let (mock, job, mut process) = place.start(&format!("eio-{fails_at}"), &disk);
+        assert_eq!(job.code(&mut process).expect("it ends"), FAILED, "{}", job.output());
+        if fails_at > 2 {
+            assert!(
+                job.output().contains("error: the data could not be written, so nothing more is done"),
+                "{}",
+                job.output()
+            );
+        }
+        place.finish(&mock, &job);
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_program_with_its_name_and_the_next_one_goes_on() {
+    let place = Place::new();
+    std::thread::scope(|scope| {
+        for room in [100_000, 700_000, 780_000, 860_000] {
+            let place = &place;
+            scope.spawn(move || {
+                let disk = BadDisk(vec![("POWER_ROOM", room.to_string())]);
+                let (mock, job, mut process) = place.start(&format!("full-{room}"), &disk);
+                assert_eq!(job.code(&mut process).expect("it ends"), FAILED, "{}", job.output());
+                assert!(job.output().contains("the disk is full; nothing of this was stored"), "{}", job.output());
+                place.finish(&mock, &job);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_disk_that_has_room_again_in_time_disturbs_nothing() {
+    let place = Place::new();
+    let freed = place.folder("freed");
+    let disk = BadDisk(vec![("POWER_ROOM", "780000".to_owned()), ("POWER_FREED", freed.display().to_string())]);
+    let (mock, job, mut process) = place.start("freed-in-time", &disk);
+    let start = Instant::now();
+    while !job.output().contains("it cannot be stored now and is tried again") {
+        assert!(start.elapsed() < PATIENCE, "{}", job.output());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::fs::write(&freed, "").expect("made");
+    assert_eq!(job.code(&mut process).expect("it ends"), Some(0), "{}", job.output());
+    place.check(&mock, &job);
+    let facts = Facts::read(&job.data, &mock).expect("the facts");
+    assert_eq!(check::outcome(&facts).lost, 0, "no reply was lost");
+}

@@ -1,0 +1,60 @@
+//! The same commands on PostgreSQL: `--database` in place of the data folder's own database.
+
+use convoke_store::{Options, PgOptions, Store};
+
+use crate::support::{Place, WORKS, strs};
+
+/// A schema of its own on the server that the tests are given, as a URL.
+fn database() -> String {
+    let url = std::env::var("CONVOKE_TEST_PG");
+    let url = url.expect("CONVOKE_TEST_PG names no PostgreSQL for tests; run `cargo xtask test`, which starts one");
+    let schema = format!("cli_{}", std::process::id());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let options = PgOptions { schema: Some(schema.clone()), create_schema: true, ..PgOptions::default() };
+        let store = Store::open_postgres(&url, options, Options::default()).await.expect("a schema");
+        store.close().await.expect("closed");
+    });
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}options=-csearch_path%3D{schema}")
+}
+
+/// What must be the same wherever it was kept.
+fn gist(record: &serde_json::Value) -> serde_json::Value {
+    let tasks = record["tasks"].as_array().expect("tasks").iter();
+    let tasks: Vec<_> =
+        tasks.map(|task| (task["key"].clone(), task["state"].clone(), task["output"].clone())).collect();
+    serde_json::json!([
+        record["state"],
+        record["output"],
+        record["model_calls"],
+        record["tokens"],
+        record["cost_usd"],
+        tasks
+    ])
+}
+
+#[test]
+fn a_run_is_the_same_on_postgresql() {
+    let place = Place::new();
+    let run = place.team(WORKS);
+    place.done(&strs(&run));
+    let here = place.json(&["show", "last"]);
+    let url = database();
+    let there = ["--database", url.as_str()];
+    place.done(&[strs(&run).as_slice(), &there].concat());
+    let kept = place.json(&[&["show", "last"], there.as_slice()].concat());
+    assert_eq!(gist(&kept), gist(&here));
+    assert_ne!(kept["id"], here["id"]);
+    assert_eq!(place.json(&[&["runs"], there.as_slice()].concat()).as_array().map(Vec::len), Some(1));
+    place.done(&[&["db", "verify"], there.as_slice()].concat());
+    place.done(&[&["audit", "verify"], there.as_slice()].concat());
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let place = Place::new();
+    let ended = place.run(&["runs", "--database", "postgres://nobody:secret@127.0.0.1:1/none"]);
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.contains("127.0.0.1") && !ended.err.contains("secret"), "{}", ended.err);
+}
