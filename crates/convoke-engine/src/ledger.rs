@@ -49,6 +49,9 @@ pub(crate) async fn reserve(tx: &mut Tx<'_>, scopes: &[Scope], bound: Amount) ->
         }
         rows = budget::hold(tx, &names).await?;
     }
+    for row in &mut rows {
+        adopt_cap(tx, scopes, row).await?;
+    }
     for row in rows {
         if let Err(shortage) = Budget::from(row).admit(bound) {
             return Ok(Err(shortage));
@@ -56,6 +59,18 @@ pub(crate) async fn reserve(tx: &mut Tx<'_>, scopes: &[Scope], bound: Amount) ->
     }
     budget::reserve(tx, &names, bound).await?;
     Ok(Ok(()))
+}
+
+/// A cap that is stated anew, such as a higher one for the day, holds from the next call on.
+async fn adopt_cap(tx: &mut Tx<'_>, scopes: &[Scope], row: &mut budget::Record) -> Result<()> {
+    let Some(scope) = scopes.iter().find(|scope| scope.name == row.scope) else { return Ok(()) };
+    let cost = scope.cap_cost.map(Money::as_nanos).or(row.cap_cost);
+    let tokens = scope.cap_tokens.or(row.cap_tokens);
+    if (cost, tokens) != (row.cap_cost, row.cap_tokens) {
+        budget::set_cap(tx, &row.scope, cost.map(Money::from_nanos), tokens).await?;
+        (row.cap_cost, row.cap_tokens) = (cost, tokens);
+    }
+    Ok(())
 }
 
 /// Lets go of a step's reservation, bills it, and tells who must know.
@@ -112,7 +127,7 @@ pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str) -> Resu
             tariff: held.tariff.clone(),
             basis: "bound",
             response_id: None,
-            usage: Usage::default(),
+            usage: at_bound(held.bound_tokens),
             cost: Money::from_nanos(held.bound_cost),
         };
         settle(tx, at, &held, agent, &bill).await?;
@@ -122,4 +137,9 @@ pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str) -> Resu
     let who = format!("agent:{agent}");
     emit(tx, Kind::StepFailed, ("task", at.task.to_string()), (Some(held.run), &who), payload);
     Ok(true)
+}
+
+/// Tokens of a call that nobody counted: its bound, all as input because it cannot be divided.
+pub(crate) fn at_bound(tokens: i64) -> Usage {
+    Usage { input_tokens: u64::try_from(tokens).unwrap_or(0), ..Usage::default() }
 }

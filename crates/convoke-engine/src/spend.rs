@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::claim::Assignment;
 use crate::drive::{Driver, Halt};
 use crate::journal::{Begun, Finished, Intent, Progress};
-use crate::ledger::{Bill, Scope};
+use crate::ledger::{Bill, Scope, at_bound};
 use crate::pulse::PulseKind;
 
 /// A reply as it is journaled.
@@ -132,7 +132,7 @@ impl Driver {
     }
 
     fn intent(&self, call: &Call, turn: u32, n: i64) -> Begun {
-        let scopes = scopes(&self.spec, &self.at, &self.engine.now().day());
+        let scopes = scopes(&self.spec, &self.at, self.engine.config().daily_cap, &self.engine.now().day());
         let tariff = tariff_name(&call.handle.tariff);
         let what = Intent::Model { bound: call.bound, scopes, tariff };
         Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what }
@@ -208,7 +208,7 @@ fn bill(call: &Call, usage: Option<Usage>, may_be_billed: bool, response_id: Opt
     };
     let (basis, usage, cost) = match usage {
         Some(usage) => ("provider", usage, price(usage)),
-        None if may_be_billed => ("bound", Usage::default(), call.bound.cost),
+        None if may_be_billed => ("bound", at_bound(call.bound.tokens), call.bound.cost),
         None => ("none", Usage::default(), Money::ZERO),
     };
     Bill {
@@ -231,13 +231,13 @@ fn tariff_name(tariff: &Tariff) -> &'static str {
 }
 
 /// The budgets that a call of this task falls under.
-fn scopes(spec: &RunSpec, at: &Assignment, day: &str) -> Vec<Scope> {
+fn scopes(spec: &RunSpec, at: &Assignment, daily_cap: Option<Money>, day: &str) -> Vec<Scope> {
     let open = |name: String| Scope { name, cap_cost: None, cap_tokens: None };
     let budget = &spec.team.budget;
     let mut scopes = vec![
         open(format!("run:{}", at.run)),
         open(format!("session:{}", at.session)),
-        Scope { name: format!("workspace:{day}"), cap_cost: spec.workspace_daily_cap, cap_tokens: None },
+        Scope { name: format!("workspace:{day}"), cap_cost: daily_cap.or(spec.workspace_daily_cap), cap_tokens: None },
     ];
     if budget.max_cost_per_task_usd.is_some() {
         scopes.push(Scope {

@@ -41,8 +41,8 @@ pub struct Global {
     /// PostgreSQL to keep everything in, instead of SQLite in the data folder; several processes may share it
     #[arg(long, global = true, value_name = "URL", env = "CONVOKE_DATABASE", hide_env_values = true)]
     pub database: Option<String>,
-    /// Who asks; a new name is added when it is first used
-    #[arg(long = "as", global = true, value_name = "USER", default_value = "system", value_parser = user_name)]
+    /// Who asks; a new name is added when it is first used [default: the user of this computer]
+    #[arg(long = "as", global = true, value_name = "USER", default_value_t = login(), hide_default_value = true, value_parser = user_name)]
     pub user: String,
     /// Write JSON for programs instead of text for people
     #[arg(long, global = true)]
@@ -129,6 +129,12 @@ pub fn session(text: &str) -> Result<SessionId, String> {
     text.parse().map_err(|_| {
         "a session is named by its full id, `ses_` and 26 characters, as `show RUN --json` gives it".to_owned()
     })
+}
+
+/// The user that this computer knows, if the name will do; `system` otherwise.
+fn login() -> String {
+    let name = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    name.filter(|name| user_name(name).is_ok()).unwrap_or_else(|| "system".to_owned())
 }
 
 fn user_name(text: &str) -> Result<String, String> {

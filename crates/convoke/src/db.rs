@@ -88,7 +88,10 @@ async fn restore(global: &Global, dir: PathBuf) -> Result<Exit> {
     let (place, dir) = (Place::find(global.data.as_deref())?, absolute(&dir)?);
     match &global.database {
         Some(url) => Store::restore_postgres(&dir, url, PgOptions::default()).await?,
-        None => Store::restore_sqlite(&dir, &place.dir).await?,
+        None => {
+            place.make()?;
+            Store::restore_sqlite(&dir, &place.dir).await?;
+        }
     }
     let words = format!("{} restored from {}", place.dir.display(), dir.display());
     done(global, &json!({"data": place.dir.display().to_string(), "backup": dir.display().to_string()}), &words)

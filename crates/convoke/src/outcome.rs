@@ -176,13 +176,25 @@ pub fn cost(run: &RunSummary) -> String {
     }
 }
 
+/// How the budget that ran short is raised: the run's own, or the day's.
+fn more_money(run: &RunSummary, resume: &str) -> String {
+    let reason = run.reason.as_deref().unwrap_or_default();
+    if reason.starts_with("budget: the workspace ") {
+        format!("wait for the next day in UTC, or give the day more: CONVOKE_DAILY_BUDGET=USD {resume}")
+    } else if ["team", "task", "agent"].iter().any(|level| reason.starts_with(&format!("budget: the {level} "))) {
+        "the team's or the profile's own limit was reached; a new run takes a new limit from its file".to_owned()
+    } else {
+        format!("give it more: {resume} --budget USD")
+    }
+}
+
 /// What a person can do for a run that has not ended well.
 fn next(hub: &Hub, record: &RunRecord) -> Option<String> {
     let (run, command) = (&record.summary, |rest: String| hub.place.command(&rest));
     let resume = command(format!("resume {}", run.id));
     let lines = match (run.state.as_str(), exit_of(run)) {
         ("completed" | "cancelled" | "failed" | "escalated", _) => return None,
-        ("paused", Exit::Budget) => vec![format!("give it more: {resume} --budget USD")],
+        ("paused", Exit::Budget) => vec![more_money(run, &resume)],
         ("waiting", _) => waits(hub, &record.effects),
         ("paused", _) => vec![format!("let it go on: {resume}")],
         _ => vec![format!("it goes on where it was with: {resume}")],
