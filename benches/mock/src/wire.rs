@@ -4,7 +4,6 @@
 
 use std::fmt::Write;
 
-
 use crate::options::Usage;
 use crate::reply::Reply;
 

@@ -39,10 +39,10 @@ pub struct Config {
     pub parallel_tools: usize,
     /// Bytes of earlier results that a prompt takes over from one task.
     pub input_bytes: usize,
-    /// How long what happened is offered to a store that cannot take it now, such as one on a full disk.
-    pub store_patience: Duration,
     /// Shares of the pool by workspace, where they are not equal; a workspace that is not named has 1.
     pub weights: BTreeMap<WorkspaceId, usize>,
+    /// How long what happened is offered to a store that cannot take it now, such as one on a full disk.
+    pub store_patience: Duration,
     /// This process is the only one on the store, so whatever another holds is held by nobody.
     pub exclusive: bool,
 }
@@ -65,8 +65,8 @@ impl Config {
             daily_cap: None,
             parallel_tools: 8,
             input_bytes: 64 * 1024,
-            store_patience: Duration::from_secs(10),
             weights: BTreeMap::new(),
+            store_patience: Duration::from_secs(10),
             exclusive: true,
         }
     }

@@ -1,6 +1,6 @@
 //! The engine: the store, the ports and the settings in one handle that is cheap to clone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use convoke_domain::event::{Kind, NewEvent};
@@ -41,7 +41,7 @@ struct Inner {
     specs: Mutex<HashMap<String, Arc<RunSpec>>>,
     schemas: Schemas,
     driving: Mutex<HashMap<TaskId, (RunId, i64, CancellationToken)>>,
-    abandoned: Mutex<Vec<(WorkspaceId, TaskId, i64)>>,
+    abandoned: Mutex<BTreeMap<WorkspaceId, Vec<(TaskId, i64)>>>,
     slots: Arc<Semaphore>,
     wake: Notify,
     stop: Mutex<Option<CancellationToken>>,
@@ -196,15 +196,15 @@ impl Engine {
 
     /// Remembers an attempt that nobody drives here any more, though this worker holds its lease.
     pub(crate) fn abandon(&self, task: TaskId, fence: i64) {
-        self.abandoned().push((self.ws, task, fence));
+        self.abandoned().entry(self.ws).or_default().push((task, fence));
     }
 
     /// Such attempts; whoever takes them puts them back.
-    pub(crate) fn take_abandoned(&self) -> Vec<(WorkspaceId, TaskId, i64)> {
+    pub(crate) fn take_abandoned(&self) -> BTreeMap<WorkspaceId, Vec<(TaskId, i64)>> {
         std::mem::take(&mut self.abandoned())
     }
 
-    fn abandoned(&self) -> std::sync::MutexGuard<'_, Vec<(WorkspaceId, TaskId, i64)>> {
+    fn abandoned(&self) -> std::sync::MutexGuard<'_, BTreeMap<WorkspaceId, Vec<(TaskId, i64)>>> {
         self.inner.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

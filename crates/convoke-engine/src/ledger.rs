@@ -99,13 +99,13 @@ async fn warn(tx: &mut Tx<'_>, rows: Vec<budget::Record>, run: RunId) -> Result<
     Ok(())
 }
 
-/// Bills a model call whose outcome nobody knows at its bound: it may have been answered and paid for.
+/// Why a call counts as lost.
+const LOST: &str = "the worker went away while the call was under way";
+
+/// Ends a step whose outcome nobody knows. A model call is billed at its bound: it may have been answered and paid for.
 pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str) -> Result<bool> {
-    let Some(held) =
-        step::finish(tx, at, 0, "lost", (None, Some("the worker went away while the call was under way"))).await?
-    else {
-        return Ok(false);
-    };
+    let Some(held) = step::finish(tx, at, 0, "lost", (None, Some(LOST))).await? else { return Ok(false) };
+    let mut payload = json!({"step": at.n, "kind": held.kind, "name": held.name, "try": held.tries, "error": format!("lost: {LOST}")});
     if held.kind == "model" {
         let bill = Bill {
             model: held.name.clone(),
@@ -116,6 +116,10 @@ pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str) -> Resu
             cost: Money::from_nanos(held.bound_cost),
         };
         settle(tx, at, &held, agent, &bill).await?;
+        payload["tokens"] = 0.into();
+        payload["cost_usd"] = bill.cost.as_usd().into();
     }
+    let who = format!("agent:{agent}");
+    emit(tx, Kind::StepFailed, ("task", at.task.to_string()), (Some(held.run), &who), payload);
     Ok(true)
 }

@@ -228,11 +228,7 @@ fn until(engine: &Engine, next: Option<Timestamp>) -> Duration {
 
 /// Puts back what could not be driven because the store failed; while it still fails, that waits for the next time.
 async fn put_back(engine: &Engine) {
-    let mut by_workspace: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (ws, task, fence) in engine.take_abandoned() {
-        by_workspace.entry(ws).or_default().push((task, fence));
-    }
-    for (ws, tasks) in by_workspace {
+    for (ws, tasks) in engine.take_abandoned() {
         match engine.store().run(PutBack { ws, tasks: tasks.clone() }).await {
             Ok(()) => engine.wake().notify_one(),
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Reading and writing the files that people name, with errors that say which and why.
 
-use std::io::{ErrorKind, Read};
+use std::fs::{Metadata, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use crate::error::{Failure, Result};
@@ -18,18 +19,35 @@ pub fn read(path: &Path, max: u64) -> Result<String> {
     Err(Failure::usage("file_too_long", format!("`{}` has more than {max} bytes", path.display())))
 }
 
-/// Writes a file so that it is there in full or not at all.
+/// Writes a file so that it is there in full or not at all. What stands there keeps its rights, a link goes on leading to
+/// it, and what is no file (`/dev/stdout`, a pipe) is written into, never replaced.
 pub fn write(path: &Path, body: &[u8]) -> Result<()> {
-    let failed = |cause: std::io::Error| refuse("cannot write", path, &cause);
+    let written = match std::fs::metadata(path) {
+        Ok(there) if there.is_file() => path.canonicalize().and_then(|full| replace(&full, body, Some(&there))),
+        Ok(there) if !there.is_dir() => OpenOptions::new().write(true).open(path).and_then(|mut it| it.write_all(body)),
+        Ok(_) => Err(ErrorKind::IsADirectory.into()),
+        Err(_) => replace(path, body, None),
+    };
+    written.map_err(|cause| refuse("cannot write", path, &cause))
+}
+
+/// Puts a new file in the place of an old one, or of none.
+fn replace(path: &Path, body: &[u8], old: Option<&Metadata>) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
-    let written = std::fs::write(&part, body).and_then(|()| std::fs::rename(&part, path));
+    // A process of the same number may have left one behind; whatever has that name by now is not written through.
+    let _ = std::fs::remove_file(&part);
+    let written = OpenOptions::new().write(true).create_new(true).open(&part).and_then(|mut file| {
+        file.write_all(body)?;
+        old.map_or(Ok(()), |old| file.set_permissions(old.permissions()))
+    });
+    let written = written.and_then(|()| std::fs::rename(&part, path));
     if written.is_err() {
         // What is left of it is of no use; that it cannot be removed changes nothing.
         let _ = std::fs::remove_file(&part);
     }
-    written.map_err(failed)
+    written
 }
 
 /// Makes a folder with those above it.
@@ -47,4 +65,41 @@ fn refuse(what: &str, path: &Path, cause: &std::io::Error) -> Failure {
         _ => cause.to_string(),
     };
     Failure::usage(code, format!("{what} `{}`", path.display())).cause(reason)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_its_rights_and_a_link_its_target() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (file, link) = (dir.path().join("report.md"), dir.path().join("latest.md"));
+        write(&file, b"old").expect("written");
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("set");
+        symlink("report.md", &link).expect("linked");
+        write(&link, b"new").expect("written");
+        assert_eq!(std::fs::read(&file).expect("read"), b"new");
+        assert!(link.is_symlink());
+        assert_eq!(file.metadata().expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 2);
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_into_and_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+        assert!(made.success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe)
+        });
+        write(&pipe, b"through").expect("written");
+        assert_eq!(reader.join().expect("no panic").expect("read"), b"through");
+        assert!(pipe.metadata().expect("there").file_type().is_fifo());
+        assert_eq!(write(dir.path(), b"x").expect_err("a folder").causes, ["it is a folder"]);
+    }
 }

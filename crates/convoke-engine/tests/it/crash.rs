@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use convoke_domain::id::RunId;
+use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::record::RunRecord;
 use convoke_port::tool::Repeat;
 use convoke_store::{Options, Store};
 use convoke_testkit::hub::{Hub, profile, team};
 use convoke_testkit::model::{FakeModels, Gate, asks, says};
 use convoke_testkit::tool::{FakeTools, gives};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::play::usual;
@@ -41,8 +41,24 @@ fn finish(dir: &Path, run: RunId, models: FakeModels, tools: FakeTools) -> RunRe
     runtime().block_on(async {
         let mut hub = Hub::open(dir, models, tools, |_| {}).await;
         hub.start().await;
-        hub.ended(run).await
+        let record = hub.ended(run).await;
+        check_events(&hub, &record).await;
+        record
     })
+}
+
+/// Whoever reads nothing but the events knows of every lost call and of every cent.
+async fn check_events(hub: &Hub, record: &RunRecord) {
+    let all = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, Some(record.summary.id), 1_000).await;
+    let all = all.expect("events");
+    let steps: Vec<_> =
+        all.iter().filter(|event| event.kind.starts_with("step.")).map(|event| &event.payload).collect();
+    let is_lost =
+        |step: &&&Value| step["kind"] == "model" && step["error"].as_str().is_some_and(|why| why.starts_with("lost"));
+    let lost: i64 = record.usage.iter().map(|usage| usage.lost_calls).sum();
+    assert_eq!(i64::try_from(steps.iter().filter(is_lost).count()), Ok(lost));
+    let told: f64 = steps.iter().filter_map(|step| step["cost_usd"].as_f64()).sum();
+    assert!((told - record.summary.cost_usd.as_usd()).abs() < 1e-9, "{told} of {}", record.summary.cost_usd);
 }
 
 fn runtime() -> Runtime {

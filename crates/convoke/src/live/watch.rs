@@ -138,7 +138,7 @@ impl Watch {
                 }
             }
             if stopping.is_none() && (self.unrecorded.is_some() || self.all_ended() || calm >= CALM) {
-                if self.unrecorded.is_none() && self.engine.driven() > 0 {
+                if self.engine.driven() > 0 {
                     self.tell("steps of other runs end first; those runs go on with the next start");
                 }
                 stopping = stop(&mut worker);

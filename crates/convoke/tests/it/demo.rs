@@ -1,16 +1,12 @@
 //! `convoke demo`, as a new user meets it: nothing is installed, no key is there.
 
-use std::time::{Duration, Instant};
-
 use crate::support::{Place, exists};
 
 #[test]
 fn the_demo_finds_the_cause_in_the_data() {
     let place = Place::new();
-    let begun = Instant::now();
     let ended = place.run(&["demo"]);
     assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
-    assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
     let data = place.path("data").display().to_string();
     assert!(ended.err.contains(&format!("data folder: {data}")), "{}", ended.err);
     for words in

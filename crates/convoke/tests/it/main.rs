@@ -3,6 +3,7 @@
 mod budget;
 mod db;
 mod demo;
+mod docs;
 mod json;
 mod person;
 mod postgres;

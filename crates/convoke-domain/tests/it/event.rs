@@ -1,0 +1,111 @@
+//! `docs/reference/events.md` lists every kind of event. With `CONVOKE_UPDATE_DOCS` set it is written instead of compared.
+
+use std::path::Path;
+
+use convoke_domain::event::Kind;
+
+const HEAD: &str = r#"# Events
+
+Every change that counts is an event, committed in the transaction that makes the change. This page is printed from
+`convoke-domain/src/event.rs` by a test; do not edit it, edit `convoke-domain/tests/it/event.rs`.
+
+`convoke events RUN` prints the events of a run, `--follow` goes on until it ends, `--after SEQ` begins behind a number, `--json` writes one
+event a line:
+
+```json
+{"seq":33,"workspace":"…","at":"2026-11-21T07:03:24.330052Z","kind":"task.created","entity":"task","entity_id":"task_01m7…","run":"run_01m7…","actor":"system","payload":{"key":"logs","title":"Read the logs","stage":"work","round":1,"agent":"log-reader","state":"ready"}}
+```
+
+| field | meaning |
+|---|---|
+| `seq` | place in the workspace's record: from 1, without gaps, in the order of commits. A reader that has seen `n` goes on with `--after n` and misses nothing |
+| `workspace` | the workspace |
+| `at` | when the transaction began, in UTC; the same for all events of one commit |
+| `kind` | what happened; stable, see below |
+| `entity`, `entity_id` | what it happened to: a noun, and its id or name |
+| `run` | the run it belongs to, or `null` |
+| `actor` | who did it: `user:NAME`, `agent:NAME`, `system` |
+| `payload` | details, an object; fields may be added, never changed in meaning |
+
+Each event also has a hash over itself and the one before. `convoke audit verify` checks the chain.
+
+## Kinds
+"#;
+
+const TAIL: &str = r#"
+In payloads: `cost_usd`, `…_usd` are dollars; `step` is the step's number in its attempt, `turn` the model call it is or follows from, `try` how often it was
+started; `stage` and `phase` are words of the [glossary](../concept/glossary.md); `error` of a task or run begins with a
+[code](errors.md). A call that was under way when its worker went away is a `step.failed` whose `error` begins with `lost`, with the bound as its cost.
+`loop.detected` is reserved: nothing emits it yet.
+"#;
+
+/// What an event is about, and the fields of its payload.
+fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
+    use Kind as K;
+    match kind {
+        K::WorkspaceCreated => ("workspace", &["name"]),
+        K::UserCreated => ("user", &["name", "role"]),
+        K::ProfileSaved => ("profile", &["version"]),
+        K::ProfileActivated | K::ProfileDeactivated => ("profile", &[]),
+        K::AgentRegistered | K::AgentUpdated => ("agent", &["profile_version", "capacity", "capabilities"]),
+        K::TeamSaved => ("team", &["version"]),
+        K::TeamActivated | K::TeamDeactivated => ("team", &[]),
+        K::SessionCreated => ("session", &["title", "cap_usd"]),
+        K::RunCreated => ("run", &["team", "team_version", "task", "input", "session", "simulated"]),
+        K::RunStarted | K::RunResumed => ("run", &[]),
+        K::RunPhaseChanged => ("run", &["phase", "was"]),
+        K::RunPaused | K::RunWaiting => ("run", &["reason"]),
+        K::RunCompleted | K::RunFailed | K::RunCancelled | K::RunEscalated => ("run", &["error"]),
+        K::TaskCreated => ("task", &["key", "title", "stage", "round", "agent", "state"]),
+        K::TaskReady => ("task", &["key"]),
+        K::TaskStarted | K::TaskTakenOver => ("task", &["key", "stage", "attempt", "fence"]),
+        K::TaskWaiting => ("task", &["waits_for"]),
+        K::TaskRetried => ("task", &["key", "attempt", "error", "retries_left", "not_before"]),
+        K::TaskReassigned => ("task", &["key", "from", "to", "error"]),
+        K::TaskCompleted => ("task", &["key", "stage", "attempt"]),
+        K::TaskFailed => ("task", &["key", "stage", "code", "error"]),
+        K::TaskCancelled => ("task", &[]),
+        K::StepStarted => ("task", &["step", "kind", "name", "turn"]),
+        K::StepCompleted => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd"]),
+        K::StepFailed => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "error"]),
+        K::ToolDenied => ("task", &["step", "tool", "rule", "message"]),
+        K::EffectUnknown => ("task", &["step", "kind", "name", "try", "error"]),
+        K::EffectResolved => ("effect", &["outcome", "tool"]),
+        K::BudgetWarning => ("budget", &["settled_usd", "cap_usd", "cap_tokens"]),
+        K::BudgetExhausted => ("budget", &["message", "left", "wanted", "unit"]),
+        K::BudgetOverrun => ("task", &["step", "bound_usd", "billed_usd"]),
+        K::BudgetChanged => ("budget", &["cap_usd", "cap_tokens", "was_usd"]),
+        K::LoopDetected => ("task", &[]),
+    }
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    let mut noun = "";
+    for (kind, doc) in Kind::ALL {
+        let name = kind.as_str();
+        let of = name.split('.').next().unwrap_or_default();
+        if of != noun {
+            noun = of;
+            page.push_str(&format!("\n### {noun}\n\n| kind | when | entity | payload |\n|---|---|---|---|\n"));
+        }
+        let (entity, fields) = payload(*kind);
+        let fields: Vec<_> = fields.iter().map(|field| format!("`{field}`")).collect();
+        page.push_str(&format!("| `{name}` | {} | {entity} | {} |\n", doc.trim(), fields.join(", ")));
+    }
+    page + TAIL
+}
+
+#[test]
+fn the_page_lists_every_kind() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/events.md");
+    let page = page();
+    if std::env::var_os("CONVOKE_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("docs can be written");
+    }
+    let stands = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        stands == page,
+        "docs/reference/events.md is not what the code says; run the tests with CONVOKE_UPDATE_DOCS=1"
+    );
+}

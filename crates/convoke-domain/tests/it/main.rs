@@ -1,0 +1,3 @@
+//! What the domain promises to those outside of it.
+
+mod event;
