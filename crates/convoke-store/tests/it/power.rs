@@ -16,7 +16,7 @@ use convoke_store::{Error, Options, Store};
 use fastrand::Rng;
 use rusqlite::Connection;
 
-use crate::power_disk::{Disk, Entry, record};
+use crate::power_disk::{Disk, Entry, record, syncs_of_log};
 use crate::support::{Names, add};
 
 const WS: WorkspaceId = WorkspaceId::DEFAULT;
@@ -46,6 +46,7 @@ fn a_hundred_power_cuts_lose_nothing_that_was_acknowledged() {
         let mut disk = place.disk();
         let (entries, output) = place.work("store", &[(LIFE, life.to_string())]);
         well(&output);
+        assert!(syncs_of_log(&entries).0 > 10, "this life synced too little to be cut");
         disk.acked.clone_from(&acked);
         let last = cuts(&entries, &mut disk, &mut rng, CUTS, |disk, rng| {
             // The next life begins with a disk like this one; this one is looked at.

@@ -114,6 +114,22 @@ fn read(mut bytes: &[u8]) -> Vec<Entry> {
     entries
 }
 
+/// How often the log was synced, and how many bytes were written by the last time.
+pub fn syncs_of_log(entries: &[Entry]) -> (u64, usize) {
+    let (mut logs, mut bytes, mut syncs) = (Vec::new(), 0, (0, 0));
+    for entry in entries {
+        match entry {
+            Entry::Known(file, name) | Entry::Named(Naming::Created(name, file)) if name.ends_with("-wal") => {
+                logs.push(*file);
+            }
+            Entry::Changed(_, Change::Written(_, data)) => bytes += data.len(),
+            Entry::Synced(file) if logs.contains(file) => syncs = (syncs.0 + 1, bytes),
+            _ => {}
+        }
+    }
+    syncs
+}
+
 #[derive(Debug, Clone, Default)]
 struct File {
     durable: Vec<u8>,

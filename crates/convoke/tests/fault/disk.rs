@@ -12,7 +12,7 @@ use convoke_bench::soak::kill::{Machine, Rounds, Sound, check};
 use convoke_bench_mock::Mock;
 use fastrand::Rng;
 
-use crate::power_disk::shim;
+use crate::power_disk::{shim, syncs_of_log, take_record};
 use crate::support::binary;
 
 /// Time after which a fact will not come.
@@ -40,13 +40,32 @@ impl Machine for BadDisk {
 struct Place {
     home: tempfile::TempDir,
     calm: String,
+    /// Syncs of the store's log, and bytes written by the last of them.
+    needs: (u64, usize),
 }
 
 impl Place {
     fn new() -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let calm = Rounds::new(binary(), home.path()).expect("a run in peace").calm().to_owned();
-        Self { home, calm }
+        let mut place = Self { home, calm, needs: (0, 0) };
+        let trace = place.folder("trace");
+        let disk = BadDisk(vec![("POWER_TRACE", trace.display().to_string())]);
+        let (mock, job, mut process) = place.start("recorded", &disk);
+        assert_eq!(job.code(&mut process).expect("it ends"), Some(0), "{}", job.output());
+        place.check(&mock, &job);
+        place.needs = syncs_of_log(&take_record(&trace));
+        place
+    }
+
+    /// A part of the syncs that the job needs.
+    fn syncs(&self, part: f64) -> String {
+        ((self.needs.0 as f64 * part) as u64).to_string()
+    }
+
+    /// A part of the room that the job needs.
+    fn room(&self, part: f64) -> String {
+        ((self.needs.1 as f64 * part) as u64).to_string()
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -78,17 +97,14 @@ impl Place {
 #[test]
 fn a_failed_sync_ends_the_program_and_the_next_one_goes_on() {
     let place = Place::new();
-    // The second is one of the migration's, the others fall among the calls of the run.
-    for fails_at in [2, 6, 9, 12] {
-        let disk = BadDisk(vec![("POWER_EIO", fails_at.to_string())]);
-        let (mock, job, mut process) = place.start(&format!("eio-{fails_at}"), &disk);
+    // The first falls into the start, the others among the calls of the run, whose commits are never quite the same.
+    for part in [0.1, 0.5, 0.65, 0.8] {
+        let disk = BadDisk(vec![("POWER_EIO", place.syncs(part))]);
+        let (mock, job, mut process) = place.start(&format!("eio-{part}"), &disk);
         assert_eq!(job.code(&mut process).expect("it ends"), FAILED, "{}", job.output());
-        if fails_at > 2 {
-            assert!(
-                job.output().contains("error: the data could not be written, so nothing more is done"),
-                "{}",
-                job.output()
-            );
+        if part > 0.1 {
+            let told = "error: the data could not be written, so nothing more is done";
+            assert!(job.output().contains(told), "{}", job.output());
         }
         place.finish(&mock, &job);
     }
@@ -98,11 +114,11 @@ fn a_failed_sync_ends_the_program_and_the_next_one_goes_on() {
 fn a_full_disk_ends_the_program_with_its_name_and_the_next_one_goes_on() {
     let place = Place::new();
     std::thread::scope(|scope| {
-        for room in [100_000, 700_000, 780_000, 860_000] {
+        for part in [0.2, 0.7, 0.8, 0.9] {
             let place = &place;
             scope.spawn(move || {
-                let disk = BadDisk(vec![("POWER_ROOM", room.to_string())]);
-                let (mock, job, mut process) = place.start(&format!("full-{room}"), &disk);
+                let disk = BadDisk(vec![("POWER_ROOM", place.room(part))]);
+                let (mock, job, mut process) = place.start(&format!("full-{part}"), &disk);
                 assert_eq!(job.code(&mut process).expect("it ends"), FAILED, "{}", job.output());
                 assert!(job.output().contains("the disk is full; nothing of this was stored"), "{}", job.output());
                 place.finish(&mock, &job);
@@ -115,7 +131,7 @@ fn a_full_disk_ends_the_program_with_its_name_and_the_next_one_goes_on() {
 fn a_disk_that_has_room_again_in_time_disturbs_nothing() {
     let place = Place::new();
     let freed = place.folder("freed");
-    let disk = BadDisk(vec![("POWER_ROOM", "780000".to_owned()), ("POWER_FREED", freed.display().to_string())]);
+    let disk = BadDisk(vec![("POWER_ROOM", place.room(0.8)), ("POWER_FREED", freed.display().to_string())]);
     let (mock, job, mut process) = place.start("freed-in-time", &disk);
     let start = Instant::now();
     while !job.output().contains("it cannot be stored now and is tried again") {

@@ -13,7 +13,7 @@ use convoke_engine::EffectOutcome;
 use convoke_testkit::hub::team;
 use serde_json::{Value, json};
 
-use crate::support::{Hub, one};
+use crate::support::{Hub, one, processes_with};
 
 fn faulty(faults: &[&str]) -> Mock {
     let faults = faults.iter().map(|text| Fault::parse(text).expect("a fault")).collect();
@@ -171,13 +171,6 @@ fn shell(command: &'static str) -> Mock {
         true => calls("shell", json!({"command": command})),
         false => text("done"),
     })
-}
-
-/// Processes of the machine with this in their command line.
-fn processes_with(needle: &str) -> usize {
-    let all = std::fs::read_dir("/proc").expect("the processes").flatten();
-    let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines.filter(|line| String::from_utf8_lossy(line).contains(needle)).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 
 mod cost;
 mod disk;
+mod effect;
 mod hostile;
 mod kill;
 mod power;
