@@ -16,6 +16,7 @@
 //! `--postgres` and `--end` are for that database alone. Never `DEFERRABLE`: such a key fails at COMMIT and would take
 //! unrelated neighbours in the batch with it.
 
+use crate::blob::BlobHash;
 use crate::error::{Error, Result};
 
 /// One step of the schema.
@@ -124,6 +125,32 @@ pub(crate) fn way(from: u32, to: u32, dialect: Dialect) -> Result<Vec<(u32, Stri
         let back = steps.rev().filter(|(v, _)| *v <= from && *v > to);
         back.map(|(v, step)| (v - 1, text(step.down, dialect))).collect()
     })
+}
+
+/// What the steps up to `version` say, as a digest: two programs that call different schemas by one number are told apart.
+pub(crate) fn digest(version: u32) -> String {
+    let steps = MIGRATIONS.iter().filter(|step| step.version <= version);
+    BlobHash::of(steps.map(|step| step.up).collect::<String>().as_bytes()).to_string()
+}
+
+/// The statement that keeps [`digest`] beside the version.
+pub(crate) fn note(version: u32) -> String {
+    let digest = digest(version);
+    format!(
+        "UPDATE meta SET value='{version}' WHERE key='schema_version';\n\
+         INSERT INTO meta (key, value) VALUES ('schema_digest', '{digest}') ON CONFLICT (key) DO UPDATE SET value=excluded.value;"
+    )
+}
+
+/// Refuses data whose schema goes by the right number and is another one all the same.
+pub(crate) fn refuse_foreign(version: u32, found: Option<&str>) -> Result<()> {
+    if version == 0 || version > LATEST || found == Some(digest(version).as_str()) {
+        return Ok(());
+    }
+    Err(Error::Unavailable(format!(
+        "this data was made by an unreleased build of Convoke whose schema version {version} was another one; \
+         use that build, or begin with another data folder or database"
+    )))
 }
 
 /// An older program must not touch what a newer one wrote.

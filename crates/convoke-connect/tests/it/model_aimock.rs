@@ -186,6 +186,6 @@ async fn cancel_and_timeout_end_a_slow_answer_at_once() {
         };
         let (outcome, ()) = tokio::join!(calling, stopping);
         assert_eq!(outcome.expect_err("cancelled").fault, Fault::Cancelled, "{provider}");
-        assert!(began.elapsed() < Duration::from_secs(2), "{provider} ends soon after its cancel");
+        assert!(began.elapsed() < asked.timeout, "{provider} ends with its cancel, not with its time");
     }
 }

@@ -1,7 +1,7 @@
 //! What the network can do to a call: a server that answers with exact bytes, badly, slowly or not at all.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use convoke_connect::model::script::Scripts;
 use convoke_connect::model::{ModelConfig, PriceTable, Providers, Remote, Secret};
@@ -156,9 +156,8 @@ async fn what_was_used_before_a_cut_is_told() {
 async fn limits_come_with_the_reply_and_the_rest_of_the_body_is_not_waited_for() {
     let body = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
     let head = STREAM.replace("connection", "x-ratelimit-remaining-requests: 41\r\nconnection");
-    let began = Instant::now();
+    // Whoever waited for more than the end mark would get a timeout instead of a reply.
     let reply = ask(Act::Hold(format!("{head}{body}"))).await.unwrap();
-    assert!(began.elapsed() < Duration::from_millis(250), "the end mark is enough");
     assert_eq!((text_of(&reply.blocks).as_str(), reply.rate_limit.requests_left), ("hi", Some(41)));
     assert_eq!(reply.usage, None);
 }

@@ -312,5 +312,5 @@ async fn a_search_stops_when_cancelled_or_out_of_time() {
     bench.timeout = Duration::from_millis(1);
     let result = bench.call("search_files", json!({"pattern": "z(a|b)*y"})).await;
     assert!(matches!(result, Err(ToolError::TimedOut(_))), "{result:?}");
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(60), "a search that cannot be stopped takes minutes here");
 }

@@ -46,11 +46,14 @@ pub(super) async fn make(client: &Client, target: &Target) -> Result<()> {
 
 /// Brings the schema to `to`; the caller is [`alone`].
 pub(super) async fn migrate(client: &Client, to: u32) -> Result<()> {
-    for (version, text) in migrate::way(version(client).await?, to, Dialect::Postgres)? {
-        let note = match version {
-            0 => String::new(),
-            version => format!("UPDATE meta SET value='{version}' WHERE key='schema_version';"),
-        };
+    let from = version(client).await?;
+    if from > 0 {
+        let sql = "SELECT value FROM meta WHERE key='schema_digest'";
+        let found: Option<String> = client.query_opt(sql, &[]).await.map_err(error)?.map(|row| row.get(0));
+        migrate::refuse_foreign(from, found.as_deref())?;
+    }
+    for (version, text) in migrate::way(from, to, Dialect::Postgres)? {
+        let note = if version == 0 { String::new() } else { migrate::note(version) };
         if let Err(cause) = client.batch_execute(&format!("BEGIN;\n{text};\n{note}\nCOMMIT")).await {
             // The connection is closed by the caller, which undoes the step if this does not.
             let _ = client.batch_execute("ROLLBACK").await;

@@ -18,16 +18,23 @@ pub(crate) fn version(conn: &Conn) -> Result<u32> {
     text.parse().map_err(|cause| Error::broken_by(format!("the schema version `{text}` is not a number"), cause))
 }
 
+/// The digest that was kept with the version.
+fn digest(conn: &Conn, version: u32) -> Result<Option<String>> {
+    let sql = "SELECT value FROM meta WHERE key='schema_digest'";
+    if version == 0 { Ok(None) } else { conn.db.query_row(sql, [], |row| row.get(0)).optional().map_err(error) }
+}
+
 /// Brings the schema to `to`.
 pub(crate) fn migrate(conn: &mut Conn, to: u32) -> Result<()> {
-    for (version, text) in migrate::way(version(conn)?, to, Dialect::Sqlite)? {
+    let from = version(conn)?;
+    migrate::refuse_foreign(from, digest(conn, from)?.as_deref())?;
+    for (version, text) in migrate::way(from, to, Dialect::Sqlite)? {
         let transaction = conn.db.transaction().map_err(error)?;
         transaction.execute_batch(&text).map_err(|cause| {
             Error::broken_by(format!("the migration towards schema version {version} failed and was undone"), cause)
         })?;
         if version > 0 {
-            let sql = "UPDATE meta SET value=?1 WHERE key='schema_version'";
-            transaction.execute(sql, [version.to_string()]).map_err(error)?;
+            transaction.execute_batch(&migrate::note(version)).map_err(error)?;
         }
         transaction.commit().map_err(error)?;
         conn.heads.get_or_insert_default().forget();

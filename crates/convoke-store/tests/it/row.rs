@@ -85,7 +85,7 @@ async fn wrong_shapes_are_told(place: Place) {
     told(store.read(WrongCount).await.expect_err("one too many"), "gives 2 columns but 1 are read");
     told(store.read(WrongParams).await.expect_err("one too few"), "has 1 parameters, 0 were given");
     told(store.read(NoRow).await.expect_err("none"), "there is no row");
-    told(store.read(TwoRows).await.expect_err("two"), "one row was expected, 2 came");
+    told(store.read(TwoRows).await.expect_err("two"), "one row was expected, 3 came");
 }
 
 async fn many_sets_of_parameters(place: Place) {

@@ -129,19 +129,24 @@ impl Hub {
 
     /// Waits until a run has ended, or is held, or waits.
     pub async fn rested(&self, run: RunId) -> RunRecord {
-        let mut feed = self.engine.store().subscribe();
-        let wait = async {
-            loop {
-                let record = self.engine.run_record(run).await.expect("the run");
-                if !matches!(record.summary.state.as_str(), "initializing" | "running" | "aggregating") {
-                    return record;
-                }
-                // Whatever comes next, or was missed, is a reason to look again.
-                let _ = feed.next().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.expect("the run comes to rest")
+        rested(&self.engine, run).await
     }
+}
+
+/// Waits until a run has ended, or is held, or waits.
+pub async fn rested(engine: &Engine, run: RunId) -> RunRecord {
+    let mut feed = engine.store().subscribe();
+    let wait = async {
+        loop {
+            let record = engine.run_record(run).await.expect("the run");
+            if !matches!(record.summary.state.as_str(), "initializing" | "running" | "aggregating") {
+                return record;
+            }
+            // Whatever comes next, or was missed, is a reason to look again.
+            let _ = feed.next().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("the run comes to rest")
 }
 
 /// A team of one member who gets the task as it is; the coordinator puts the results together.

@@ -67,6 +67,12 @@ fn the_readme_runs() {
 }
 
 #[test]
+fn the_examples_run() {
+    run("examples/code-review/run.md");
+    run("examples/incident-response/run.md");
+}
+
+#[test]
 fn getting_started_runs() {
     run("docs/guide/getting-started.md");
 }
