@@ -200,13 +200,22 @@ fn size_of_block(block: &Block) -> usize {
     }
 }
 
-/// What a call came to. Without a count by the provider, one that may be billed costs its bound.
+/// The most tokens that a provider's count of one call is believed to have; no model holds a thousandth of it. Sums over
+/// counts stay far from the end of the numbers.
+const BELIEVABLE: u64 = 1_000_000_000;
+
+fn is_believable(usage: &Usage) -> bool {
+    let cached = usage.cache_read_tokens.max(usage.cache_write_tokens);
+    usage.total().max(cached).max(usage.reasoning_tokens) <= BELIEVABLE
+}
+
+/// What a call came to. Without a count by the provider that can be believed, one that may be billed costs its bound.
 fn bill(call: &Call, usage: Option<Usage>, may_be_billed: bool, response_id: Option<String>) -> Bill {
     let price = |usage| match call.handle.tariff {
         Tariff::Priced(price) | Tariff::Simulated(price) => price.of(usage),
         Tariff::Local | Tariff::Unpriced => Money::ZERO,
     };
-    let (basis, usage, cost) = match usage {
+    let (basis, usage, cost) = match usage.filter(is_believable) {
         Some(usage) => ("provider", usage, price(usage)),
         None if may_be_billed => ("bound", at_bound(call.bound.tokens), call.bound.cost),
         None => ("none", Usage::default(), Money::ZERO),

@@ -1,5 +1,5 @@
-//! Checking what is kept: every event against its hash chain, the database against its own rules, and the checks in
-//! [`CHECKS`]. Reads only; work goes on meanwhile.
+//! Checking what is kept: every event against its hash chain, every blob against its name, the database against its own
+//! rules, and the checks in [`CHECKS`]. Reads only; work goes on meanwhile.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::pin::Pin;
 use convoke_domain::id::WorkspaceId;
 use uuid::Uuid;
 
+use crate::blob::BlobHash;
 use crate::chain::{Hash, Link, START};
 pub use crate::check::CHECKS;
 use crate::error::Result;
@@ -42,6 +43,8 @@ pub type Check = for<'a> fn(&'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = Resul
 pub(crate) const MAX_PROBLEMS: usize = 100;
 /// Events per snapshot.
 const PAGE: usize = 1_000;
+/// Blobs per snapshot; at most 16 MiB each.
+const BLOB_PAGE: usize = 8;
 
 impl Store {
     /// Checks the hash chain of every workspace.
@@ -55,7 +58,7 @@ impl Store {
         Ok(report)
     }
 
-    /// Checks everything: the chains, the database, and [`CHECKS`].
+    /// Checks everything: the chains, the database, the blobs, and [`CHECKS`].
     pub async fn verify(&self) -> Result<Report> {
         let mut report = self.verify_chain().await?;
         match self.engine() {
@@ -67,9 +70,26 @@ impl Store {
             for (_, check) in CHECKS {
                 report.problems.extend(self.read(Checked { check: *check, ws: WorkspaceId(ws) }).await?);
             }
+            self.verify_blobs(WorkspaceId(ws), &mut report).await?;
             after = ws;
         }
         Ok(report)
+    }
+
+    /// Every blob holds what its name says.
+    async fn verify_blobs(&self, ws: WorkspaceId, report: &mut Report) -> Result<()> {
+        let mut after = Vec::new();
+        while report.problems.len() < MAX_PROBLEMS {
+            let page = self.read(Blobs { ws, after }).await?;
+            report.problems.extend(page.damaged.into_iter().map(|place| Problem {
+                check: "blobs",
+                place: format!("{ws} blob {place}"),
+                what: "it does not hold what its name says; restore it from a backup".to_owned(),
+            }));
+            let Some(last) = page.last else { return Ok(()) };
+            after = last;
+        }
+        Ok(())
     }
 
     async fn verify_workspace(&self, ws: WorkspaceId, report: &mut Report) -> Result<()> {
@@ -164,6 +184,34 @@ impl UseCase for Page {
         let events = tx.many(sql, p![self.ws, self.after, PAGE]).await?;
         let head = tx.opt("SELECT seq, hash FROM ws_head WHERE ws=$1", p![self.ws]).await?;
         Ok(Seen { events, head })
+    }
+}
+
+struct Blobs {
+    ws: WorkspaceId,
+    after: Vec<u8>,
+}
+
+/// What a page of blobs told: the names of those that are damaged, and the last name of all.
+struct SeenBlobs {
+    damaged: Vec<String>,
+    last: Option<Vec<u8>>,
+}
+
+impl UseCase for Blobs {
+    type Out = SeenBlobs;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<SeenBlobs> {
+        let sql = "SELECT hash, body FROM blob WHERE ws=$1 AND hash>$2 ORDER BY hash LIMIT $3";
+        let blobs: Vec<(Vec<u8>, Vec<u8>)> = tx.many(sql, p![self.ws, &self.after, BLOB_PAGE]).await?;
+        let hex = |name: &[u8]| name.iter().map(|byte| format!("{byte:02x}")).collect();
+        let damaged = blobs.iter().filter(|(name, body)| *name != BlobHash::of(body).0);
+        let damaged = damaged.map(|(name, _)| hex(name)).collect();
+        Ok(SeenBlobs { damaged, last: blobs.into_iter().last().map(|(name, _)| name) })
     }
 }
 

@@ -59,7 +59,8 @@ impl DbArgs {
 
 async fn migrate(global: &Global, to: Option<u32>) -> Result<Exit> {
     let to = to.unwrap_or(migrate::LATEST);
-    if to > migrate::LATEST {
+    // Version 0 is an empty database: going back to it would drop everything.
+    if !(1..=migrate::LATEST).contains(&to) {
         let message = format!("there is no schema version {to}; this program knows 1 to {}", migrate::LATEST);
         return Err(Failure::usage("bad_version", message));
     }

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use convoke_port::model::{Fault, ModelError};
+use convoke_domain::transcript::Usage;
+use convoke_port::model::{Fault, ModelError, ModelReply};
 use convoke_testkit::hub::{Hub, profile, team};
 use convoke_testkit::model::{FakeModels, Gate, fault};
 use convoke_testkit::tool::FakeTools;
@@ -42,6 +43,22 @@ async fn a_storm_of_faults_ends_the_task_after_its_retries() {
     let calls = play.calls().iter().filter(|call| call.origin.agent == "logs").count();
     assert_eq!(calls, 9, "three attempts of three tries");
     assert_eq!(record.summary.state, "completed");
+}
+
+#[tokio::test]
+async fn a_count_that_nobody_can_believe_is_billed_at_the_bound() {
+    let play = models("logs", |request| {
+        let usage = Usage { input_tokens: u64::MAX / 2, output_tokens: u64::MAX / 2, ..Usage::default() };
+        usual(request).map(|reply| ModelReply { usage: Some(usage), ..reply })
+    });
+    let hub = Hub::new(play, FakeTools::none()).await;
+    let run = hub.run(team(&["logs"], same_task()), "Look.").await;
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed");
+    let usage = record.usage.iter().find(|usage| usage.agent == "logs").expect("bills");
+    assert_eq!((usage.calls, usage.lost_calls), (1, 1));
+    assert!(record.summary.tokens < 10_000, "{}", record.summary.tokens);
+    assert_eq!(hub.engine.store().verify().await.expect("verified").problems, []);
 }
 
 #[tokio::test]

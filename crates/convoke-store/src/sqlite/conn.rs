@@ -218,6 +218,14 @@ pub(crate) fn error(error: rusqlite::Error) -> Error {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             Error::Unavailable(format!("the database is held by another program ({text}); close it and try again"))
         }
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Error::broken_by(
+            "the database is damaged; restore a backup into another folder with `convoke db restore`, and keep this one",
+            error,
+        ),
+        ErrorCode::CannotOpen => {
+            let why = "it needs room in its folder, and the right to make files there";
+            Error::Unavailable(format!("the database cannot be opened ({text}): {why}"))
+        }
         ErrorCode::ReadOnly => Error::broken_by("a use case that was only to read tried to write", error),
         _ => Error::broken_by("SQLite did not do it", error),
     }

@@ -36,6 +36,19 @@ async fn a_reader_sees_what_the_writer_commits() {
     assert_eq!(reader.read(Names(WS)).await.expect("names"), ["ada"], "and after the writer is gone");
 }
 
+#[tokio::test]
+async fn a_damaged_database_is_named_as_such() {
+    let place = Place::sqlite();
+    place.open().await.close().await.expect("closed");
+    let path = place.dir.path().join("convoke.db");
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[..100].fill(0x5a);
+    std::fs::write(&path, bytes).expect("written");
+    let error = Store::open_reader(place.dir.path(), Options::default()).await.err().expect("damaged");
+    assert_eq!(error.code(), "broken");
+    assert!(error.to_string().starts_with("the database is damaged; restore a backup"), "{error}");
+}
+
 async fn a_closed_store_says_so(place: Place) {
     let store = place.open().await;
     let mut early = store.subscribe();

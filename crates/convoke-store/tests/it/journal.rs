@@ -3,12 +3,12 @@
 use convoke_domain::budget::Amount;
 use convoke_domain::money::Money;
 use convoke_domain::transcript::Usage;
-use convoke_store::{Store, attempt, budget, effect, step, task, usage};
+use convoke_store::{Store, attempt, blob, budget, effect, p, step, task, usage};
 
 use crate::noun::{NOW, RUN, WS, ready, step_at, task_id, with_run};
 use crate::support::{Place, act, cases, look};
 
-cases! { attempts_are_kept, a_step_is_started_finished_and_resolved, effects_are_told_apart_by_key, budgets_hold_and_bill, checks_find_what_does_not_add_up }
+cases! { attempts_are_kept, a_step_is_started_finished_and_resolved, effects_are_told_apart_by_key, budgets_hold_and_bill, checks_find_what_does_not_add_up, a_blob_that_was_changed_is_found }
 
 fn scope() -> String {
     format!("run:{RUN}")
@@ -189,4 +189,18 @@ async fn checks_find_what_does_not_add_up(place: Place) {
         ),
     ];
     assert_eq!(problems(&store).await, expected);
+}
+
+async fn a_blob_that_was_changed_is_found(place: Place) {
+    let store = with_run(&place).await;
+    let mut names = Vec::new();
+    for n in 0..20u8 {
+        let body: &[u8] = vec![n; 100].leak();
+        names.push(act!(store, tx => blob::put(tx, body).await));
+    }
+    assert_eq!(problems(&store).await, []);
+    let name: &[u8] = names[13].0.to_vec().leak();
+    act!(store, tx => tx.exec("UPDATE blob SET body=$1 WHERE hash=$2", p![&[7u8; 100][..], name]).await);
+    let what = "it does not hold what its name says; restore it from a backup".to_owned();
+    assert_eq!(problems(&store).await, [("blobs", format!("{WS} blob {}", names[13]), what)]);
 }

@@ -16,6 +16,16 @@ fn a_backup_is_a_data_folder_again() {
 }
 
 #[test]
+fn going_back_to_no_schema_at_all_is_refused() {
+    let place = Place::new();
+    let run = place.json(&strs(&place.team(WORKS)))["id"].clone();
+    let back = place.run(&["db", "migrate", "--to", "0"]);
+    assert_eq!(back.code, 2, "{}{}", back.out, back.err);
+    assert!(back.err.contains("there is no schema version 0"), "{}", back.err);
+    assert_eq!(place.json(&["runs"])[0]["id"], run, "nothing was dropped");
+}
+
+#[test]
 fn the_schema_goes_back_and_forth() {
     let place = Place::new();
     let latest = place.json(&["db", "migrate"])["to"].as_i64().expect("a version");
