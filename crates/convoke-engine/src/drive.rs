@@ -101,20 +101,39 @@ pub(crate) struct Driver {
     after_crash: bool,
 }
 
-/// Drives an attempt to its end. Gives the assignments that its end made possible, for the same worker.
+/// Drives an attempt to its end, and lets its worker claim what that made possible.
 pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToken, room: Room) {
     let engine = engine.within(at.ws);
     let cancel = CancellationToken::new();
     engine.register(at.task, at.run, at.fence, cancel.clone());
-    let (task, fence, timeout, of) = (at.task, at.fence, at.timeout, (at.run, at.agent.clone()));
+    let mut held = Held { engine: engine.clone(), task: at.task, fence: at.fence, is_recorded: false };
+    let (timeout, of) = (at.timeout, (at.run, at.agent.clone()));
     let timer = expire(cancel.clone(), timeout);
     let outcome = run(&engine, at, (cancel, stop), room, &timer).await;
     drop(timer);
-    engine.unregister(task, fence);
+    held.is_recorded = outcome.is_ok();
     if let Err(error) = outcome {
+        let task = held.task;
         tracing::error!(%task, %error, "an attempt could not be recorded; it goes on when the store works again");
         engine.pulse(Pulse { run: of.0, task, agent: of.1, kind: PulseKind::Unrecorded(error.to_string()) });
-        engine.abandon(task, fence);
+    }
+}
+
+/// A task while it is driven here. Whatever ends that, a panic too, the task is let go, and put back if its end was not
+/// recorded.
+struct Held {
+    engine: Engine,
+    task: TaskId,
+    fence: i64,
+    is_recorded: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.engine.unregister(self.task, self.fence);
+        if !self.is_recorded {
+            self.engine.abandon(self.task, self.fence);
+        }
     }
 }
 

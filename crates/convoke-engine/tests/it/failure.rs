@@ -116,3 +116,18 @@ async fn a_run_whose_time_is_up_fails() {
     assert_eq!(record.summary.state, "failed");
     assert_eq!(record.summary.error.as_deref(), Some("timeout: the run did not end within its time"));
 }
+
+#[tokio::test]
+async fn a_panic_in_an_adapter_costs_a_lost_call_and_not_the_run() {
+    let tried = AtomicU32::new(0);
+    let play = models("logs", move |request| match tried.fetch_add(1, Ordering::SeqCst) {
+        0 => panic!("an adapter has a bug"),
+        _ => usual(request),
+    });
+    let hub = Hub::new(play, FakeTools::none()).await;
+    let run = hub.run(team(&["logs"], same_task()), "Look.").await;
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed");
+    let lost: i64 = record.usage.iter().map(|usage| usage.lost_calls).sum();
+    assert_eq!(lost, 1);
+}
