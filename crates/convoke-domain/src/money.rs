@@ -70,10 +70,11 @@ impl Sum for Money {
 }
 
 impl fmt::Display for Money {
-    /// Dollars with four decimals, and up to nine where four would hide the amount: `$0.0123`, `$0.000000750`.
+    /// Dollars with four decimals, and up to nine where four would hide the amount: `$0.0123`, `$0.000000750`, `-$3.0000`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let small = self.0 != 0 && self.0.abs() < 100_000;
-        if small { write!(f, "${:.9}", self.as_usd()) } else { write!(f, "${:.4}", self.as_usd()) }
+        let (sign, usd) = (if self.0 < 0 { "-" } else { "" }, self.as_usd().abs());
+        if small { write!(f, "{sign}${usd:.9}") } else { write!(f, "{sign}${usd:.4}") }
     }
 }
 
@@ -98,6 +99,7 @@ mod tests {
         assert_eq!(Money::from_usd(1.5).to_string(), "$1.5000");
         assert_eq!(Money::from_nanos(750).to_string(), "$0.000000750");
         assert_eq!(Money::ZERO.to_string(), "$0.0000");
+        assert_eq!(Money::from_usd(-612.0).to_string(), "-$612.0000");
     }
 
     #[test]

@@ -113,7 +113,8 @@ pub enum Command {
 pub fn money(text: &str) -> Result<Money, String> {
     let number = text.strip_prefix('$').unwrap_or(text);
     match number.parse::<f64>() {
-        Ok(usd) if usd > 0.0 && usd <= 1e9 => Ok(Money::from_usd(usd)),
+        // What rounds to nothing is nothing.
+        Ok(usd) if usd <= 1e9 && Money::from_usd(usd) > Money::ZERO => Ok(Money::from_usd(usd)),
         Ok(_) => Err("a budget is above 0 and at most 1,000,000,000 dollars".to_owned()),
         Err(_) => Err("write dollars, such as 0.50".to_owned()),
     }
@@ -173,5 +174,6 @@ mod tests {
     fn budgets_are_dollars() {
         assert_eq!(money("$0.5"), Ok(Money::from_usd(0.5)));
         assert!(money("-1").is_err() && money("0").is_err() && money("NaN").is_err() && money("five").is_err());
+        assert!(money("1e-300").is_err() && money("1e308").is_err() && money("inf").is_err());
     }
 }

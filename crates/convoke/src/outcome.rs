@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anstyle::Style;
 use convoke_domain::id::RunId;
 use convoke_domain::record::{EffectRecord, RunRecord, RunSummary};
 use serde_json::Value;
@@ -37,13 +38,15 @@ pub async fn tell(global: &Global, hub: &Hub, runs: &[RunId], stopped: Option<Ex
     let mut told = Vec::new();
     for run in runs {
         let record = hub.engine.run_record(*run).await?;
-        let files = write_reports(hub, &record)?;
+        let files = write_reports(hub, &record).map_err(|failure| failure.tell(global.json)).ok();
         let own = exit_of(&record.summary);
         exit = exit.max(if own == Exit::Failed && !has_ended(&record) { stopped.unwrap_or(own) } else { own });
         if global.json {
-            told.push(as_json(&record, &files));
+            told.push(as_json(&record, files.as_ref()));
+        } else if global.quiet {
+            quietly(hub, &record)?;
         } else {
-            say::text(&as_text(hub, &record, &files, global.quiet))?;
+            say::text(&as_text(hub, &record, files.as_ref()))?;
         }
     }
     match (global.json, told.len()) {
@@ -55,10 +58,10 @@ pub async fn tell(global: &Global, hub: &Hub, runs: &[RunId], stopped: Option<Ex
 }
 
 /// The report of a run as JSON, with where its other forms are.
-fn as_json(record: &RunRecord, files: &Files) -> Value {
+fn as_json(record: &RunRecord, files: Option<&Files>) -> Value {
     let mut value = convoke_report::json(record);
-    value["report_markdown"] = files.markdown.display().to_string().into();
-    value["report_html"] = files.html.display().to_string().into();
+    value["report_markdown"] = files.map(|files| files.markdown.display().to_string()).into();
+    value["report_html"] = files.map(|files| files.html.display().to_string()).into();
     value
 }
 
@@ -71,7 +74,7 @@ struct Files {
     html: PathBuf,
 }
 
-/// Writes a run's report beside the data.
+/// Writes a run's report beside the data. It can be made again at any time, so a run is told of also where this fails.
 fn write_reports(hub: &Hub, record: &RunRecord) -> Result<Files> {
     let dir = hub.reports();
     file::make_dir(&dir)?;
@@ -82,20 +85,37 @@ fn write_reports(hub: &Hub, record: &RunRecord) -> Result<Files> {
     Ok(files)
 }
 
-fn as_text(hub: &Hub, record: &RunRecord, files: &Files, quiet: bool) -> String {
+/// The result alone; on the error stream, why there is none and what can be done.
+fn quietly(hub: &Hub, record: &RunRecord) -> Result<()> {
     let run = &record.summary;
-    let output = record.output.as_deref().map(|output| text::plain(output.trim_end())).filter(|text| !text.is_empty());
-    if quiet {
-        return output.map(|output| output + "\n").unwrap_or_default() + &next(hub, record).unwrap_or_default();
+    if exit_of(run) != Exit::Done {
+        let why = run.error.as_deref().or(run.reason.as_deref()).map(text::line);
+        say::note(&format!("{}{}", word(run).1, why.map(|why| format!(": {why}")).unwrap_or_default()));
+        next(hub, record).iter().for_each(|next| say::note(next.trim_end()));
     }
+    match result(record) {
+        Some(output) => say::line(&output),
+        None => Ok(()),
+    }
+}
+
+/// What a run gave, made harmless.
+fn result(record: &RunRecord) -> Option<String> {
+    record.output.as_deref().map(|output| text::plain(output.trim_end())).filter(|text| !text.is_empty())
+}
+
+fn as_text(hub: &Hub, record: &RunRecord, files: Option<&Files>) -> String {
+    let run = &record.summary;
     let mut out = String::from("\n");
-    if let Some(output) = output {
+    if let Some(output) = result(record) {
         out.push_str(&shortened(&output, hub, run));
         out.push('\n');
     }
     out.push_str(&verdict(run));
-    out.push_str(&row("report", &files.html.display().to_string()));
-    out.push_str(&row("", &files.markdown.display().to_string()));
+    if let Some(files) = files {
+        out.push_str(&row("report", &files.html.display().to_string()));
+        out.push_str(&row("", &files.markdown.display().to_string()));
+    }
     let id = run.id.to_string();
     out.push_str(&row("more", &hub.place.command(&format!("report {id}"))));
     out.push_str(&row("", &hub.place.command(&format!("show {id}"))));
@@ -133,9 +153,8 @@ fn heading(line: &str) -> String {
     if line.starts_with('#') { paint(BOLD, line) } else { line.to_owned() }
 }
 
-/// One line: how it ended, how long it took, what was used.
-fn verdict(run: &RunSummary) -> String {
-    let (style, word) = match run.state.as_str() {
+fn word(run: &RunSummary) -> (Style, &'static str) {
+    match run.state.as_str() {
         "completed" => (GREEN, "completed"),
         "failed" => (RED, "failed"),
         "cancelled" => (YELLOW, "cancelled"),
@@ -143,7 +162,12 @@ fn verdict(run: &RunSummary) -> String {
         "waiting" => (YELLOW, "waits for a person"),
         "escalated" => (YELLOW, "handed to a person"),
         _ => (CYAN, "stopped; it has not ended"),
-    };
+    }
+}
+
+/// One line: how it ended, how long it took, what was used.
+fn verdict(run: &RunSummary) -> String {
+    let (style, word) = word(run);
     let took =
         run.finished_at.map(|at| format!(" in {}", text::duration(at.since(run.created_at)))).unwrap_or_default();
     let calls = [

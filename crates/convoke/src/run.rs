@@ -98,7 +98,14 @@ impl Run {
 
 fn read_task() -> Result<String> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(MAX_TASK).read_to_string(&mut text);
-    read.map_err(|cause| Failure::io("cannot read the task from the input stream", &cause))?;
-    Ok(text.trim_end().to_owned())
+    // One byte more than allowed tells a task that is too long.
+    let read = std::io::stdin().lock().take(MAX_TASK + 1).read_to_string(&mut text);
+    match read {
+        Ok(_) if text.len() as u64 <= MAX_TASK => Ok(text.trim_end().to_owned()),
+        Ok(_) => Err(Failure::usage("task_too_long", format!("the task has more than {MAX_TASK} bytes"))
+            .hint("put long material into the input folder")),
+        Err(cause) => {
+            Err(Failure { exit: Exit::Usage, ..Failure::io("cannot read the task from the input stream", &cause) })
+        }
+    }
 }

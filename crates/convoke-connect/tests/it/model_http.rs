@@ -86,6 +86,16 @@ async fn ask(act: Act) -> Result<ModelReply, ModelError> {
 }
 
 #[tokio::test]
+async fn a_page_for_people_is_no_answer_and_costs_nothing() {
+    let page = |kind: &str| answer("200 OK", &format!("content-type: {kind}\r\n"), "<html>Welcome</html>");
+    let error = ask(page("Text/HTML; charset=utf-8")).await.unwrap_err();
+    assert_eq!((error.fault, error.may_be_billed), (Fault::BadReply, false));
+    assert!(error.message.contains("right base URL?"), "{}", error.message);
+    let error = ask(page("application/json")).await.unwrap_err();
+    assert_eq!((error.fault, error.may_be_billed), (Fault::BadReply, true));
+}
+
+#[tokio::test]
 async fn nobody_there_is_a_connect_error_that_costs_nothing() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let handle = providers(&format!("http://127.0.0.1:{port}")).find("openai/gpt-5").unwrap();

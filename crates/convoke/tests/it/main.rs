@@ -7,6 +7,7 @@ mod docs;
 mod json;
 mod person;
 mod postgres;
+mod quiet;
 mod shelf;
 mod stop;
 mod support;

@@ -114,3 +114,19 @@ fn help_is_for_the_output_stream() {
         assert!(place.done(&["completions", shell]).contains("convoke"));
     }
 }
+
+#[test]
+fn a_task_from_the_input_stream_is_text_of_bounded_length() {
+    let place = Place::new();
+    let call = |bytes: &[u8]| {
+        let file = place.path("task.txt");
+        std::fs::write(&file, bytes).expect("written");
+        let mut command = place.command(&["run", "incident-response", "-", "--model", "script/incident-response"]);
+        let done = command.stdin(std::fs::File::open(&file).expect("opened")).output().expect("runs");
+        let err = String::from_utf8_lossy(&done.stderr).into_owned();
+        (done.status.code(), err.lines().next().unwrap_or_default().to_owned())
+    };
+    assert_eq!(call(b" \n"), (Some(2), "error: the task is empty".to_owned()));
+    assert_eq!(call(&[b'x'; 2 << 20]), (Some(2), "error: the task has more than 1048576 bytes".to_owned()));
+    assert_eq!(call(b"\xff\xfe"), (Some(2), "error: cannot read the task from the input stream".to_owned()));
+}

@@ -66,7 +66,9 @@ impl<'a> Subject<'a> {
             "answered with {kind} where a stream of events was asked for; is {} the right base URL?",
             self.endpoint.base_url
         );
-        self.error(Fault::BadReply, Some(200), true, &says)
+        // A page for people comes from a web server, a proxy or a portal, which no model stands behind.
+        let is_page = kind.trim_start().to_ascii_lowercase().starts_with("text/html");
+        self.error(Fault::BadReply, Some(200), !is_page, &says)
     }
 
     pub(super) fn torn(&self, error: &sse_stream::Error) -> ModelError {
