@@ -7,7 +7,9 @@
 pub mod bench;
 pub mod context;
 pub mod figure;
+pub mod floor;
 pub mod hub;
+pub mod lifecycle;
 pub mod list;
 pub mod machine;
 pub mod measure;

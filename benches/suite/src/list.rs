@@ -53,6 +53,11 @@ pub const MEASUREMENTS: &[Measurement] = &[
         run: measure::runs::throughput,
     },
     Measurement {
+        name: "tasks",
+        about: "Task lifecycles on SQLite (create, claim, complete, each answered after its commit) with 1 to 1,024 in flight; and floors.",
+        run: measure::tasks::run,
+    },
+    Measurement {
         name: "binary",
         about: "Size of the release binary, and the time from starting `convoke --version` to its end.",
         run: measure::binary::run,

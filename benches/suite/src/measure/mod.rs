@@ -5,3 +5,4 @@ pub mod fsync;
 pub mod idle;
 pub mod mock;
 pub mod runs;
+pub mod tasks;
