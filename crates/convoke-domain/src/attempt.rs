@@ -130,6 +130,11 @@ impl Dialogue {
         answers.filter_map(|exchange| fits(&text_of(&exchange.reply)).err()).collect()
     }
 
+    /// The tool call that the agent is told to stop repeating, and how often it was made.
+    pub fn told_of(&self) -> Option<(String, usize)> {
+        self.most_repeated().filter(|(_, count)| *count >= REPEATS_TOLD)
+    }
+
     /// The tool call that was made most often with the same arguments, if any was made more than once.
     fn most_repeated(&self) -> Option<(String, usize)> {
         let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();

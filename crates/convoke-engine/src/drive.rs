@@ -99,6 +99,9 @@ pub(crate) struct Driver {
     opening: Turn,
     numbered: Vec<Numbered>,
     after_crash: bool,
+    /// The agent was told that it repeats itself, and this is not on record yet.
+    repeated: Option<(String, usize)>,
+    told: bool,
 }
 
 /// Drives an attempt to its end, and lets its worker claim what that made possible.
@@ -218,6 +221,8 @@ impl Driver {
             dialogue: Dialogue::default(),
             opening,
             numbered: Vec::new(),
+            repeated: None,
+            told: false,
         };
         driver.offer_tools().await;
         match driver.replay(steps) {
@@ -286,6 +291,7 @@ impl Driver {
             }
             match self.next() {
                 Next::CallModel { turn, with_tools } => {
+                    self.note_repeats();
                     let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
                     let exchange = self.spend(turn, turns, with_tools).await?;
                     self.dialogue.exchanges.push(exchange);
@@ -297,6 +303,14 @@ impl Driver {
                 Next::Answer(answer) => return Ok(answer),
                 Next::Stop { code, message } => return Err(Halt::failed(code, message, false)),
             }
+        }
+    }
+
+    /// Puts on record, once, that the agent is told to stop repeating a call.
+    fn note_repeats(&mut self) {
+        if !self.told {
+            self.repeated = self.dialogue.told_of();
+            self.told = self.repeated.is_some();
         }
     }
 
@@ -354,7 +368,9 @@ impl Driver {
         end: Option<End>,
     ) -> Result<Progress, Halt> {
         let finish = std::mem::take(&mut self.pending);
-        let progress = self.record(self.entry(finish, begin, on_exhausted, end)).await?.0;
+        let repeated = self.repeated.take();
+        let entry = Journal { repeated, ..self.entry(finish, begin, on_exhausted, end) };
+        let progress = self.record(entry).await?.0;
         match progress {
             Progress::Going | Progress::Ended | Progress::Short(_) => Ok(progress),
             Progress::Gone | Progress::PutBack | Progress::Exhausted => Err(Halt::Gone),
@@ -396,6 +412,7 @@ impl Driver {
             spec: Arc::clone(&self.spec),
             finish,
             begin,
+            repeated: None,
             after_crash: self.after_crash,
             on_exhausted,
             end,

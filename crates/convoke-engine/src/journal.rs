@@ -94,6 +94,8 @@ pub(crate) struct Journal {
     pub spec: Arc<RunSpec>,
     pub finish: Vec<Finished>,
     pub begin: Vec<Begun>,
+    /// A tool that the agent was told to stop calling with the same arguments, and how often it did.
+    pub repeated: Option<(String, usize)>,
     /// The attempt was taken over: what is under way from before is billed as lost.
     pub after_crash: bool,
     pub on_exhausted: OnExhausted,
@@ -155,6 +157,10 @@ impl Journal {
         if held.held && !self.begin.is_empty() {
             self.put_back(tx, &held).await?;
             return Ok((Progress::PutBack, Vec::new()));
+        }
+        if let Some((tool, count)) = &self.repeated {
+            let payload = json!({"tool": tool, "count": count});
+            emit(tx, Kind::LoopDetected, self.on(), (Some(self.at.run), &self.agent()), payload);
         }
         for intent in &self.begin {
             if let Some(stop) = self.record_intent(tx, &held, intent).await? {

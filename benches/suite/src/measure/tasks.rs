@@ -132,7 +132,8 @@ async fn one_row(context: &Context, lifecycles: usize) -> Result<f64> {
     let start = Instant::now();
     let mut clients = JoinSet::new();
     for client in 0..FULL {
-        let (store, task) = (store.clone(), TaskId(convoke_domain::id::derive(Default::default(), &[&client.to_be_bytes()])));
+        let (store, task) =
+            (store.clone(), TaskId(convoke_domain::id::derive(Default::default(), &[&client.to_be_bytes()])));
         clients.spawn(async move {
             for n in 0..each {
                 store.run(OneRow { task, n: n as i64 }).await?;

@@ -36,7 +36,6 @@ const TAIL: &str = r#"
 In payloads: `cost_usd`, `…_usd` are dollars; `step` is the step's number in its attempt, `turn` the model call it is or follows from, `try` how often it was
 started; `stage` and `phase` are words of the [glossary](../concept/glossary.md); `error` of a task or run begins with a
 [code](errors.md). A call that was under way when its worker went away is a `step.failed` whose `error` begins with `lost`, with the bound as its cost.
-`loop.detected` is reserved: nothing emits it yet.
 "#;
 
 /// What an event is about, and the fields of its payload.
@@ -75,7 +74,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::BudgetExhausted => ("budget", &["message", "left", "wanted", "unit"]),
         K::BudgetOverrun => ("task", &["step", "bound_usd", "billed_usd"]),
         K::BudgetChanged => ("budget", &["cap_usd", "cap_tokens", "was_usd"]),
-        K::LoopDetected => ("task", &[]),
+        K::LoopDetected => ("task", &["tool", "count"]),
     }
 }
 

@@ -30,6 +30,11 @@ async fn the_same_call_again_and_again_is_stopped() {
     assert_eq!(error, "repeated_call: the agent made the same call to `read` 5 times");
     let told = play.calls().iter().any(|call| format!("{:?}", call.turns).contains("Note from the runtime"));
     assert!(told, "the agent is told before it is stopped");
+    let ws = hub.engine.config().workspace;
+    let events = hub.engine.store().events_after(ws, 0, None, 1_000).await.expect("events");
+    let on_record: Vec<_> =
+        events.iter().filter(|event| event.kind == "loop.detected").map(|event| &event.payload).collect();
+    assert_eq!(on_record, [&json!({"tool": "read", "count": 3})], "told once, and on record once");
 }
 
 #[tokio::test]
