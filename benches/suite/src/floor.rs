@@ -20,7 +20,8 @@ const ACT_BYTES: usize = 700;
 const WORKSPACE: [u8; 16] = 1_u128.to_be_bytes();
 const TEXT: &str = "Look through what was recorded between 09:40 and 10:20 UTC for what changed first, compare it with the \
                     hour before, and say which of the changes can explain what customers saw, and why.";
-const PAYLOAD: &str = r#"{"key":"0123-0123","title":"What changed first","stage":"work","round":1,"agent":"logs","state":"ready"}"#;
+const PAYLOAD: &str =
+    r#"{"key":"0123-0123","title":"What changed first","stage":"work","round":1,"agent":"logs","state":"ready"}"#;
 const NAME: &str = "task_01kaq3v9x8f6tv1k2m3n4p5q6r";
 
 /// Lifecycles a second of the bare loop on the database of a store that was laid out and closed: `in_flight` are made in
@@ -57,7 +58,9 @@ fn open(database: &Path) -> Result<Connection> {
     db.set_prepared_statement_cache_capacity(64);
     let _: String = db.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     let _: i64 = db.query_row(&format!("PRAGMA wal_autocheckpoint={WAL_PAGES}"), [], |row| row.get(0))?;
-    db.execute_batch("PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;")?;
+    db.execute_batch(
+        "PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;",
+    )?;
     Ok(db)
 }
 
@@ -106,7 +109,8 @@ impl Bare {
         let sql = "UPDATE task SET state = 'running', attempt = 1, fence = 1, lease_owner = 'bare', lease_until = ?3, \
                    started_at = ?3 WHERE ws = ?1 AND id = ?2";
         self.exec(sql, params![WORKSPACE, id, *seq])?;
-        let sql = "INSERT INTO attempt (ws, task, n, agent, state, started_at) VALUES (?1, ?2, 1, 'logs', 'running', ?3)";
+        let sql =
+            "INSERT INTO attempt (ws, task, n, agent, state, started_at) VALUES (?1, ?2, 1, 'logs', 'running', ?3)";
         self.exec(sql, params![WORKSPACE, id, *seq])?;
         self.holds(1)?;
         self.event(run, "task.started", seq)?;
