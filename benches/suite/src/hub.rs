@@ -11,7 +11,7 @@ use convoke_domain::profile::Profile;
 use convoke_domain::team::Team;
 use convoke_engine::{Caps, Config, Engine, StartRun, Worker};
 use convoke_port::clock::SystemClock;
-use convoke_store::{Options, Store};
+use convoke_store::Store;
 use serde_json::json;
 
 /// The specialists of the job.
@@ -29,14 +29,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub on SQLite in this folder, its models at this base URL.
-    pub async fn sqlite(folder: &Path, base_url: &str) -> Result<Self> {
-        let options = Options { feed: 1 << 18, ..Options::default() };
-        let store = Store::open_sqlite(folder, options).await?;
-        Self::over(store, folder, base_url).await
-    }
-
-    /// A hub over any store.
+    /// A hub over a store, its models at this base URL.
     pub async fn over(store: Store, folder: &Path, base_url: &str) -> Result<Self> {
         // A second hub in one process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -51,12 +44,12 @@ impl Hub {
         Ok(Self { engine, job, worker })
     }
 
-    /// Ends it, with everything durable.
-    pub async fn close(mut self) -> Result<()> {
+    /// Lets what is under way end. Gives the store, which is the caller's to close.
+    pub async fn stop(mut self) -> Store {
         if let Some(worker) = self.worker.take() {
             worker.stop().await;
         }
-        Ok(self.engine.store().close().await?)
+        self.engine.store().clone()
     }
 }
 

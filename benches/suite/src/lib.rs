@@ -4,11 +4,13 @@
 //! medians and prints one table. A soak is a function that is called with a seed, round after round, until it fails.
 //! To add one, write it in a file of its own and put it into the list in [`list`].
 
+pub mod answer;
 pub mod bench;
 pub mod context;
 pub mod figure;
 pub mod floor;
 pub mod hub;
+pub mod journal;
 pub mod lifecycle;
 pub mod list;
 pub mod machine;

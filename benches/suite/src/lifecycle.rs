@@ -143,13 +143,20 @@ impl UseCase for Create {
 /// A task that was claimed.
 #[derive(Debug, Clone)]
 pub struct Claimed {
-    task: TaskId,
-    run: RunId,
-    key: String,
-    stage: String,
-    agent: String,
-    attempt: i64,
-    fence: i64,
+    /// The task.
+    pub task: TaskId,
+    /// Its run.
+    pub run: RunId,
+    /// Its name within stage and round.
+    pub key: String,
+    /// What it is for.
+    pub stage: String,
+    /// Who does it.
+    pub agent: String,
+    /// Which attempt this is.
+    pub attempt: i64,
+    /// The token of the claim.
+    pub fence: i64,
 }
 
 /// Claims what comes first, whoever made it.

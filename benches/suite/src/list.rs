@@ -53,9 +53,29 @@ pub const MEASUREMENTS: &[Measurement] = &[
         run: measure::runs::throughput,
     },
     Measurement {
+        name: "postgres",
+        about: "The same runs durable on PostgreSQL on the same machine; its own processor time is not in these figures.",
+        run: measure::postgres::run,
+    },
+    Measurement {
         name: "tasks",
         about: "Task lifecycles on SQLite (create, claim, complete, each answered after its commit) with 1 to 1,024 in flight; and floors.",
         run: measure::tasks::run,
+    },
+    Measurement {
+        name: "graph",
+        about: "A run of 100,000 tasks, each waiting for two others: its start, its ready set, and a task's cost beside one of 1,000.",
+        run: measure::graph::run,
+    },
+    Measurement {
+        name: "steps",
+        about: "An attempt of 100,000 model calls: what an entry of its journal costs near its end, beside one near the beginning of another.",
+        run: measure::steps::journal,
+    },
+    Measurement {
+        name: "resume",
+        about: "A worker that died after 100,000 steps of an attempt: the time until the attempt goes on.",
+        run: measure::steps::resume,
     },
     Measurement {
         name: "binary",

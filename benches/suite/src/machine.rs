@@ -34,6 +34,12 @@ pub fn memory(pid: u32) -> Option<(u64, u64)> {
     Some((number_after(&status, "VmRSS:")? * 1024, number_after(&status, "VmHWM:")? * 1024))
 }
 
+/// Lets the highest memory of this process begin anew from what it holds now.
+pub fn forget_highest_memory() -> std::io::Result<()> {
+    // See proc(5): 5 resets the peak of the resident set.
+    fs::write("/proc/self/clear_refs", "5")
+}
+
 /// Processor time of a process, all its threads: to the nanosecond for those alive, to the tick for those that ended.
 pub fn cpu(pid: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -86,6 +92,16 @@ mod tests {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         assert_eq!(memory(u32::MAX), None);
+    }
+
+    #[test]
+    fn the_highest_memory_can_begin_anew() {
+        let held = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let (_, before) = memory(std::process::id()).expect("this process is alive");
+        drop(held);
+        forget_highest_memory().expect("this process may do that to itself");
+        let (_, after) = memory(std::process::id()).expect("this process is alive");
+        assert!(after < before, "{after} of {before}");
     }
 
     #[test]

@@ -76,7 +76,8 @@ pub fn number(value: f64) -> String {
     }
 }
 
-fn thousands(value: f64) -> String {
+/// A whole number with commas between thousands.
+pub fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut out = if value < 0.0 { "-".to_owned() } else { String::new() };
     for (index, digit) in digits.chars().enumerate() {

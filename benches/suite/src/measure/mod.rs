@@ -2,7 +2,10 @@
 
 pub mod binary;
 pub mod fsync;
+pub mod graph;
 pub mod idle;
 pub mod mock;
+pub mod postgres;
 pub mod runs;
+pub mod steps;
 pub mod tasks;

@@ -1,12 +1,14 @@
-//! Whole runs of six model calls, durable on SQLite, against the mock at a fixed latency.
+//! Whole runs of six model calls, durable, against the mock at a fixed latency.
 //!
 //! Every run is started, driven and recorded as in production; a run counts when its last commit is durable and its end
 //! was seen in the event feed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use convoke_store::{Options, PgOptions, Store};
 
 use crate::context::Context;
 use crate::figure::{Figure, Wanted, percentile};
@@ -22,6 +24,41 @@ const CRITICAL_COMMITS: f64 = 7.0;
 const SINGLE_RUNS: usize = 60;
 /// Time without an end after which the measurement gives up.
 const STUCK: Duration = Duration::from_secs(60);
+/// Events that a feed may be behind: more than all runs at once emit while the bench looks away.
+const FEED: usize = 1 << 18;
+/// Levels of the curve.
+const AT_ONCE: [usize; 4] = [1, 16, 64, 256];
+
+/// The database that runs are durable on.
+#[derive(Debug, Clone, Copy)]
+pub enum Base<'a> {
+    /// SQLite in a folder of its own.
+    Sqlite,
+    /// PostgreSQL at this URL, in a schema of its own.
+    Postgres(&'a str),
+}
+
+impl Base<'_> {
+    async fn open(self, folder: &Path) -> Result<Store> {
+        let options = Options { feed: FEED, ..Options::default() };
+        match self {
+            Self::Sqlite => Ok(Store::open_sqlite(folder, options).await?),
+            Self::Postgres(url) => {
+                let schema = format!("bench_{}_{:016x}", std::process::id(), fastrand::u64(..));
+                let pg = PgOptions { schema: Some(schema), create_schema: true, ..PgOptions::default() };
+                Ok(Store::open_postgres(url, pg, options).await?)
+            }
+        }
+    }
+
+    /// Leaves nothing behind on a server.
+    async fn clear(self, store: &Store) -> Result<()> {
+        match self {
+            Self::Sqlite => Ok(()),
+            Self::Postgres(_) => Ok(store.migrate_to(0).await?),
+        }
+    }
+}
 
 /// One run at a time, at latency 0 and 50 ms: what Convoke adds.
 pub fn overhead(context: &Context) -> Result<Vec<Figure>> {
@@ -29,67 +66,82 @@ pub fn overhead(context: &Context) -> Result<Vec<Figure>> {
     let mut figures = vec![Figure::new("fdatasync in the same round, p50", "ms", fsync_ms)];
     for latency in [Duration::ZERO, LATENCY] {
         let count = context.times(SINGLE_RUNS);
-        let (mut walls, cpu) = measure(context, latency, 1, count)?;
-        let wall = percentile(&mut walls, 0.5);
+        let mut done = measure((context, Base::Sqlite), latency, 1, count)?;
+        let wall = percentile(&mut done.walls, 0.5);
         let over = wall - latency.as_secs_f64() * 1e3 * f64::from(CRITICAL_CALLS);
         let name = |what: &str| format!("{what} at {} ms", latency.as_millis());
         figures.push(Figure::new(name("overhead of a run, p50"), "ms", over));
         let rest = over - CRITICAL_COMMITS * fsync_ms;
         figures.push(Figure::new(name("of that, without 7 commits"), "ms", rest).wanted(Wanted::AtMost(2.0)));
-        figures.push(Figure::new(name("CPU a run"), "ms", cpu / count as f64));
+        figures.push(Figure::new(name("CPU a run"), "ms", done.cpu / count as f64));
+    }
+    Ok(figures)
+}
+
+/// Many runs at once at 50 ms on SQLite.
+pub fn throughput(context: &Context) -> Result<Vec<Figure>> {
+    let mut figures = curve(context, Base::Sqlite)?;
+    for figure in &mut figures {
+        figure.wanted = match (figure.name.as_str(), figure.unit) {
+            ("256 at once", "runs/s") => Some(Wanted::AtLeast(400.0)),
+            (name, _) if name.ends_with("CPU a run") => Some(Wanted::AtMost(3.0)),
+            _ => None,
+        };
     }
     Ok(figures)
 }
 
 /// Many runs at once at 50 ms.
-pub fn throughput(context: &Context) -> Result<Vec<Figure>> {
+pub fn curve(context: &Context, base: Base<'_>) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for at_once in [1, 16, 64, 256] {
+    // Other measurements in this process may have held more.
+    machine::forget_highest_memory()?;
+    for at_once in AT_ONCE {
         let count = context.times(at_once * 12).max(at_once * 2).max(20);
-        let start = Instant::now();
-        let (mut walls, cpu) = measure(context, LATENCY, at_once, count)?;
-        let _ = start;
-        let total = walls.pop().context("the wall time of all")?;
-        let rate = Figure::new(format!("{at_once} at once"), "runs/s", count as f64 / (total / 1e3));
-        figures.push(if at_once == 256 { rate.wanted(Wanted::AtLeast(400.0)) } else { rate });
-        figures.push(Figure::new(format!("{at_once} at once, p50"), "ms", percentile(&mut walls, 0.5)));
-        figures.push(Figure::new(format!("{at_once} at once, p99"), "ms", percentile(&mut walls, 0.99)));
-        figures.push(
-            Figure::new(format!("{at_once} at once, CPU a run"), "ms", cpu / count as f64).wanted(Wanted::AtMost(3.0)),
-        );
+        let mut done = measure((context, base), LATENCY, at_once, count)?;
+        let name = |what: &str| format!("{at_once} at once{what}");
+        figures.push(Figure::new(name(""), "runs/s", count as f64 / (done.total / 1e3)));
+        figures.push(Figure::new(name(", p50"), "ms", percentile(&mut done.walls, 0.5)));
+        figures.push(Figure::new(name(", p99"), "ms", percentile(&mut done.walls, 0.99)));
+        figures.push(Figure::new(name(", CPU a run"), "ms", done.cpu / count as f64));
     }
     let (_, highest) = machine::memory(std::process::id()).context("this process runs")?;
     figures.push(Figure::new("memory, highest", "MB", highest as f64 / 1e6));
     Ok(figures)
 }
 
-/// Runs the job `count` times, `at_once` at a time. Gives the milliseconds of each run (and, for more than one at once,
-/// of all together as the last), and the CPU milliseconds of this process.
-fn measure(context: &Context, latency: Duration, at_once: usize, count: usize) -> Result<(Vec<f64>, f64)> {
+/// What some runs took, in milliseconds: each, all together, and processor time of this process.
+struct Done {
+    walls: Vec<f64>,
+    total: f64,
+    cpu: f64,
+}
+
+/// Runs the job `count` times, `at_once` at a time.
+fn measure((context, base): (&Context, Base<'_>), latency: Duration, at_once: usize, count: usize) -> Result<Done> {
     let millis = latency.as_millis().to_string();
     let (_mock, url) = mock::start(context, &["--latency-ms", &millis, "--plan-assignees", &SPECIALISTS.join(",")])?;
     let folder = context.folder("runs")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let hub = Hub::sqlite(&folder, &url).await?;
+        let hub = Hub::over(base.open(&folder).await?, &folder, &url).await?;
         drive(&hub, at_once, at_once.max(4)).await?;
         let cpu_before = machine::cpu(std::process::id()).context("this process runs")?;
         let start = Instant::now();
-        let mut walls = drive(&hub, at_once, count).await?;
+        let walls = drive(&hub, at_once, count).await?;
         let total = start.elapsed().as_secs_f64() * 1e3;
         let cpu = machine::cpu(std::process::id()).context("this process runs")?.saturating_sub(cpu_before);
-        if at_once > 1 || latency == LATENCY {
-            walls.push(total);
-        }
-        hub.close().await?;
-        Ok((walls, cpu.as_secs_f64() * 1e3))
+        let store = hub.stop().await;
+        base.clear(&store).await?;
+        store.close().await?;
+        Ok(Done { walls, total, cpu: cpu.as_secs_f64() * 1e3 })
     })
 }
 
 /// Keeps `at_once` runs going until `count` have ended.
 async fn drive(hub: &Hub, at_once: usize, count: usize) -> Result<Vec<f64>> {
     let mut feed = hub.engine.store().subscribe();
-    let mut begun: std::collections::HashMap<String, Instant> = Default::default();
+    let mut begun: HashMap<String, Instant> = HashMap::new();
     let mut ended: HashSet<String> = HashSet::new();
     let mut walls = Vec::with_capacity(count);
     let mut started = 0;

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::context::Context;
 use crate::figure::{Figure, Wanted, percentile};
 use crate::lifecycle::{AGENTS, Claim, Complete, Create, Lay, OneRow};
+use crate::table::thousands;
 use crate::{floor, machine, measure};
 
 /// How many are in flight, and how many lifecycles that is measured over.
@@ -35,7 +36,11 @@ pub fn run(context: &Context) -> Result<Vec<Figure>> {
         let folder = context.folder("tasks-bare")?;
         runtime()?.block_on(async { open(&folder).await?.0.close().await.map_err(anyhow::Error::from) })?;
         let bare = floor::bare_loop(&folder.join("convoke.db"), in_flight, context.times(lifecycles))?;
-        figures.push(Figure::new(format!("{in_flight} in flight, bare loop over SQLite"), "lifecycles/s", bare));
+        figures.push(Figure::new(
+            format!("{} in flight, bare loop over SQLite", thousands(in_flight as f64)),
+            "lifecycles/s",
+            bare,
+        ));
         full = (in_flight == FULL).then_some((rate, bare)).or(full);
     }
     let (rate, bare) = full.context("the levels hold the full one")?;
@@ -72,7 +77,8 @@ fn level(context: &Context, in_flight: usize, lifecycles: usize, figures: &mut V
         store.close().await?;
         let acts = millis.len() as f64;
         let rate = acts / ACTS as f64 / seconds;
-        let name = |what: &str| format!("{in_flight} in flight{what}");
+        let shown = thousands(in_flight as f64);
+        let name = |what: &str| format!("{shown} in flight{what}");
         let figure = Figure::new(name(""), "lifecycles/s", rate);
         figures.push(if in_flight == FULL { figure.wanted(Wanted::AtLeast(PER_SECOND)) } else { figure });
         figures.push(Figure::new(name(", an act, p50"), "ms", percentile(&mut millis, 0.5)));
