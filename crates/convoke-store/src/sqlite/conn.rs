@@ -35,9 +35,20 @@ pub(crate) struct Conn {
     pub(crate) wrote: bool,
 }
 
+/// Makes the file, readable by its owner alone: prompts and results are in it. SQLite gives its log the same rights.
+fn make_private(path: &Path) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let made = options.open(path).map(drop);
+    made.map_err(|cause| Error::Unavailable(format!("cannot write {}: {cause}; look at its rights", path.display())))
+}
+
 impl Conn {
     /// The connection that writes.
     pub(crate) fn writer(path: &Path) -> Result<Self> {
+        make_private(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut conn = Self::open(path, flags)?;
         let mode: String = conn.db.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)).map_err(error)?;

@@ -60,3 +60,17 @@ async fn a_closed_store_says_so(place: Place) {
     assert_eq!(store.subscribe().next().await, None, "and one that comes too late at once");
     store.close().await.expect("closing twice is fine");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_database_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("rights");
+    let store = Store::open_sqlite(dir.path(), Options::default()).await.expect("a store");
+    for name in ["convoke.db", "convoke.db-wal"] {
+        let mode = std::fs::metadata(dir.path().join(name)).expect(name).permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    store.close().await.expect("closed");
+}
