@@ -213,10 +213,16 @@ impl Engine {
         self.driving().values().filter(|(of, _, _)| *of == run).for_each(|(_, _, token)| token.cancel());
     }
 
-    /// Cancels attempts that this worker does not hold any more.
-    pub(crate) fn interrupt_all_but(&self, held: &[(TaskId, i64)]) {
-        for (task, (_, fence, token)) in self.driving().iter() {
-            if !held.contains(&(*task, *fence)) {
+    /// The attempts that are driven here now.
+    pub(crate) fn driving_now(&self) -> Vec<(TaskId, i64)> {
+        self.driving().iter().map(|(task, (_, fence, _))| (*task, *fence)).collect()
+    }
+
+    /// Cancels these attempts, where they are still driven here.
+    pub(crate) fn interrupt_these(&self, lost: &[(TaskId, i64)]) {
+        let driving = self.driving();
+        for (task, fence) in lost {
+            if let Some((_, _, token)) = driving.get(task).filter(|(_, held, _)| held == fence) {
                 token.cancel();
             }
         }

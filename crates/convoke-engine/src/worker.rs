@@ -3,7 +3,7 @@
 //! An attempt that ends may claim what its end made ready in the same commit, for its own place in the pool. The
 //! dispatcher does the rest: work that was announced, work that nobody announced, and work whose time has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use convoke_domain::id::WorkspaceId;
@@ -123,7 +123,7 @@ impl Worker {
         while self.engine.driven() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        self.engine.interrupt_all_but(&[]);
+        self.engine.interrupt_these(&self.engine.driving_now());
         let cut = Instant::now() + Duration::from_secs(2);
         while self.engine.driven() > 0 && Instant::now() < cut {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -266,7 +266,9 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
 
 /// Keeps the leases of this worker, and drops what it does not hold any more.
 async fn renew(engine: &Engine) {
-    let mut held = Vec::new();
+    // Taken before the store is asked: what is claimed meanwhile is missing in its answer and yet held.
+    let driven = engine.driving_now();
+    let mut held = BTreeSet::new();
     for ws in engine.workspaces() {
         let renew = Renew { ws, worker: engine.worker_name().to_owned(), lease: engine.config().lease };
         match engine.store().run(renew).await {
@@ -274,7 +276,8 @@ async fn renew(engine: &Engine) {
             Err(error) => return tracing::warn!(%error, "leases could not be renewed"),
         }
     }
-    engine.interrupt_all_but(&held);
+    let lost: Vec<_> = driven.into_iter().filter(|attempt| !held.contains(attempt)).collect();
+    engine.interrupt_these(&lost);
 }
 
 async fn reap(engine: &Engine, ws: WorkspaceId) {

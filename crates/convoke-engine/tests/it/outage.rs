@@ -38,13 +38,13 @@ impl UseCase for Hold {
 /// Fills the store, so that it refuses everything; it works again when the answer is dropped.
 async fn fill(store: &Store) -> mpsc::Sender<()> {
     let ((entered, inside), (let_go, held)) = (oneshot::channel(), mpsc::channel());
-    for hold in [Some((entered, held)), None] {
-        let store = store.clone();
-        tokio::spawn(async move { store.run(Hold(Mutex::new(hold))).await });
-    }
+    let holder = store.clone();
+    tokio::spawn(async move { holder.run(Hold(Mutex::new(Some((entered, held))))).await });
     inside.await.expect("the writer comes in");
-    // The second of them takes the only place in the queue, unless something else already has.
-    while store.try_run(Hold(Mutex::new(None))).await.is_ok() {}
+    // One more is refused because the only place in the queue is taken, or takes it and waits there.
+    let filler = store.clone();
+    let filled = tokio::spawn(async move { filler.try_run(Hold(Mutex::new(None))).await });
+    let _ = tokio::time::timeout(Duration::from_millis(100), filled).await;
     let_go
 }
 
