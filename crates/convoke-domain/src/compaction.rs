@@ -123,9 +123,12 @@ impl Room {
     }
 }
 
+/// Bytes of a request from which a provider's count says something.
+const TELLING: usize = 4_000;
+
 /// The density that a provider's count of a request tells.
 pub fn measured(bytes: usize, tokens: u64) -> u64 {
-    if bytes == 0 || tokens == 0 {
+    if bytes < TELLING || tokens == 0 {
         return DENSITY;
     }
     // A little more than was counted: what comes next may be denser.

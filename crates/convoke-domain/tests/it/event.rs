@@ -76,6 +76,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::BudgetOverrun => ("task", &["step", "bound_usd", "billed_usd"]),
         K::BudgetChanged => ("budget", &["cap_usd", "cap_tokens", "was_usd"]),
         K::LoopDetected => ("task", &["tool", "count"]),
+        K::ContextChanged => ("context", &["name", "version", "bytes", "removed"]),
+        K::FindingAdded => ("context", &["name", "confidence", "tags"]),
+        K::ContextCompacted => ("task", &["step", "turn", "by", "dropped", "bytes_before", "bytes_after", "window"]),
+        K::MemoryAdded | K::MemoryChanged => ("memory", &["scope", "owner", "version", "source", "tags"]),
+        K::MemoryForgotten => ("memory", &["scope", "owner", "reason"]),
     }
 }
 
