@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::material::{head_of, shown};
+use crate::material::{head_of, one_line, quoted, shown, tokens};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
@@ -139,6 +139,42 @@ pub fn add(size: Size, finding: &Finding) -> Result<(i64, Size), Refusal> {
 /// The name of finding number `n`; in the order of names they are in the order of their numbers.
 pub fn finding_name(n: i64) -> String {
     format!("f{n:04}")
+}
+
+/// Bytes of one entry as an opening shows it.
+const BRIEF: usize = 600;
+
+/// Variables and findings as an agent reads them in its opening: quoted, variables in at most half of `limit` tokens, then
+/// the findings as they are given, as many as fit.
+pub fn render(variables: &[(String, Held)], findings: &[(String, String, Finding)], limit: usize) -> String {
+    let mut out = String::new();
+    let mut add = |text: String, limit: usize| {
+        let fits = tokens(&out) + tokens(&text) <= limit;
+        if fits {
+            out.push_str(&text);
+        }
+        fits
+    };
+    for (name, held) in variables {
+        let Some(value) = &held.value else { continue };
+        let text =
+            format!("`{name}`, version {}, by {}:\n{}", held.version, one_line(&held.author, 80), quoted(value, BRIEF));
+        if !add(text, limit / 2) {
+            break;
+        }
+    }
+    for (name, author, finding) in findings {
+        let head = format!("Finding {name}, confidence {}, by {}:", finding.confidence.as_str(), one_line(author, 80));
+        let evidence = if finding.evidence.is_empty() {
+            String::new()
+        } else {
+            quoted(&format!("Evidence: {}", finding.evidence), BRIEF)
+        };
+        if !add(format!("{head}\n{}{evidence}", quoted(&finding.text, BRIEF)), limit) {
+            break;
+        }
+    }
+    out
 }
 
 fn len(text: &str) -> i64 {

@@ -14,7 +14,7 @@ use convoke_domain::profile::Profile;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::team::{OnExhausted, Planning};
 use convoke_domain::time::Timestamp;
-use convoke_domain::transcript::Turn;
+use convoke_domain::transcript::{Block, Turn};
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
 use convoke_store::{Error as StoreError, Result as Stored, Tx, UseCase, step, task};
 use serde_json::Value;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Assignment;
+use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
 use crate::mail::{self, Delivered};
@@ -103,6 +104,8 @@ pub(crate) struct Driver {
     mail: bool,
     /// Calls whose results come later: their steps, turns and ids.
     awaited: Vec<Numbered>,
+    /// How the conversation is kept within its model's window.
+    pub fit: Fit,
     dialogue: Dialogue,
     opening: Turn,
     numbered: Vec<Numbered>,
@@ -202,17 +205,21 @@ impl Driver {
         let profile = spec.profiles.get(&at.agent).cloned();
         let profile =
             profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
-        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt) };
+        let brief = prompt::Brief::of(&at, &spec, &profile);
+        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), brief };
         // Most tasks begin with nothing to read.
-        let (inputs, steps) =
-            if at.has_inputs || at.continued { engine.store().read(load).await? } else { (Vec::new(), Vec::new()) };
+        let Loaded { inputs, steps, brief } = if at.has_inputs || at.continued || load.brief.is_some() {
+            engine.store().read(load).await?
+        } else {
+            Loaded::default()
+        };
         let opening = Turn::user(prompt::opening(&at, &inputs, engine.config().input_bytes));
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
-            context: prompt::context(&inputs),
+            context: prompt::data(&inputs),
             after_crash: at.continued,
             mail: at.has_mail,
             engine,
@@ -227,6 +234,7 @@ impl Driver {
             pending: Vec::new(),
             cancel,
             stop,
+            fit: Fit::default(),
             dialogue: Dialogue::default(),
             opening,
             numbered: Vec::new(),
@@ -234,6 +242,7 @@ impl Driver {
             told: false,
         };
         driver.offer_tools().await;
+        brief.into_iter().for_each(|text| driver.show_brief(text));
         match driver.replay(steps) {
             Ok(()) => Ok(driver),
             Err(halt) => {
@@ -256,12 +265,26 @@ impl Driver {
         notices.into_iter().for_each(|notice| self.tell(PulseKind::Notice(notice)));
     }
 
+    /// Shows the agent a brief in its opening, and has it written down with the first call.
+    fn show_brief(&mut self, text: String) {
+        self.add_brief(&text);
+        let n = self.number(1, compact::BRIEF);
+        self.fit.keep(n, 1, (compact::BRIEF, "opening"), text, None);
+    }
+
+    /// Adds a brief to the opening.
+    pub(crate) fn add_brief(&mut self, text: &str) {
+        self.opening.blocks.push(Block::Text { text: format!("\n\n{text}") });
+    }
+
     /// Takes over the steps of an attempt that was begun before.
     fn replay(&mut self, steps: Vec<step::Record>) -> Result<(), Halt> {
         let mut unknown = Vec::new();
         for step in steps {
             self.numbered.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id.clone() });
-            if step.kind == "model" {
+            if self.replay_fit(&step)? {
+                continue;
+            } else if step.kind == "model" {
                 self.replay_reply(&step)?;
             } else if step.kind == mail::STEP {
                 let turn = usize::try_from(step.turn).unwrap_or(usize::MAX);
@@ -311,6 +334,7 @@ impl Driver {
                         self.take_mail(turn).await?;
                     }
                     let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
+                    let turns = self.fit(turn, turns, with_tools).await?;
                     // Without an exchange, messages have come: they are read first.
                     match self.spend(turn, turns, with_tools).await? {
                         Some(exchange) => self.dialogue.exchanges.push(exchange),
@@ -437,11 +461,14 @@ impl Driver {
     /// Journals what is pending and what is about to begin. An end other than going on is a halt.
     pub(crate) async fn journal(
         &mut self,
-        begin: Vec<Begun>,
+        mut begin: Vec<Begun>,
         on_exhausted: OnExhausted,
         end: Option<End>,
     ) -> Result<Progress, Halt> {
         let is_going = end.is_none();
+        if !begin.is_empty() {
+            begin.splice(0..0, self.fit.take_kept());
+        }
         let finish = std::mem::take(&mut self.pending);
         let repeated = self.repeated.take();
         let entry = Journal { repeated, ..self.entry(finish, begin, on_exhausted, end) };
@@ -551,21 +578,30 @@ fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) ->
     }
 }
 
-/// Reads what a driver needs: the results its task builds on, and the steps of an attempt that goes on.
+/// Reads what a driver needs: the results its task builds on, the steps of an attempt that goes on, and what an attempt
+/// that begins is shown of shared context and memory.
 struct Load {
     ws: WorkspaceId,
     task: TaskId,
     attempt: Option<i64>,
+    brief: Option<prompt::Brief>,
+}
+
+#[derive(Default)]
+struct Loaded {
+    inputs: Vec<task::Input>,
+    steps: Vec<step::Record>,
+    brief: Option<String>,
 }
 
 impl UseCase for Load {
-    type Out = (Vec<task::Input>, Vec<step::Record>);
+    type Out = Loaded;
 
     fn ws(&self) -> WorkspaceId {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Loaded> {
         let inputs = task::inputs(tx, self.task).await?;
         let mut steps = Vec::new();
         if let Some(attempt) = self.attempt {
@@ -579,6 +615,11 @@ impl UseCase for Load {
                 }
             }
         }
-        Ok((inputs, steps))
+        let brief = match &self.brief {
+            // What was shown before the first call is among the steps.
+            Some(brief) if steps.is_empty() => brief.load(tx).await?,
+            _ => None,
+        };
+        Ok(Loaded { inputs, steps, brief })
     }
 }

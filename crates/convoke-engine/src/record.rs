@@ -257,7 +257,11 @@ async fn task_record(tx: &mut Tx<'_>, task: task::Record, bills: &[usage::Record
 }
 
 fn step_record(step: step::Record) -> StepRecord {
-    let output = if step.kind == "model" { step.output.as_deref().map(told) } else { step.output };
+    let output = match step.kind.as_str() {
+        "model" => step.output.as_deref().map(told),
+        crate::compact::STEP => step.output.as_deref().map(crate::compact::told),
+        _ => step.output,
+    };
     StepRecord {
         n: step.n,
         turn: step.turn,

@@ -4,6 +4,9 @@
 //! Rule: a tool refuses before it writes; what it has written when it fails would stay. Each noun has a file with its
 //! `TOOLS`; start at [`call`].
 
+mod context;
+mod memory;
+
 use std::future::Future;
 use std::pin::Pin;
 
@@ -92,7 +95,7 @@ pub(crate) struct Wait {
 }
 
 /// The tools of all nouns.
-const NOUNS: &[&[Tool]] = &[];
+const NOUNS: &[&[Tool]] = &[context::TOOLS, memory::TOOLS];
 
 fn tools() -> impl Iterator<Item = &'static Tool> {
     NOUNS.iter().copied().flatten()
@@ -134,6 +137,16 @@ pub(crate) async fn call(tx: &mut Tx<'_>, caller: &Caller<'_>, tool: &Tool, args
         Err(error @ Error::Missing { .. }) => Ok(Answer::Failed(error.to_string())),
         done => done,
     }
+}
+
+/// Reads a call's arguments; what does not fit is a refusal that says why.
+fn arguments<T: serde::de::DeserializeOwned>(args: &Value) -> Result<T> {
+    T::deserialize(args).map_err(|error| {
+        Error::Refused(convoke_domain::refusal::Refusal::new(
+            "bad_arguments",
+            format!("the arguments do not fit: {error}"),
+        ))
+    })
 }
 
 /// An attempt that has ended.

@@ -1,6 +1,7 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
 mod budget;
+mod compact;
 mod concurrency;
 mod crash;
 mod effect;
@@ -8,7 +9,9 @@ mod failure;
 mod fair;
 mod lease;
 mod limits;
+mod memory;
 mod outage;
 mod pattern;
 mod play;
 mod run;
+mod share;

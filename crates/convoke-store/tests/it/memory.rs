@@ -45,7 +45,6 @@ async fn keep(tx: &mut Tx<'_>, n: u128, shelf: &Shelf, text: &str, expires_at: O
 
 async fn entries_are_kept_and_found_by_their_terms(place: Place) {
     let store = open(&place).await;
-    let own = Shelf::of(Scope::Private, "ada", "crew");
     act!(store, tx => {
         keep(tx, 1, &crew(), "disk full on db", Some(NOW)).await?;
         keep(tx, 2, &crew(), "disk disk quota", None).await?;
@@ -53,7 +52,9 @@ async fn entries_are_kept_and_found_by_their_terms(place: Place) {
         keep(tx, 3, &own, "my disk", None).await
     });
     assert_eq!(look!(store, tx => memory::corpus(tx, &crew()).await), Corpus { texts: 2, terms: 6 });
-    let asked = || vec!["disk".to_owned(), "quota".to_owned(), "it's \"no\" term".to_owned()];
+    fn asked() -> Vec<String> {
+        vec!["disk".to_owned(), "quota".to_owned(), "it's \"no\" term".to_owned()]
+    }
     let words = look!(store, tx => memory::words(tx, &crew(), &asked()).await);
     assert_eq!(words, [("quota".to_owned(), 1), ("disk".to_owned(), 2)]);
     let hits = look!(store, tx => memory::postings(tx, &crew(), "disk", 10).await);
@@ -64,7 +65,7 @@ async fn entries_are_kept_and_found_by_their_terms(place: Place) {
     assert_eq!(ids(look!(store, tx => memory::expired(tx, 10).await)), [id(1)]);
     assert_eq!(look!(store, tx => memory::of_run(tx, RUN).await), 3);
     assert_eq!(look!(store, tx => memory::same(tx, &crew(), "2").await).map(|row| row.id), Some(id(2)));
-    assert_eq!(look!(store, tx => memory::corpus(tx, &own).await).texts, 1);
+    assert_eq!(look!(store, tx => memory::corpus(tx, &Shelf::of(Scope::Private, "ada", "crew")).await).texts, 1);
     act!(store, tx => {
         let (shelf, tags) = (crew(), ["new".to_owned()]);
         let row = memory::NewRow {
