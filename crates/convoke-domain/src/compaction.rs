@@ -46,7 +46,7 @@ pub struct CompactionRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Tokens of the window, input and output together, where the price file does not know it or less shall be used.
-    #[schemars(range(min = 1_000))]
+    #[schemars(range(min = 1_000, max = 100_000_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
 }

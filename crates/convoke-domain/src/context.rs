@@ -94,6 +94,7 @@ impl Confidence {
 
 /// Something a member found out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Finding {
     /// What was found, so that it can be understood alone.
     pub text: String,

@@ -17,6 +17,7 @@ use convoke_domain::relevance::{query, score, terms, weight};
 use convoke_domain::spec::RunSpec;
 use convoke_domain::time::Timestamp;
 use convoke_store::context::{self as shared, FINDING};
+use convoke_store::definition::{profile, team};
 use convoke_store::memory::{self as kept, Record};
 use convoke_store::{Error, OrMissing, Result as Stored, Tx, UseCase};
 use serde_json::json;
@@ -100,8 +101,7 @@ impl UseCase for List {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Vec<Record>> {
-        let found = kept::list(tx, self.shelf.as_ref(), self.before, self.limit).await?;
-        Ok(found)
+        kept::list(tx, self.shelf.as_ref(), self.before, self.limit).await
     }
 }
 
@@ -140,6 +140,13 @@ impl UseCase for Add {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Kept> {
+        match self.shelf.scope {
+            Scope::Private => {
+                drop(profile::latest(tx, &self.shelf.owner).await?.or_missing("agent", &self.shelf.owner)?)
+            }
+            Scope::Team => drop(team::latest(tx, &self.shelf.owner).await?.or_missing("team", &self.shelf.owner)?),
+            Scope::Workspace => {}
+        }
         let from = Origin { who: self.who.clone(), run: None, source: "note".to_owned() };
         keep(tx, (MemoryId(self.seed), &self.shelf), &self.note, &from).await
     }

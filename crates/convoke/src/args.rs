@@ -7,8 +7,8 @@ use convoke_domain::id::SessionId;
 use convoke_domain::money::Money;
 
 use crate::{
-    agents, audit, completions, db, demo, doctor, events, hold, init, profiles, report, resume, run, runs, show, stats,
-    teams, validate,
+    agents, audit, completions, context, db, demo, doctor, events, hold, init, memory, profiles, report, resume, run,
+    runs, show, stats, teams, validate,
 };
 
 /// Teams of AI agents that carry a task to its end: in parallel, durable, with exact cost.
@@ -87,6 +87,10 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Print what happened in a run, event by event
     Events(events::EventsArgs),
+    /// What the members of a run share: variables and findings
+    Context(context::ContextArgs),
+    /// What is remembered across runs
+    Memory(memory::MemoryArgs),
     /// List registered agents
     Agents(agents::AgentsArgs),
     /// Profiles, from which agents are made

@@ -105,6 +105,15 @@ enum Listed {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct WriteArgs {
+    name: String,
+    /// Not an option: who leaves it out has not said that the variable shall go.
+    value: Value,
+    version: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct DroppedArgs {
     turn: i64,
     #[serde(default)]
@@ -170,7 +179,17 @@ fn finding(row: &Record, limit: usize) -> Result<Value> {
 }
 
 async fn write(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let wish: Write = arguments(args)?;
+    let WriteArgs { name, value, version } = arguments(args)?;
+    let value = match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        _ => {
+            return Ok(Answer::Failed(
+                "the arguments do not fit: `value` is text, or null to remove the variable".into(),
+            ));
+        }
+    };
+    let wish = Write { name, value, version };
     let version = context::write(tx, caller.at.run, &caller.who(), &wish).await?;
     let done = if wish.value.is_some() { "is" } else { "is removed," };
     Ok(Answer::Done(format!("`{}` {done} at version {version}", wish.name)))

@@ -97,7 +97,7 @@ async fn each_shelf_has_its_readers() {
 #[tokio::test]
 async fn an_entry_is_written_anew_by_its_author_alone() {
     let hub = Hub::new(FakeModels::new(|_| Ok(says("x"))), FakeTools::none()).await;
-    let shelf = || Shelf::of(Scope::Team, "", "crew");
+    let shelf = || Shelf::of(Scope::Workspace, "", "");
     let kept = hub.engine.add_memory(shelf(), note("Restart  the pool."), "eve").await.expect("kept");
     let again = hub.engine.add_memory(shelf(), note("Restart the pool."), "ada").await.expect("known");
     assert_eq!((again.id, again.is_new), (kept.id, false), "the same words are kept once");
@@ -111,7 +111,7 @@ async fn an_entry_is_written_anew_by_its_author_alone() {
 async fn a_rare_word_is_found_among_many_entries() {
     const MANY: usize = 4_000;
     let hub = Hub::new(FakeModels::new(|_| Ok(says("x"))), FakeTools::none()).await;
-    let shelf = || Shelf::of(Scope::Team, "", "crew");
+    let shelf = || Shelf::of(Scope::Workspace, "", "");
     let started = Instant::now();
     let texts = (0..MANY).map(|n| {
         let words: String = (0..12).map(|place| format!("word{} ", (n * 7 + place * 131) % 900)).collect();
