@@ -1,4 +1,5 @@
 -- == handoff ==
+DROP TABLE handoff;
 
 -- == approval ==
 
@@ -14,6 +15,7 @@
 DROP TABLE wait;
 DROP INDEX task_parent;
 DROP INDEX task_waiting;
+ALTER TABLE task DROP COLUMN ties;
 ALTER TABLE task DROP COLUMN mail;
 ALTER TABLE task DROP COLUMN depth;
 ALTER TABLE task DROP COLUMN parent;
