@@ -80,12 +80,18 @@ impl Row<'_> {
 
     /// Column `at` for the field `field`; in debug builds the names must agree, so that swapped columns show in tests.
     pub fn field<T: FromCell>(&self, at: usize, field: &str) -> Result<T> {
-        let (name, field) = (self.name(at), field.trim_start_matches("r#"));
-        if cfg!(debug_assertions) && name != field {
-            let at = at + 1;
-            return Err(Error::broken(format!("column {at} is `{name}` but the field is `{field}`; alias it with AS")));
+        if cfg!(debug_assertions) {
+            self.expect_name(at, field.trim_start_matches("r#"))?;
         }
         self.get(at)
+    }
+
+    fn expect_name(&self, at: usize, field: &str) -> Result<()> {
+        let (name, at) = (self.name(at), at + 1);
+        if name == field {
+            return Ok(());
+        }
+        Err(Error::broken(format!("column {at} is `{name}` but the field is `{field}`; alias it with AS")))
     }
 
     /// Fails unless the row has exactly `count` columns.

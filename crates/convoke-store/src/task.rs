@@ -556,14 +556,11 @@ pub async fn id_of(
 }
 
 /// When the next task may be claimed that must not be claimed yet.
-///
-/// `$2 + 0`: SQLite compares a bare parameter with the partial index's own condition, and then plans the statement anew
-/// for every value.
 pub async fn next_not_before(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
     let (ws, now) = (tx.ws(), tx.now());
     let found: Option<(Option<Timestamp>,)> = tx
         .opt(
-            "SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > 0 AND not_before > $2 + 0",
+            "SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > 0 AND not_before > $2",
             p![ws, now],
         )
         .await?;
