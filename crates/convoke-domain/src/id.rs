@@ -131,6 +131,8 @@ ids! {
     TaskId = "task";
     /// An entry of memory.
     MemoryId = "mem";
+    /// An offer to hand a task over.
+    HandoffId = "hand";
 }
 
 /// Comes after every id: where a list from the newest begins.

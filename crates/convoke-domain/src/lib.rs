@@ -11,6 +11,7 @@ pub mod context;
 mod docs;
 pub mod event;
 pub mod graph;
+pub mod handoff;
 pub mod id;
 pub mod material;
 pub mod memory;

@@ -17,6 +17,7 @@ pub mod effect;
 mod error;
 pub mod event;
 mod feed;
+pub mod handoff;
 pub mod memory;
 pub mod meta;
 pub mod migrate;

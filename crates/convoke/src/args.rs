@@ -7,8 +7,8 @@ use convoke_domain::id::SessionId;
 use convoke_domain::money::Money;
 
 use crate::{
-    agents, audit, completions, context, db, demo, doctor, events, hold, init, memory, profiles, report, resume, run,
-    runs, show, stats, teams, validate,
+    agents, audit, completions, context, db, demo, doctor, events, handoffs, hold, init, memory, profiles, report,
+    resume, run, runs, show, stats, teams, validate,
 };
 
 /// Teams of AI agents that carry a task to its end: in parallel, durable, with exact cost.
@@ -91,6 +91,8 @@ pub enum Command {
     Context(context::ContextArgs),
     /// What is remembered across runs
     Memory(memory::MemoryArgs),
+    /// Offers to hand a task over, and what became of them
+    Handoffs(handoffs::HandoffsArgs),
     /// List registered agents
     Agents(agents::AgentsArgs),
     /// Profiles, from which agents are made

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use convoke_domain::context::Write;
-use convoke_domain::id::{MemoryId, RunId};
+use convoke_domain::id::{HandoffId, MemoryId, RunId};
 use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
 use convoke_engine::{Caps, EffectOutcome, Engine, Resume};
@@ -79,6 +79,15 @@ pub enum Request {
         /// Who asks.
         user: String,
     },
+    /// Accept a handoff for the agent that was asked, or decline it.
+    Handoff {
+        /// The handoff.
+        id: HandoffId,
+        /// Why it is declined; accepted if absent.
+        reason: Option<String>,
+        /// Who says so.
+        user: String,
+    },
 }
 
 /// What became of a tool call.
@@ -127,6 +136,8 @@ impl Request {
             Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
             Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
             Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
+            Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
+            Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
         }
         Ok(())
     }
@@ -141,7 +152,8 @@ impl Request {
             | Self::Resolve { .. }
             | Self::WriteContext { .. }
             | Self::AddMemory { .. }
-            | Self::ForgetMemory { .. } => None,
+            | Self::ForgetMemory { .. }
+            | Self::Handoff { .. } => None,
         }
     }
 }

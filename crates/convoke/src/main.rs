@@ -17,6 +17,7 @@ mod doctor;
 mod error;
 mod events;
 mod file;
+mod handoffs;
 mod hold;
 mod hub;
 mod init;
@@ -127,6 +128,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Events(command) => command.act(global).await,
         Command::Context(command) => command.act(global).await,
         Command::Memory(command) => command.act(global).await,
+        Command::Handoffs(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,

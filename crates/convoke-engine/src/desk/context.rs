@@ -9,7 +9,7 @@ use convoke_store::{Error, Result, Tx, step, task};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Doing, Tool, arguments};
+use super::{Answer, Caller, Doing, Tool};
 use crate::spend::Journaled;
 use crate::{context, prompt};
 
@@ -121,7 +121,7 @@ struct DroppedArgs {
 }
 
 async fn read(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let ReadArgs { name, after, kind } = arguments(args)?;
+    let ReadArgs { name, after, kind } = super::read("read_context", args)?;
     let run = caller.at.run;
     if let Some(name) = name {
         let found = match kept::get(tx, run, VARIABLE, &name).await? {
@@ -179,7 +179,7 @@ fn finding(row: &Record, limit: usize) -> Result<Value> {
 }
 
 async fn write(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let WriteArgs { name, value, version } = arguments(args)?;
+    let WriteArgs { name, value, version } = super::read("write_context", args)?;
     let value = match value {
         Value::Null => None,
         Value::String(text) => Some(text),
@@ -196,13 +196,13 @@ async fn write(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Ans
 }
 
 async fn add(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let finding: Finding = arguments(args)?;
+    let finding: Finding = super::read("add_finding", args)?;
     let name = context::add(tx, caller.at.run, &caller.who(), &finding).await?;
     Ok(Answer::Done(format!("it is finding {name} of this run; all members can read it")))
 }
 
 async fn dropped(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let DroppedArgs { turn, offset } = arguments(args)?;
+    let DroppedArgs { turn, offset } = super::read("read_dropped", args)?;
     let text = if turn == 0 {
         prompt::opening(caller.at, &task::inputs(tx, caller.at.task).await?, usize::MAX)
     } else {

@@ -8,7 +8,7 @@ use convoke_store::{Result, Tx};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Doing, Tool, arguments};
+use super::{Answer, Caller, Doing, Tool};
 use crate::memory::{self, Origin};
 
 /// Entries that are given where the agent does not say how many.
@@ -77,7 +77,7 @@ struct RecallArgs {
 }
 
 async fn remember(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let RememberArgs { text, tags, scope, days, id, version } = arguments(args)?;
+    let RememberArgs { text, tags, scope, days, id, version } = super::read("remember", args)?;
     let note = Note { text, tags, days };
     let from = Origin { who: caller.who(), run: Some(caller.at.run), source: "note".to_owned() };
     if let Some(id) = id {
@@ -102,7 +102,7 @@ async fn remember(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
 }
 
 async fn recall(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let RecallArgs { query, limit } = arguments(args)?;
+    let RecallArgs { query, limit } = super::read("recall", args)?;
     let shelves = Shelf::readable(&caller.at.agent, &caller.spec.team.name);
     let found = memory::find(tx, &shelves, &query, limit.unwrap_or(USUAL)).await?;
     if found.is_empty() {

@@ -7,6 +7,7 @@ mod crash;
 mod effect;
 mod failure;
 mod fair;
+mod handoff;
 mod lease;
 mod limits;
 mod memory;

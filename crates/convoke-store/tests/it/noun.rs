@@ -23,6 +23,7 @@ const NOUNS: &[&str] = &[
     "effect",
     "event",
     "memory",
+    "handoff",
     "meta",
     "run",
     "session",
