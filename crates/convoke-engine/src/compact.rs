@@ -37,6 +37,8 @@ pub(crate) struct Fit {
     summaries: BTreeMap<(i64, usize), String>,
     /// What the provider's counts say.
     density: Option<u64>,
+    /// The turn at which a provider found the conversation too long.
+    refused_at: Option<u32>,
     /// To be journaled with the next call.
     kept: Vec<Begun>,
 }
@@ -48,6 +50,17 @@ impl Fit {
         if density != domain::DENSITY {
             self.density = Some(density);
         }
+    }
+
+    /// Takes in that a provider found `bytes` too long for a window. False if it said so at this turn before: then nothing
+    /// more can be done about it.
+    pub(crate) fn refused(&mut self, turn: u32, bytes: usize, window: u64) -> bool {
+        if self.refused_at == Some(turn) {
+            return false;
+        }
+        self.refused_at = Some(turn);
+        self.density = Some(window.saturating_mul(1_000) / (bytes as u64).max(1) + 1);
+        true
     }
 
     /// What is to be journaled with the next call.
@@ -115,6 +128,12 @@ impl Driver {
         self.fit.keep(n, turn.into(), (STEP, &by), text, Some((Kind::ContextCompacted, payload)));
         self.fit.how = Some(how);
         Ok(sent)
+    }
+
+    /// Whether a conversation that a provider found too long shall be compacted and sent again.
+    pub(crate) fn may_compact(&mut self, turn: u32, turns: &[Turn], with_tools: bool) -> bool {
+        let Some(room) = self.room(with_tools) else { return false };
+        self.fit.refused(turn, domain::size(turns) + room.fixed, room.tokens())
     }
 
     fn rule(&self) -> CompactionRule {

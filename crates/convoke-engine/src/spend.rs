@@ -52,7 +52,7 @@ enum Made {
 
 impl Driver {
     /// Makes the `turn`-th model call of the attempt, at whichever of the agent's models will have it. Nothing if the agent
-    /// has something to read first.
+    /// has something to read first, or if the conversation is to be compacted first.
     pub(crate) async fn spend(
         &mut self,
         turn: u32,
@@ -75,6 +75,11 @@ impl Driver {
                 Made::Interrupted => return Ok(None),
                 Made::Failed(error) => last = Some(error),
             }
+        }
+        if last.as_ref().is_some_and(|error| error.fault == Fault::ContextTooLong)
+            && self.may_compact(turn, &turns, with_tools)
+        {
+            return Ok(None);
         }
         Err(failure(last, &self.at.agent))
     }
