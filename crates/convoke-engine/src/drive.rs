@@ -130,6 +130,7 @@ pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToke
     if let Err(error) = outcome {
         let task = held.task;
         tracing::error!(%task, %error, "an attempt could not be recorded; it goes on when the store works again");
+        engine.note_unrecorded(&error);
         engine.pulse(Pulse { run: of.0, task, agent: of.1, kind: PulseKind::Unrecorded(error.to_string()) });
     }
 }
