@@ -15,7 +15,7 @@ use convoke_domain::profile::Profile;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::team::{OnExhausted, Planning};
 use convoke_domain::time::Timestamp;
-use convoke_domain::transcript::Turn;
+use convoke_domain::transcript::{Block, Turn};
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
 use convoke_store::{Error as StoreError, Result as Stored, Tx, UseCase, step, task};
 use serde_json::Value;
@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Assignment;
+use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
 use crate::mail::{self, Delivered};
@@ -106,6 +107,8 @@ pub(crate) struct Driver {
     pub used_desk: bool,
     /// Calls whose results come later: their steps, turns and ids.
     awaited: Vec<Numbered>,
+    /// How the conversation is kept within its model's window.
+    pub fit: Fit,
     dialogue: Dialogue,
     opening: Turn,
     numbered: Vec<Numbered>,
@@ -207,13 +210,12 @@ impl Driver {
         let profile =
             profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
         let handed = (at.attempt > 1).then(|| at.agent.clone());
-        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed };
+        let brief = prompt::Brief::of(&at, &spec, &profile);
+        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed, brief };
         // Most tasks begin with nothing to read.
-        let Loaded { inputs, steps, packet } = if at.has_inputs || at.continued || at.attempt > 1 {
-            engine.store().read(load).await?
-        } else {
-            Loaded::default()
-        };
+        let is_needed = at.has_inputs || at.continued || at.attempt > 1 || load.brief.is_some();
+        let Loaded { inputs, steps, packet, brief } =
+            if is_needed { engine.store().read(load).await? } else { Loaded::default() };
         let mut opening = prompt::opening(&at, &inputs, engine.config().input_bytes);
         if let Some((giver, packet)) = packet {
             opening.push_str(&prompt::handed_over(&giver, &packet));
@@ -224,7 +226,7 @@ impl Driver {
         let Signals { cancel, stop, cut } = signals;
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
-            context: prompt::context(&inputs),
+            context: prompt::data(&inputs),
             after_crash: at.continued,
             mail: at.has_mail,
             used_desk: at.continued,
@@ -240,6 +242,7 @@ impl Driver {
             pending: Vec::new(),
             cancel,
             stop,
+            fit: Fit::default(),
             dialogue: Dialogue::default(),
             opening,
             numbered: Vec::new(),
@@ -247,6 +250,7 @@ impl Driver {
             told: false,
         };
         driver.offer_tools().await;
+        brief.into_iter().for_each(|text| driver.show_brief(text));
         match driver.replay(steps) {
             Ok(()) => Ok(driver),
             Err(halt) => {
@@ -269,12 +273,26 @@ impl Driver {
         notices.into_iter().for_each(|notice| self.tell(PulseKind::Notice(notice)));
     }
 
+    /// Shows the agent a brief in its opening, and has it written down with the first call.
+    fn show_brief(&mut self, text: String) {
+        self.add_brief(&text);
+        let n = self.number(1, compact::BRIEF);
+        self.fit.keep(n, 1, (compact::BRIEF, "opening"), text, None);
+    }
+
+    /// Adds a brief to the opening.
+    pub(crate) fn add_brief(&mut self, text: &str) {
+        self.opening.blocks.push(Block::Text { text: format!("\n\n{text}") });
+    }
+
     /// Takes over the steps of an attempt that was begun before.
     fn replay(&mut self, steps: Vec<step::Record>) -> Result<(), Halt> {
         let mut unknown = Vec::new();
         for step in steps {
             self.numbered.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id.clone() });
-            if step.kind == "model" {
+            if self.replay_fit(&step)? {
+                continue;
+            } else if step.kind == "model" {
                 self.replay_reply(&step)?;
             } else if step.kind == mail::STEP {
                 let turn = usize::try_from(step.turn).unwrap_or(usize::MAX);
@@ -324,6 +342,7 @@ impl Driver {
                         self.take_mail(turn).await?;
                     }
                     let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
+                    let turns = self.fit(turn, turns, with_tools).await?;
                     // Without an exchange, messages have come: they are read first.
                     match self.spend(turn, turns, with_tools).await? {
                         Some(exchange) => self.dialogue.exchanges.push(exchange),
@@ -458,11 +477,14 @@ impl Driver {
     /// Journals what is pending and what is about to begin. An end other than going on is a halt.
     pub(crate) async fn journal(
         &mut self,
-        begin: Vec<Begun>,
+        mut begin: Vec<Begun>,
         on_exhausted: OnExhausted,
         end: Option<End>,
     ) -> Result<Progress, Halt> {
         let is_going = end.is_none();
+        if !begin.is_empty() {
+            begin.splice(0..0, self.fit.take_kept());
+        }
         let finish = std::mem::take(&mut self.pending);
         let repeated = self.repeated.take();
         let entry = Journal { repeated, ..self.entry(finish, begin, on_exhausted, end) };
@@ -576,13 +598,15 @@ fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) ->
     }
 }
 
-/// Reads what a driver needs: the results its task builds on, and the steps of an attempt that goes on.
+/// Reads what a driver needs: the results its task builds on, the steps of an attempt that goes on, and what an attempt
+/// that begins is shown of shared context and memory.
 struct Load {
     ws: WorkspaceId,
     task: TaskId,
     attempt: Option<i64>,
     /// Who may have been handed the task.
     handed: Option<String>,
+    brief: Option<prompt::Brief>,
 }
 
 /// What was read.
@@ -592,6 +616,7 @@ struct Loaded {
     steps: Vec<step::Record>,
     /// Who handed the task over, and what went along.
     packet: Option<(String, Packet)>,
+    brief: Option<String>,
 }
 
 impl UseCase for Load {
@@ -601,7 +626,7 @@ impl UseCase for Load {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Loaded> {
         let inputs = task::inputs(tx, self.task).await?;
         let mut steps = Vec::new();
         if let Some(attempt) = self.attempt {
@@ -619,6 +644,11 @@ impl UseCase for Load {
             Some(agent) => handoff::packet_for(tx, self.task, agent).await?,
             None => None,
         };
-        Ok(Loaded { inputs, steps, packet })
+        let brief = match &self.brief {
+            // What was shown before the first call is among the steps.
+            Some(brief) if steps.is_empty() => brief.load(tx).await?,
+            _ => None,
+        };
+        Ok(Loaded { inputs, steps, packet, brief })
     }
 }

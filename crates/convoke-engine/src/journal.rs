@@ -57,6 +57,14 @@ pub(crate) enum Intent {
         bound: Amount,
         scopes: Vec<Scope>,
         tariff: &'static str,
+        /// Empty, unless the call is beside the conversation; see [`crate::compact`].
+        call_id: String,
+    },
+    /// What was decided about the conversation itself: it is done by being written down.
+    Kept {
+        kind: &'static str,
+        text: String,
+        event: Option<(Kind, Value)>,
     },
     Tool {
         call_id: String,
@@ -273,7 +281,10 @@ impl Journal {
             ledger::bill_lost(tx, self.step(intent.n), &self.at.agent).await?;
         }
         match &intent.what {
-            Intent::Model { bound, scopes, tariff } => {
+            Intent::Kept { kind, text, event } => {
+                return self.write_down(tx, intent, (kind, text, event.as_ref())).await;
+            }
+            Intent::Model { bound, scopes, tariff, call_id } => {
                 if let Err(shortage) = ledger::reserve(tx, scopes, *bound).await? {
                     return self.exhausted(tx, held, shortage).await.map(Admitted::Stop);
                 }
@@ -283,7 +294,7 @@ impl Journal {
                     bound_tokens: bound.tokens,
                     scopes: &names.join("\n"),
                     tariff,
-                    ..self.row(intent, "model", "", None)
+                    ..self.row(intent, "model", call_id, None)
                 };
                 step::start(tx, &row).await?;
             }
@@ -301,6 +312,20 @@ impl Journal {
         let kind = if matches!(intent.what, Intent::Model { .. }) { "model" } else { "tool" };
         let payload = json!({"step": intent.n, "kind": kind, "name": intent.name, "turn": intent.turn});
         emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
+        Ok(Admitted::Go)
+    }
+
+    async fn write_down(
+        &self,
+        tx: &mut Tx<'_>,
+        intent: &Begun,
+        (kind, text, event): (&'static str, &str, Option<&(Kind, Value)>),
+    ) -> Result<Admitted> {
+        step::start(tx, &self.row(intent, kind, kind, None)).await?;
+        step::finish(tx, self.step(intent.n), self.at.fence, "done", (Some(text), None)).await?;
+        if let Some((kind, payload)) = event {
+            emit(tx, *kind, self.on(), (Some(self.at.run), &self.agent()), payload.clone());
+        }
         Ok(Admitted::Go)
     }
 

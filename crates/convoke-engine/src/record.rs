@@ -306,7 +306,11 @@ fn task_record(task: task::Record, (attempts, (cost_usd, tokens)): (Vec<AttemptR
 }
 
 fn step_record(step: step::Record) -> StepRecord {
-    let output = if step.kind == "model" { step.output.as_deref().map(told) } else { step.output };
+    let output = match step.kind.as_str() {
+        "model" => step.output.as_deref().map(told),
+        crate::compact::STEP => step.output.as_deref().map(crate::compact::told),
+        _ => step.output,
+    };
     StepRecord {
         n: step.n,
         turn: step.turn,

@@ -4,7 +4,9 @@
 //! Rule: a tool refuses before it writes; what it has written when it fails would stay. Each noun has a file with its
 //! `TOOLS`; start at [`call`].
 
+mod context;
 mod handoff;
+mod memory;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -95,7 +97,11 @@ pub(crate) struct Wait {
 }
 
 /// The tools of all nouns.
-const NOUNS: &[&[Tool]] = &[handoff::TOOLS];
+const NOUNS: &[&[Tool]] = &[
+    context::TOOLS,
+    handoff::TOOLS, // each on a line of its own
+    memory::TOOLS,
+];
 
 fn tools() -> impl Iterator<Item = &'static Tool> {
     NOUNS.iter().copied().flatten()

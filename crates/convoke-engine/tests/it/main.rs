@@ -1,6 +1,7 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
 mod budget;
+mod compact;
 mod concurrency;
 mod crash;
 mod effect;
@@ -9,7 +10,9 @@ mod fair;
 mod handoff;
 mod lease;
 mod limits;
+mod memory;
 mod outage;
 mod pattern;
 mod play;
 mod run;
+mod share;

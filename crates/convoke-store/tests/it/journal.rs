@@ -127,6 +127,8 @@ async fn a_step_is_started_finished_and_resolved(place: Place) {
     let brief: Vec<_> = found.iter().map(|s| (s.n, s.status.as_str(), s.output.as_deref(), s.tries)).collect();
     assert_eq!(brief, [(1, "done", Some("hi"), 2), (2, "done", Some("yes"), 1)]);
     assert_eq!(look!(store, tx => step::of_attempt(tx, task_id(1), 1, 1, 10).await).len(), 1);
+    let turn = found[0].turn;
+    assert_eq!(look!(store, tx => step::of_turn(tx, task_id(1), 1, turn, 10).await).first(), found.first());
     let tally = look!(store, tx => step::tally(tx, RUN).await);
     assert_eq!(tally.iter().map(|t| (t.kind.as_str(), t.count)).collect::<Vec<_>>(), [("model", 1), ("tool", 1)]);
 }
