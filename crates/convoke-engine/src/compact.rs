@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use convoke_domain::compaction::{self as domain, Compaction, CompactionRule, Room, Wanted};
 use convoke_domain::event::Kind;
 use convoke_domain::transcript::{Turn, text_of};
-use convoke_store::step;
+use convoke_store::{Result as Stored, Tx, step};
 use serde_json::{Value, json};
 
 use crate::drive::{Driver, Halt};
-use crate::journal::{Begun, Intent};
+use crate::engine::emit;
+use crate::journal::{Admitted, Begun, Intent, Journal};
 use crate::spend::Journaled;
 
 /// The kind of step that holds how a conversation is sent from then on.
@@ -216,6 +217,23 @@ impl Driver {
         };
         let reply = self.spend_beside(turn, call, format!("{CALL}{dropped}")).await?;
         Ok(reply.map(|reply| text_of(&reply.reply)))
+    }
+}
+
+impl Journal {
+    /// Records what was decided about the conversation itself: it is done by being written down.
+    pub(crate) async fn write_down(
+        &self,
+        tx: &mut Tx<'_>,
+        intent: &Begun,
+        (kind, text, event): (&'static str, &str, Option<&(Kind, Value)>),
+    ) -> Stored<Admitted> {
+        step::start(tx, &self.row(intent, kind, kind, None)).await?;
+        step::finish(tx, self.step(intent.n), self.at.fence, "done", (Some(text), None)).await?;
+        if let Some((kind, payload)) = event {
+            emit(tx, *kind, self.on(), (Some(self.at.run), &self.agent()), payload.clone());
+        }
+        Ok(Admitted::Go)
     }
 }
 

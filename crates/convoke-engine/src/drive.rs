@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
-use convoke_domain::handoff::Packet;
-use convoke_domain::id::{TaskId, WorkspaceId};
+use convoke_domain::id::TaskId;
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
 use convoke_domain::profile::Profile;
 use convoke_domain::spec::RunSpec;
@@ -17,7 +16,7 @@ use convoke_domain::team::{OnExhausted, Planning};
 use convoke_domain::time::Timestamp;
 use convoke_domain::transcript::{Block, Turn};
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
-use convoke_store::{Error as StoreError, Result as Stored, Tx, UseCase, step, task};
+use convoke_store::{Error as StoreError, Result as Stored, step};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -27,14 +26,13 @@ use crate::claim::Assignment;
 use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
+use crate::load::{Load, Loaded};
 use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, desk, handoff, prompt};
+use crate::{act, desk, prompt};
 
-/// Steps read at once when an attempt goes on.
-const STEPS_PAGE: i64 = 10_000;
 /// The first and the longest wait before an entry is offered to the store again.
 const STORE_WAIT: Duration = Duration::from_millis(20);
 const STORE_WAIT_MOST: Duration = Duration::from_secs(1);
@@ -133,6 +131,7 @@ pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToke
     if let Err(error) = outcome {
         let task = held.task;
         tracing::error!(%task, %error, "an attempt could not be recorded; it goes on when the store works again");
+        engine.note_unrecorded(&error);
         engine.pulse(Pulse { run: of.0, task, agent: of.1, kind: PulseKind::Unrecorded(error.to_string()) });
     }
 }
@@ -208,13 +207,13 @@ impl Driver {
         let profile = spec.profiles.get(&at.agent).cloned();
         let profile =
             profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
-        let brief = prompt::Brief::of(&at, &spec, &profile);
         let handed = (at.attempt > 1).then(|| at.agent.clone());
+        let brief = prompt::Brief::of(&at, &spec, &profile);
         let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed, brief };
         // Most tasks begin with nothing to read.
-        let reads = at.has_inputs || at.continued || at.attempt > 1 || load.brief.is_some();
+        let is_needed = at.has_inputs || at.continued || at.attempt > 1 || load.brief.is_some();
         let Loaded { inputs, steps, packet, brief } =
-            if reads { engine.store().read(load).await? } else { Loaded::default() };
+            if is_needed { engine.store().read(load).await? } else { Loaded::default() };
         let mut opening = prompt::opening(&at, &inputs, engine.config().input_bytes);
         if let Some((giver, packet)) = packet {
             opening.push_str(&prompt::handed_over(&giver, &packet));
@@ -594,60 +593,5 @@ fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) ->
         shell: profile.authority.shell,
         http_hosts: profile.authority.http_hosts.clone(),
         private_network: profile.authority.private_network,
-    }
-}
-
-/// Reads what a driver needs: the results its task builds on, the steps of an attempt that goes on, and what an attempt
-/// that begins is shown of shared context and memory.
-struct Load {
-    ws: WorkspaceId,
-    task: TaskId,
-    attempt: Option<i64>,
-    brief: Option<prompt::Brief>,
-    /// Who may have been handed the task.
-    handed: Option<String>,
-}
-
-/// What was read.
-#[derive(Default)]
-struct Loaded {
-    inputs: Vec<task::Input>,
-    steps: Vec<step::Record>,
-    brief: Option<String>,
-    /// Who handed the task over, and what went along.
-    packet: Option<(String, Packet)>,
-}
-
-impl UseCase for Load {
-    type Out = Loaded;
-
-    fn ws(&self) -> WorkspaceId {
-        self.ws
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Loaded> {
-        let inputs = task::inputs(tx, self.task).await?;
-        let mut steps = Vec::new();
-        if let Some(attempt) = self.attempt {
-            loop {
-                let after = steps.last().map_or(0, |step: &step::Record| step.n);
-                let page = step::of_attempt(tx, self.task, attempt, after, STEPS_PAGE).await?;
-                let full = page.len() >= usize::try_from(STEPS_PAGE).unwrap_or(usize::MAX);
-                steps.extend(page);
-                if !full {
-                    break;
-                }
-            }
-        }
-        let brief = match &self.brief {
-            // What was shown before the first call is among the steps.
-            Some(brief) if steps.is_empty() => brief.load(tx).await?,
-            _ => None,
-        };
-        let packet = match &self.handed {
-            Some(agent) => handoff::packet_for(tx, self.task, agent).await?,
-            None => None,
-        };
-        Ok(Loaded { inputs, steps, packet, brief })
     }
 }

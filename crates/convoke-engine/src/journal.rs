@@ -158,7 +158,7 @@ pub(crate) struct Verdict {
 }
 
 /// What is to be done about an intent.
-enum Admitted {
+pub(crate) enum Admitted {
     /// The driver carries it out.
     Go,
     /// It is settled, or waits.
@@ -233,15 +233,15 @@ impl Journal {
         Ok(found)
     }
 
-    fn step(&self, n: i64) -> StepRef {
+    pub(crate) fn step(&self, n: i64) -> StepRef {
         StepRef { task: self.at.task, attempt: self.at.attempt, n }
     }
 
-    fn on(&self) -> (&'static str, String) {
+    pub(crate) fn on(&self) -> (&'static str, String) {
         ("task", self.at.task.to_string())
     }
 
-    fn agent(&self) -> String {
+    pub(crate) fn agent(&self) -> String {
         format!("agent:{}", self.at.agent)
     }
 
@@ -315,20 +315,6 @@ impl Journal {
         Ok(Admitted::Go)
     }
 
-    async fn write_down(
-        &self,
-        tx: &mut Tx<'_>,
-        intent: &Begun,
-        (kind, text, event): (&'static str, &str, Option<&(Kind, Value)>),
-    ) -> Result<Admitted> {
-        step::start(tx, &self.row(intent, kind, kind, None)).await?;
-        step::finish(tx, self.step(intent.n), self.at.fence, "done", (Some(text), None)).await?;
-        if let Some((kind, payload)) = event {
-            emit(tx, *kind, self.on(), (Some(self.at.run), &self.agent()), payload.clone());
-        }
-        Ok(Admitted::Go)
-    }
-
     async fn deny(&self, tx: &mut Tx<'_>, intent: &Begun, rule: &str, message: &str) -> Result<Admitted> {
         step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
         let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
@@ -371,7 +357,7 @@ impl Journal {
         Ok(settled(intent.n, &text, is_error))
     }
 
-    fn row<'a>(
+    pub(crate) fn row<'a>(
         &'a self,
         intent: &'a Begun,
         kind: &'static str,

@@ -17,6 +17,7 @@ mod error;
 mod handoff;
 mod journal;
 mod ledger;
+mod load;
 mod mail;
 mod memory;
 mod prompt;

@@ -77,8 +77,8 @@ from! {
     SessionId => |v| Self::Uuid(v.0);
     RunId => |v| Self::Uuid(v.0);
     TaskId => |v| Self::Uuid(v.0);
-    MemoryId => |v| Self::Uuid(v.0);
     HandoffId => |v| Self::Uuid(v.0);
+    MemoryId => |v| Self::Uuid(v.0);
     Timestamp => |v| Self::Int(v.as_micros());
     Money => |v| Self::Int(v.as_nanos());
     &'a serde_json::Value => |v| Self::Text(Cow::Owned(v.to_string()));

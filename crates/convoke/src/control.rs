@@ -54,6 +54,15 @@ pub enum Request {
         /// Who says so.
         user: String,
     },
+    /// Accept a handoff for the agent that was asked, or decline it.
+    Handoff {
+        /// The handoff.
+        id: HandoffId,
+        /// Why it is declined; accepted if absent.
+        reason: Option<String>,
+        /// Who says so.
+        user: String,
+    },
     /// Write a variable of a run's shared context.
     WriteContext {
         /// The run.
@@ -77,15 +86,6 @@ pub enum Request {
         /// The entry.
         id: MemoryId,
         /// Who asks.
-        user: String,
-    },
-    /// Accept a handoff for the agent that was asked, or decline it.
-    Handoff {
-        /// The handoff.
-        id: HandoffId,
-        /// Why it is declined; accepted if absent.
-        reason: Option<String>,
-        /// Who says so.
         user: String,
     },
 }
@@ -133,11 +133,11 @@ impl Request {
                 };
                 engine.resolve_effect(&effect, outcome, &user).await?;
             }
+            Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
+            Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
             Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
             Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
             Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
-            Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
-            Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
         }
         Ok(())
     }
@@ -147,13 +147,7 @@ impl Request {
     const fn goes_on(&self) -> Option<RunId> {
         match self {
             Self::Resume { run, .. } => Some(*run),
-            Self::Cancel { .. }
-            | Self::Pause { .. }
-            | Self::Resolve { .. }
-            | Self::WriteContext { .. }
-            | Self::AddMemory { .. }
-            | Self::ForgetMemory { .. }
-            | Self::Handoff { .. } => None,
+            _ => None,
         }
     }
 }

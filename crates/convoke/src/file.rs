@@ -6,10 +6,16 @@ use std::path::Path;
 
 use crate::error::{Exit, Failure, Result};
 
-/// Reads a text of at most `max` bytes.
+/// Reads a text of at most `max` bytes. What is no file is refused before it is opened: a pipe into which nobody writes
+/// would be waited for, and there is no end to what a device gives.
 pub fn read(path: &Path, max: u64) -> Result<String> {
     let failed = |cause: &std::io::Error| refuse("cannot read", path, cause);
     let mut text = String::new();
+    let there = std::fs::metadata(path).map_err(|cause| failed(&cause))?;
+    if !there.is_file() {
+        let reason = if there.is_dir() { "it is a folder" } else { "it is no file, but a pipe or a device" };
+        return Err(Failure::usage("io", format!("cannot read `{}`", path.display())).cause(reason));
+    }
     let file = std::fs::File::open(path).map_err(|cause| failed(&cause))?;
     // One byte more than allowed tells a file that is too long.
     file.take(max + 1).read_to_string(&mut text).map_err(|cause| failed(&cause))?;
@@ -111,5 +117,7 @@ mod tests {
         assert_eq!(reader.join().expect("no panic").expect("read"), b"through");
         assert!(pipe.metadata().expect("there").file_type().is_fifo());
         assert_eq!(write(dir.path(), b"x").expect_err("a folder").causes, ["it is a folder"]);
+        assert_eq!(read(&pipe, 10).expect_err("a pipe").causes, ["it is no file, but a pipe or a device"]);
+        assert_eq!(read(dir.path(), 10).expect_err("a folder").causes, ["it is a folder"]);
     }
 }

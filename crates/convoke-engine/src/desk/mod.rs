@@ -97,7 +97,11 @@ pub(crate) struct Wait {
 }
 
 /// The tools of all nouns.
-const NOUNS: &[&[Tool]] = &[context::TOOLS, handoff::TOOLS, memory::TOOLS];
+const NOUNS: &[&[Tool]] = &[
+    context::TOOLS,
+    handoff::TOOLS, // each on a line of its own
+    memory::TOOLS,
+];
 
 fn tools() -> impl Iterator<Item = &'static Tool> {
     NOUNS.iter().copied().flatten()
