@@ -3,6 +3,7 @@
 //! What comes next is [`Dialogue::next`]'s to say; the driver carries it out through the doors [`crate::spend`] and
 //! [`crate::act`], and keeps outcomes in `pending` until they are journaled together with what follows from them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,12 +72,12 @@ impl From<crate::Error> for Halt {
     }
 }
 
-/// A step of the attempt that has a number already.
-#[derive(Debug, Clone)]
-struct Numbered {
-    n: i64,
-    turn: i64,
-    call_id: String,
+/// The steps of the attempt that have a number already.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// By turn and tool call; the latter is empty for a model call.
+    known: HashMap<(i64, String), i64>,
+    last: i64,
 }
 
 /// One attempt while it is driven.
@@ -96,8 +97,7 @@ pub(crate) struct Driver {
     /// Begin nothing more.
     pub stop: CancellationToken,
     dialogue: Dialogue,
-    opening: Turn,
-    numbered: Vec<Numbered>,
+    numbered: Numbers,
     after_crash: bool,
     /// The agent was told that it repeats itself, and this is not on record yet.
     repeated: Option<(String, usize)>,
@@ -219,9 +219,8 @@ impl Driver {
             pending: Vec::new(),
             cancel,
             stop,
-            dialogue: Dialogue::default(),
-            opening,
-            numbered: Vec::new(),
+            dialogue: Dialogue::new(opening),
+            numbered: Numbers::default(),
             repeated: None,
             told: false,
         };
@@ -251,7 +250,8 @@ impl Driver {
     fn replay(&mut self, steps: Vec<step::Record>) -> Result<(), Halt> {
         let mut unknown = Vec::new();
         for step in steps {
-            self.numbered.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id.clone() });
+            self.numbered.known.insert((step.turn, step.call_id.clone()), step.n);
+            self.numbered.last = step.n;
             if step.kind == "model" {
                 self.replay_reply(&step)?;
             } else {
@@ -272,7 +272,7 @@ impl Driver {
     fn replay_reply(&mut self, step: &step::Record) -> Result<(), Halt> {
         let Some(output) = step.output.as_deref().filter(|_| step.status == "done") else { return Ok(()) };
         let kept: Journaled = serde_json::from_str(output).map_err(convoke_store::Error::from)?;
-        self.dialogue.exchanges.push(Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() });
+        self.take(Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() });
         Ok(())
     }
 
@@ -293,13 +293,12 @@ impl Driver {
             match self.next() {
                 Next::CallModel { turn, with_tools } => {
                     self.note_repeats();
-                    let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
-                    let exchange = self.spend(turn, turns, with_tools).await?;
-                    self.dialogue.exchanges.push(exchange);
+                    let said = self.dialogue.turns();
+                    let exchange = self.spend(turn, said, with_tools).await?;
+                    self.take(exchange);
                 }
                 Next::RunTools(calls) => {
-                    let turn = u32::try_from(self.dialogue.exchanges.len()).unwrap_or(u32::MAX);
-                    self.act(turn, calls).await?;
+                    self.act(self.dialogue.answered(), calls).await?;
                 }
                 Next::Answer(answer) => return Ok(answer),
                 Next::Stop { code, message } => return Err(Halt::failed(code, message, false)),
@@ -334,12 +333,17 @@ impl Driver {
         Ok(answer)
     }
 
+    /// Takes in what a model said.
+    fn take(&mut self, exchange: Exchange) {
+        // Out of the driver for a moment, which is asked whether an answer fits.
+        let mut dialogue = std::mem::replace(&mut self.dialogue, Dialogue::new(Turn::user("")));
+        dialogue.push(exchange, &|answer| self.fits(answer));
+        self.dialogue = dialogue;
+    }
+
     /// Gives a tool's result to the exchange that asked for it.
     pub(crate) fn give_back(&mut self, turn: u32, call_id: &str, result: ToolResult) {
-        let place = usize::try_from(turn).unwrap_or(usize::MAX).saturating_sub(1);
-        if let Some(exchange) = self.dialogue.exchanges.get_mut(place) {
-            exchange.results.insert(call_id.to_owned(), result);
-        }
+        self.dialogue.give_back(turn, call_id, result);
     }
 
     /// The number of the step that is the `turn`-th model call: the one it had, or a new one.
@@ -353,11 +357,9 @@ impl Driver {
     }
 
     fn number(&mut self, turn: i64, call_id: &str) -> i64 {
-        if let Some(known) = self.numbered.iter().rev().find(|step| step.turn == turn && step.call_id == call_id) {
-            return known.n;
-        }
-        let n = self.numbered.last().map_or(0, |step| step.n) + 1;
-        self.numbered.push(Numbered { n, turn, call_id: call_id.to_owned() });
+        let next = self.numbered.last + 1;
+        let n = *self.numbered.known.entry((turn, call_id.to_owned())).or_insert(next);
+        self.numbered.last = self.numbered.last.max(n);
         n
     }
 

@@ -3,6 +3,8 @@
 //! A call is tried again only where the fault can pass, and each try is reserved and journaled by itself. Tries at one
 //! model are followed by the next of the agent's models.
 
+use std::sync::Arc;
+
 use convoke_domain::attempt::Exchange;
 use convoke_domain::budget::{Amount, tokens_at_most};
 use convoke_domain::money::Money;
@@ -29,6 +31,9 @@ pub(crate) struct Journaled {
     pub response_id: String,
 }
 
+/// A conversation, and its bytes.
+pub(crate) type Said = (Arc<Vec<Turn>>, usize);
+
 /// One call at one model, ready to be made.
 struct Call {
     handle: ModelHandle,
@@ -39,12 +44,13 @@ struct Call {
 
 impl Driver {
     /// Makes the `turn`-th model call of the attempt, at whichever of the agent's models will have it.
-    pub(crate) async fn spend(&mut self, turn: u32, turns: Vec<Turn>, with_tools: bool) -> Result<Exchange, Halt> {
+    /// `said` is the conversation with its bytes.
+    pub(crate) async fn spend(&mut self, turn: u32, said: Said, with_tools: bool) -> Result<Exchange, Halt> {
         let models = self.spec.models.get(&self.at.agent).cloned().unwrap_or_default();
         let mut last = None;
         for (place, name) in models.iter().enumerate() {
             let is_last = place + 1 == models.len();
-            let call = match self.prepare(name, turn, &turns, with_tools) {
+            let call = match self.prepare(name, turn, &said, with_tools) {
                 Ok(call) => call,
                 Err(error) => {
                     last = Some(error);
@@ -89,7 +95,7 @@ impl Driver {
         unreachable!("the last try returns")
     }
 
-    fn prepare(&self, name: &str, turn: u32, turns: &[Turn], with_tools: bool) -> Result<Call, ModelError> {
+    fn prepare(&self, name: &str, turn: u32, said: &Said, with_tools: bool) -> Result<Call, ModelError> {
         let handle = self.engine.models().find(name)?;
         if matches!(handle.tariff, Tariff::Unpriced) && !self.spec.allow_unpriced {
             return Err(refused(format!(
@@ -102,7 +108,7 @@ impl Driver {
         let request = ModelRequest {
             model: handle.name.clone(),
             system: self.system.clone(),
-            turns: turns.to_vec(),
+            turns: Arc::clone(&said.0),
             tools,
             output_schema: self.schema.clone(),
             max_output_tokens: settings.max_output_tokens.min(handle.max_output_tokens),
@@ -112,7 +118,7 @@ impl Driver {
             timeout: std::time::Duration::from_secs(settings.timeout_s),
             origin: self.origin(turn),
         };
-        let bound = bound(&handle, &request);
+        let bound = bound(&handle, &request, said.1);
         Ok(Call { handle, full_name: name.to_owned(), request, bound })
     }
 
@@ -177,8 +183,7 @@ impl Driver {
 }
 
 /// The most that a call can use: what goes in, measured in bytes, and the longest reply.
-fn bound(handle: &ModelHandle, request: &ModelRequest) -> Amount {
-    let turns: usize = request.turns.iter().flat_map(|turn| &turn.blocks).map(size_of_block).sum();
+fn bound(handle: &ModelHandle, request: &ModelRequest, turns: usize) -> Amount {
     let tools: usize =
         request.tools.iter().map(|tool| tool.description.len() + tool.input_schema.to_string().len()).sum();
     let schema = request.output_schema.as_ref().map_or(0, |schema| schema.to_string().len());
@@ -189,15 +194,6 @@ fn bound(handle: &ModelHandle, request: &ModelRequest) -> Amount {
         Tariff::Local | Tariff::Unpriced => Money::ZERO,
     };
     Amount { cost, tokens: input.saturating_add(i64::from(request.max_output_tokens)) }
-}
-
-fn size_of_block(block: &Block) -> usize {
-    match block {
-        Block::Text { text } => text.len(),
-        Block::ToolCall(call) => call.name.len() + call.input.to_string().len(),
-        Block::ToolResult { content, .. } => content.len(),
-        Block::Opaque { data, .. } => data.to_string().len(),
-    }
 }
 
 /// The most tokens that a provider's count of one call is believed to have; no model holds a thousandth of it. Sums over
