@@ -5,6 +5,7 @@
 //! Start at [`Driver::fit`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use convoke_domain::compaction::{self as domain, Compaction, CompactionRule, Room, Wanted};
 use convoke_domain::event::Kind;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use crate::drive::{Driver, Halt};
 use crate::engine::emit;
 use crate::journal::{Admitted, Begun, Intent, Journal};
-use crate::spend::Journaled;
+use crate::spend::{Journaled, Said};
 
 /// The kind of step that holds how a conversation is sent from then on.
 pub(crate) const STEP: &str = "compact";
@@ -107,12 +108,17 @@ impl Driver {
     }
 
     /// The conversation as it is sent for the `turn`-th call: as it is, or without what fills the window.
-    pub(crate) async fn fit(&mut self, turn: u32, turns: Vec<Turn>, with_tools: bool) -> Result<Vec<Turn>, Halt> {
-        let Some(room) = self.room(with_tools) else { return Ok(turns) };
+    pub(crate) async fn fit(&mut self, turn: u32, said: Said, with_tools: bool) -> Result<Said, Halt> {
+        let Some(room) = self.room(with_tools) else { return Ok(said) };
+        // What is far from full needs no exact measure, which would cost more with each turn.
+        if self.fit.how.is_none() && !room.is_full(said.1.saturating_mul(2)) {
+            return Ok(said);
+        }
+        let turns = said.0;
         let sent = self.fit.how.as_ref().map(|how| domain::view(&turns, how));
         let before = domain::size(sent.as_ref().unwrap_or(&turns));
         if !room.is_full(before) {
-            return Ok(sent.unwrap_or(turns));
+            return Ok((sent.map_or(turns, Arc::new), before));
         }
         let readable = self.offered.iter().any(|tool| tool.id == "read_dropped");
         let (how, by) = match self.summarized(turn, &turns, &room, readable).await? {
@@ -128,7 +134,8 @@ impl Driver {
         let text = serde_json::to_string(&how).map_err(convoke_store::Error::from)?;
         self.fit.keep(n, turn.into(), (STEP, &by), text, Some((Kind::ContextCompacted, payload)));
         self.fit.how = Some(how);
-        Ok(sent)
+        let size = domain::size(&sent);
+        Ok((Arc::new(sent), size))
     }
 
     /// Whether a conversation that a provider found too long shall be compacted and sent again.

@@ -87,6 +87,18 @@ pub(crate) enum Intent {
     },
 }
 
+impl Begun {
+    /// The tool call's id; empty for what is none.
+    fn call_id(&self) -> String {
+        match &self.what {
+            Intent::Tool { call_id, .. } | Intent::Desk { call_id, .. } | Intent::Denied { call_id, .. } => {
+                call_id.clone()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
 /// How an attempt ends.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
@@ -153,6 +165,8 @@ pub(crate) enum Progress {
 pub(crate) struct Verdict {
     /// The step.
     pub n: i64,
+    /// The tool call's id.
+    pub call_id: String,
     /// Its result; `None` if it comes later.
     pub result: Option<ToolResult>,
 }
@@ -319,7 +333,7 @@ impl Journal {
         step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
         let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
         emit(tx, Kind::ToolDenied, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent.n, message, true))
+        Ok(settled(intent, message, true))
     }
 
     /// Carries out a call at the desk.
@@ -343,7 +357,7 @@ impl Journal {
                 wait::begin(tx, caller, &on).await?;
                 let payload = json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
                 emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
-                return Ok(Admitted::Settled(Verdict { n: intent.n, result: None }));
+                return Ok(Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result: None }));
             }
         };
         let (status, kind) = if is_error { ("failed", Kind::StepFailed) } else { ("done", Kind::StepCompleted) };
@@ -354,7 +368,7 @@ impl Journal {
             payload["error"] = error.into();
         }
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent.n, &text, is_error))
+        Ok(settled(intent, &text, is_error))
     }
 
     pub(crate) fn row<'a>(
@@ -588,8 +602,9 @@ impl Journal {
     }
 }
 
-fn settled(n: i64, text: &str, is_error: bool) -> Admitted {
-    Admitted::Settled(Verdict { n, result: Some(ToolResult { content: text.to_owned(), is_error }) })
+fn settled(intent: &Begun, text: &str, is_error: bool) -> Admitted {
+    let result = Some(ToolResult { content: text.to_owned(), is_error });
+    Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result })
 }
 
 /// The stable key of a step's effect.

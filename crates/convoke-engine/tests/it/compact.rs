@@ -56,7 +56,7 @@ async fn begin(hub: &Hub, compaction: Value) -> RunId {
 /// The conversations that the agent's model was sent, in order.
 fn sent(models: &FakeModels) -> Vec<Vec<Turn>> {
     let calls = models.calls().into_iter().filter(|call| call.origin.agent == "logs" && call.model == "model");
-    calls.map(|call| call.turns).collect()
+    calls.map(|call| call.turns.to_vec()).collect()
 }
 
 fn steps<'a>(record: &'a RunRecord, kind: &str) -> Vec<&'a convoke_domain::record::StepRecord> {
