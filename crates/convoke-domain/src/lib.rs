@@ -10,6 +10,7 @@ mod docs;
 pub mod event;
 pub mod graph;
 pub mod id;
+pub mod lock;
 pub mod money;
 pub mod pattern;
 pub mod price;
