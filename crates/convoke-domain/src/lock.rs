@@ -26,7 +26,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use resource::{FILE, Resource, SHARED};
+pub use resource::{FILE, Resource, SHARED, STORED_PARTS};
 
 /// Resources that one call may ask for.
 pub const MAX_ITEMS: usize = 32;
@@ -162,30 +162,31 @@ pub enum Verdict<H> {
 
 /// What becomes of a request, given at least every row that overlaps one of its items.
 pub fn judge<H: Copy + Ord>(ask: &Ask<H>, rows: &[Row<H>]) -> Verdict<H> {
-    let holds = !ask.order.is_first;
-    let in_conflict = || rows.iter().filter(|row| row.holder != ask.holder && clash(ask, row));
-    if holds {
-        let older = in_conflict().map(|row| row.holder).filter(|other| *other < ask.holder).min();
+    if !ask.order.is_first {
+        let older = rows.iter().filter(|row| row.holder < ask.holder && clash(ask, row)).map(|row| row.holder).min();
         if let Some(older) = older {
             return Verdict::Die(older);
         }
     }
-    let mut blockers: Vec<H> = in_conflict().filter(|row| is_before(row, &ask.order)).map(|row| row.holder).collect();
-    blockers.sort_unstable();
-    blockers.dedup();
+    let blockers = blockers(ask, rows);
     if blockers.is_empty() { Verdict::Grant } else { Verdict::Wait(blockers) }
 }
 
 /// Who stands in the way of a request that waits: it was let in once, so it does not die any more.
-pub fn blockers<'r, H: Copy + Ord>(ask: &Ask<H>, rows: impl IntoIterator<Item = &'r Row<H>>) -> Vec<H>
-where
-    H: 'r,
-{
-    let in_way = |row: &&Row<H>| row.holder != ask.holder && is_before(row, &ask.order) && clash(ask, row);
-    let mut found: Vec<H> = rows.into_iter().filter(in_way).map(|row| row.holder).collect();
+pub fn blockers<H: Copy + Ord>(ask: &Ask<H>, rows: &[Row<H>]) -> Vec<H> {
+    let mut found: Vec<H> = rows.iter().filter(|row| is_in_way(ask, row)).map(|row| row.holder).collect();
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// True if anyone stands in the way of a request that waits.
+pub fn is_blocked<H: Copy + Ord>(ask: &Ask<H>, rows: &[Row<H>]) -> bool {
+    rows.iter().any(|row| is_in_way(ask, row))
+}
+
+fn is_in_way<H: Copy + Ord>(ask: &Ask<H>, row: &Row<H>) -> bool {
+    row.holder != ask.holder && is_before(row, &ask.order) && clash(ask, row)
 }
 
 fn clash<H>(ask: &Ask<H>, row: &Row<H>) -> bool {
@@ -200,6 +201,11 @@ fn is_before<H>(row: &Row<H>, order: &Order) -> bool {
 /// The items of a request that the asker does not have yet.
 pub fn missing(items: &[Item], held: &[Item]) -> Vec<Item> {
     items.iter().filter(|item| !held.iter().any(|has| has.includes(item))).cloned().collect()
+}
+
+/// True if one of the items overlaps one of the resources.
+pub fn touch<'i>(items: impl IntoIterator<Item = &'i Item>, resources: &[Resource]) -> bool {
+    items.into_iter().any(|item| resources.iter().any(|other| item.resource.overlaps(other)))
 }
 
 /// Refuses a task that would hold too much.

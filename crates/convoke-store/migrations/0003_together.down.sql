@@ -9,6 +9,8 @@
 -- == bus ==
 
 -- == lock ==
+DROP TABLE lock_count;
+DROP TABLE lock;
 
 -- == wait ==
 DROP TABLE wait;

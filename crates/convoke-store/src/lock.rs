@@ -4,7 +4,7 @@
 //! reading all locks. Who gets what is `convoke_domain::lock`'s to say. Start at [`overlapping`].
 
 use convoke_domain::id::{RunId, TaskId};
-use convoke_domain::lock::{Item, Mode, Order, Resource, Row};
+use convoke_domain::lock::{Item, Mode, Order, Resource, Row, STORED_PARTS};
 use convoke_domain::task::Priority;
 use convoke_domain::time::Timestamp;
 
@@ -52,7 +52,7 @@ impl Record {
     pub fn item(&self) -> Result<Item> {
         let mode = Mode::parse(&self.mode);
         let mode = mode.ok_or_else(|| Error::broken(format!("a lock is stored with the mode `{}`", self.mode)))?;
-        Ok(Item { resource: Resource::new(&self.kind, &self.path)?, mode })
+        Ok(Item { resource: Resource::stored(&self.kind, &self.path), mode })
     }
 
     /// Its place among those that wait.
@@ -80,22 +80,21 @@ const SHALLOW: &str = concat!(
     select!("WHERE ws = $1 AND kind = $2 AND path IN ($5, $6, $7, $8) UNION ALL "),
     select!("WHERE ws = $1 AND kind = $2 AND path > $3 AND path < $4 LIMIT $9")
 );
-/// `$5` to `$37`: paths of any depth; `$38` is the limit.
+/// `$5` to `$38`: paths of any depth; `$39` is the limit.
 const DEEP: &str = concat!(
     select!(
         "WHERE ws = $1 AND kind = $2 AND path IN ($5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
-         $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37) UNION ALL "
+         $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38) UNION ALL "
     ),
-    select!("WHERE ws = $1 AND kind = $2 AND path > $3 AND path < $4 LIMIT $38")
+    select!("WHERE ws = $1 AND kind = $2 AND path > $3 AND path < $4 LIMIT $39")
 );
 const SHALLOW_PARTS: usize = 4;
-const DEEP_PARTS: usize = 33;
+const DEEP_PARTS: usize = STORED_PARTS;
 
 /// Every lock on the resource, above it and below it, held or waited for.
 pub async fn overlapping(tx: &mut Tx<'_>, resource: &Resource) -> Result<Vec<Record>> {
     let lineage = resource.lineage();
-    let (sql, parts) =
-        if lineage.len() <= SHALLOW_PARTS { (SHALLOW, SHALLOW_PARTS) } else { (DEEP, DEEP_PARTS.max(lineage.len())) };
+    let (sql, parts) = if lineage.len() <= SHALLOW_PARTS { (SHALLOW, SHALLOW_PARTS) } else { (DEEP, DEEP_PARTS) };
     let (from, to) = resource.below();
     let mut params = vec![tx.ws().into(), resource.kind().into(), from.into(), to.into()];
     let own = resource.path();
@@ -198,15 +197,16 @@ pub async fn set_token(tx: &mut Tx<'_>, task: TaskId, token: i64) -> Result<u64>
     tx.exec("UPDATE lock SET token = $3 WHERE ws = $1 AND task = $2 AND waits = 0", p![ws, task, token]).await
 }
 
-/// The next fencing token: higher than any before, also after a restore, which raises the epoch.
-pub async fn next_token(tx: &mut Tx<'_>) -> Result<i64> {
+/// The next fencing token: higher than any before, also after a restore, which raises the epoch. Counts the request that
+/// it is for, if it is granted by it.
+pub async fn next_token(tx: &mut Tx<'_>, granted: bool) -> Result<i64> {
     let ws = tx.ws();
     tx.one(
         "INSERT INTO lock_count (ws, token, ticket, granted, waits, died, busy, expired, forced, stale, avoided, waited_us, longest_us) \
-         SELECT $1, CAST(value AS BIGINT) * $2 + 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM meta WHERE key = 'fencing_epoch' \
+         SELECT $1, CAST(value AS BIGINT) * $2 + 1, 0, $3, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM meta WHERE key = 'fencing_epoch' \
          ON CONFLICT (ws) DO UPDATE SET token = /*lite MAX*//*pg GREATEST*/(lock_count.token + 1, excluded.token), \
-         granted = lock_count.granted + 1 RETURNING token",
-        p![ws, TOKENS_PER_EPOCH],
+         granted = lock_count.granted + excluded.granted RETURNING token",
+        p![ws, TOKENS_PER_EPOCH, granted],
     )
     .await
 }

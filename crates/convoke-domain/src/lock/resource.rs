@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::id::RunId;
 use crate::refusal::Refusal;
 
 /// The type of resources that file tools check.
@@ -16,9 +17,11 @@ pub const SHARED: &str = "shared";
 /// Bytes of a type.
 const MAX_KIND: usize = 32;
 /// Bytes of a path: as many as file tools take.
-pub(super) const MAX_PATH: usize = 1_024;
+const MAX_PATH: usize = 1_024;
 /// Parts of a path: one more than file tools take folders.
-pub(super) const MAX_PARTS: usize = 33;
+const MAX_PARTS: usize = 33;
+/// Parts of a path as the store keeps it.
+pub const STORED_PARTS: usize = MAX_PARTS + 1;
 /// Characters of a wrong name that are shown.
 const SHOWN: usize = 80;
 
@@ -37,6 +40,29 @@ impl Resource {
         let path = path.strip_suffix('/').unwrap_or(path);
         check_path(path).map_err(|why| wrong(&format!("the path of `{}` {why}", whole())))?;
         Ok(Self { kind: kind.to_owned(), path: path.to_owned() })
+    }
+
+    /// As it was stored: checked once, when it was made.
+    pub fn stored(kind: &str, path: &str) -> Self {
+        Self { kind: kind.to_owned(), path: path.to_owned() }
+    }
+
+    /// The same as the store keeps it: files belong to a run, so that two runs do not wait for each other.
+    #[must_use]
+    pub fn within(&self, run: RunId) -> Self {
+        match self.kind.as_str() {
+            FILE => Self { path: format!("{run}/{}", self.path), kind: self.kind.clone() },
+            _ => self.clone(),
+        }
+    }
+
+    /// The same as agents and people name it.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        match self.path.split_once('/') {
+            Some((_, path)) if self.kind == FILE => Self { path: path.to_owned(), kind: self.kind.clone() },
+            _ => self.clone(),
+        }
     }
 
     /// The type, such as `file`.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Ask, Item, Order, Resource, Row, Verdict, admit, blockers, judge, missing};
+use super::{Ask, Item, Order, Resource, Row, Verdict, admit, is_blocked, judge, missing, touch};
 use crate::refusal::Refusal;
 use crate::task::Priority;
 use crate::time::Timestamp;
@@ -65,14 +65,15 @@ pub struct Table<H> {
     held: Vec<Lock<H>>,
     waiting: Vec<Wait<H>>,
     lease: Duration,
+    parked: Duration,
     ticket: i64,
     token: i64,
 }
 
 impl<H: Copy + Ord> Table<H> {
-    /// A table without locks. `lease` is how long a lock lasts that nobody renews.
-    pub fn new(lease: Duration) -> Self {
-        Self { held: Vec::new(), waiting: Vec::new(), lease, ticket: 0, token: 0 }
+    /// A table without locks. A lock that nobody renews lasts `lease`, and `parked` if its holder had to wait for it.
+    pub fn new(lease: Duration, parked: Duration) -> Self {
+        Self { held: Vec::new(), waiting: Vec::new(), lease, parked, ticket: 0, token: 0 }
     }
 
     /// What is held.
@@ -127,7 +128,7 @@ impl<H: Copy + Ord> Table<H> {
         let order = Order::new(!has.is_empty(), priority, self.ticket + 1);
         let ask = Ask { holder, items, order };
         match (judge(&ask, &self.rows()), due) {
-            (Verdict::Grant, _) => self.grant(&ask, now),
+            (Verdict::Grant, _) => self.grant(&ask, now.after(self.lease)),
             (Verdict::Die(older), _) => return Outcome::Die(older),
             (Verdict::Wait(others), None) => return Outcome::Busy(others),
             (Verdict::Wait(others), Some(due)) => {
@@ -140,9 +141,9 @@ impl<H: Copy + Ord> Table<H> {
         Outcome::Held
     }
 
-    fn grant(&mut self, ask: &Ask<H>, now: Timestamp) {
+    fn grant(&mut self, ask: &Ask<H>, until: Timestamp) {
         self.token += 1;
-        let (token, until) = (self.token, now.after(self.lease));
+        let token = self.token;
         for item in &ask.items {
             // A shared lock that becomes an exclusive one is the same lock.
             self.held.retain(|lock| lock.holder != ask.holder || lock.item.resource != item.resource);
@@ -153,6 +154,9 @@ impl<H: Copy + Ord> Table<H> {
     /// Lets go of these resources; gives whose requests are granted now.
     pub fn release(&mut self, holder: H, resources: &[Resource], now: Timestamp) -> Vec<H> {
         self.held.retain(|lock| lock.holder != holder || !resources.contains(&lock.item.resource));
+        if touch(&self.of(holder), resources) {
+            self.retoken(holder);
+        }
         self.serve(now)
     }
 
@@ -171,6 +175,9 @@ impl<H: Copy + Ord> Table<H> {
 
     /// Gives what `holder` has new tokens: whoever still acts with the old ones is refused.
     pub fn retoken(&mut self, holder: H) {
+        if !self.held.iter().any(|lock| lock.holder == holder) {
+            return;
+        }
         self.token += 1;
         let token = self.token;
         self.held.iter_mut().filter(|lock| lock.holder == holder).for_each(|lock| lock.token = token);
@@ -190,11 +197,12 @@ impl<H: Copy + Ord> Table<H> {
     /// Grants, in the order of turns, what nothing stands in the way of any more. One pass is enough: a grant makes nobody
     /// freer who waits.
     fn serve(&mut self, now: Timestamp) -> Vec<H> {
-        let mut granted = Vec::new();
+        let (mut granted, mut rows) = (Vec::new(), self.rows());
         for wait in self.waiting.clone() {
-            if blockers(&wait.ask, &self.rows()).is_empty() {
+            if !is_blocked(&wait.ask, &rows) {
                 self.waiting.retain(|other| other.ask.holder != wait.ask.holder);
-                self.grant(&wait.ask, now);
+                self.grant(&wait.ask, now.after(self.parked));
+                rows.iter_mut().filter(|row| row.holder == wait.ask.holder).for_each(|row| row.waits = None);
                 granted.push(wait.ask.holder);
             }
         }

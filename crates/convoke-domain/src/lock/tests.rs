@@ -48,7 +48,7 @@ struct Play(Table<u64>);
 
 impl Play {
     fn new() -> Self {
-        Self(Table::new(LEASE))
+        Self(Table::new(LEASE, LEASE))
     }
 
     fn ask(&mut self, holder: u64, items: &[Item]) -> Outcome<u64> {
@@ -135,6 +135,15 @@ fn a_folder_covers_what_is_below_it_and_nothing_beside_it() {
     {
         assert_eq!(from.as_str() < path && path < to.as_str(), inside, "{path}");
     }
+}
+
+#[test]
+fn files_belong_to_a_run() {
+    let run = crate::id::RunId(uuid::Uuid::from_u128(7));
+    let file = resource("file:shared/a.md");
+    assert_eq!(file.within(run).to_string(), format!("file:{run}/shared/a.md"));
+    assert_eq!(file.within(run).plain(), file);
+    assert_eq!(resource("topic:a/b").within(run).plain(), resource("topic:a/b"));
 }
 
 #[test]
@@ -370,7 +379,7 @@ impl fmt::Display for Watch {
 
 fn play(seed: u64) -> (u64, u64) {
     let mut chance = Chance(seed);
-    let mut watch = Watch { seed, table: Table::new(LEASE), now: 0, tokens: 0, waited: 0, died: 0 };
+    let mut watch = Watch { seed, table: Table::new(LEASE, LEASE), now: 0, tokens: 0, waited: 0, died: 0 };
     for _ in 0..ACTS {
         watch.act(&mut chance);
     }

@@ -75,6 +75,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::BudgetExhausted => ("budget", &["message", "left", "wanted", "unit"]),
         K::BudgetOverrun => ("task", &["step", "bound_usd", "billed_usd"]),
         K::BudgetChanged => ("budget", &["cap_usd", "cap_tokens", "was_usd"]),
+        K::LockAcquired => ("task", &["locks", "token", "waited_ms"]),
+        K::LockWaiting => ("task", &["locks", "waits_for", "until"]),
+        K::LockReleased => ("task", &["resources", "why"]),
+        K::LockExpired | K::LockForced => ("task", &["resource", "agent", "token"]),
+        K::LockRefused => ("task", &["resource", "tool", "reason"]),
         K::LoopDetected => ("task", &["tool", "count"]),
     }
 }

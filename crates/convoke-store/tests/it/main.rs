@@ -9,6 +9,7 @@ mod fault;
 mod folder;
 mod journal;
 mod load;
+mod lock;
 mod migrate;
 mod node;
 mod noun;

@@ -21,6 +21,7 @@ const NOUNS: &[&str] = &[
     "definition",
     "effect",
     "event",
+    "lock",
     "meta",
     "run",
     "session",
