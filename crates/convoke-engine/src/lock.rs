@@ -65,7 +65,7 @@ pub enum Got {
 /// Asks for all of `items` or nothing. Nothing is written if the answer is an error.
 pub(crate) async fn acquire(tx: &mut Tx<'_>, who: &Holder, items: Vec<Item>, wait: Duration) -> Result<Got> {
     let items = domain::canonical(items)?;
-    let items: Vec<Item> = items.into_iter().map(|item| within(item, who.run)).collect();
+    let items = within(items, who.run);
     let mine = lock::of_task(tx, who.task).await?;
     if let Some(other) = mine.iter().find(|row| row.waits) {
         return Err(waits_already(other));
@@ -174,19 +174,33 @@ pub(crate) async fn left(tx: &mut Tx<'_>, run: RunId, task: TaskId, agent: &str)
 
 /// Gives up what a task waits for; gives why it did not get it.
 pub(crate) async fn give_up(tx: &mut Tx<'_>, task: TaskId) -> Result<String> {
+    let (why, freed) = withdraw(tx, task).await?;
+    serve(tx, &freed).await?;
+    Ok(why)
+}
+
+/// Removes what a task waits for; gives why it did not get it, and what was waited for.
+async fn withdraw(tx: &mut Tx<'_>, task: TaskId) -> Result<(String, Vec<Resource>)> {
     let waits = lock::remove_waits(tx, task).await?;
-    let Some(first) = waits.first() else { return Ok("the lock did not become free in time".to_owned()) };
+    let Some(first) = waits.first() else { return Ok(("the lock did not become free in time".to_owned(), Vec::new())) };
     let items = waits.iter().map(Record::item).collect::<Result<Vec<_>>>()?;
     let around = around(tx, &items).await?;
     let ask = Ask { holder: task, items, order: first.order() };
     let others = domain::blockers(&ask, &rows(&around)?);
-    serve(tx, &resources(&waits)?).await?;
-    Ok(format!("the lock did not become free in time: {}", in_way(&around, &ask, &others)))
+    let why = format!("the lock did not become free in time: {}", in_way(&around, &ask, &others));
+    Ok((why, resources(&waits)?))
 }
 
-/// Ends leases that have run out; gives how many.
+/// Ends leases and waits that have run out; gives how many.
 pub(crate) async fn expire(tx: &mut Tx<'_>) -> Result<usize> {
     let lapsed = lock::lapsed(tx, false, BATCH).await?;
+    let late: BTreeSet<TaskId> = lock::lapsed(tx, true, BATCH).await?.iter().map(|row| row.task).collect();
+    let (mut freed, mut told) = (resources(&lapsed)?, Vec::with_capacity(late.len()));
+    for task in &late {
+        let (why, more) = withdraw(tx, *task).await?;
+        freed.extend(more);
+        told.push((*task, why));
+    }
     for row in &lapsed {
         let resource = row.item()?.resource;
         lock::remove(tx, row.task, &resource).await?;
@@ -196,12 +210,12 @@ pub(crate) async fn expire(tx: &mut Tx<'_>) -> Result<usize> {
     if !lapsed.is_empty() {
         let expired = i64::try_from(lapsed.len()).unwrap_or(i64::MAX);
         lock::count(tx, &Counts { expired, ..Counts::default() }).await?;
-        serve(tx, &resources(&lapsed)?).await?;
     }
-    let late: BTreeSet<TaskId> = lock::lapsed(tx, true, BATCH).await?.iter().map(|row| row.task).collect();
-    for task in &late {
-        let why = give_up(tx, *task).await?;
-        wait::fulfil(tx, WaitReason::Lock, &key(*task), Outcome::Failed(&why)).await?;
+    if !freed.is_empty() {
+        serve(tx, &freed).await?;
+    }
+    for (task, why) in &told {
+        wait::fulfil(tx, WaitReason::Lock, &key(*task), Outcome::Failed(why)).await?;
     }
     Ok(lapsed.len() + late.len())
 }
@@ -297,8 +311,9 @@ fn resources(records: &[Record]) -> Result<Vec<Resource>> {
     records.iter().map(|row| row.item().map(|item| item.resource)).collect()
 }
 
-fn within(item: Item, run: RunId) -> Item {
-    Item { resource: item.resource.within(run), mode: item.mode }
+/// Items as the store keeps them.
+pub(crate) fn within(items: Vec<Item>, run: RunId) -> Vec<Item> {
+    items.into_iter().map(|item| Item { resource: item.resource.within(run), mode: item.mode }).collect()
 }
 
 fn record(who: &Holder, item: &Item, (token, since, until): (i64, Timestamp, Timestamp)) -> Record {

@@ -120,6 +120,7 @@ impl<H: Copy + Ord> Table<H> {
         let has = self.of(holder);
         let items = missing(items, &has);
         if items.is_empty() {
+            self.renew(holder, now);
             return Outcome::Held;
         }
         if let Err(refusal) = admit(has.len(), items.len()) {

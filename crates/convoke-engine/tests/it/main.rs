@@ -8,6 +8,7 @@ mod failure;
 mod fair;
 mod lease;
 mod limits;
+mod lock;
 mod outage;
 mod pattern;
 mod play;
