@@ -9,6 +9,7 @@ pub mod budget;
 mod docs;
 pub mod event;
 pub mod graph;
+pub mod handoff;
 pub mod id;
 pub mod lock;
 pub mod money;

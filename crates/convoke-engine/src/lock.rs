@@ -17,6 +17,7 @@ use convoke_store::lock::{self, Counts, Record};
 use convoke_store::{Result, Tx};
 use serde_json::{Value, json};
 
+use crate::desk::Left;
 use crate::engine::emit;
 use crate::wait::{self, Outcome};
 
@@ -159,8 +160,27 @@ async fn renumber(tx: &mut Tx<'_>, task: TaskId, held: &[Item], freed: &[Resourc
     Ok(())
 }
 
-/// Lets go of all that a task holds and waits for: its attempt has ended.
-pub(crate) async fn left(tx: &mut Tx<'_>, run: RunId, task: TaskId, agent: &str) -> Result<()> {
+/// An attempt has ended: its locks end, or go along with a task that was handed over, under new tokens.
+pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
+    let Some(receiver) = left.handed_to else { return leave(tx, left.run, left.task, left.agent).await };
+    let (_, freed) = withdraw(tx, left.task).await?;
+    if lock::hand_to(tx, left.task, receiver).await? > 0 {
+        let token = lock::next_token(tx, false).await?;
+        lock::set_token(tx, left.task, token).await?;
+        parked(tx, left.task).await?;
+    }
+    serve(tx, &freed).await
+}
+
+/// What a task holds, in words.
+pub(crate) async fn held_names(tx: &mut Tx<'_>, task: TaskId) -> Result<Vec<String>> {
+    let held = lock::of_task(tx, task).await?;
+    let items = held.iter().filter(|row| !row.waits).map(Record::item).collect::<Result<Vec<_>>>()?;
+    Ok(items.iter().map(|item| format!("{} {}", item.mode.as_str(), item.resource.plain())).collect())
+}
+
+/// Lets go of all that a task holds and waits for.
+pub(crate) async fn leave(tx: &mut Tx<'_>, run: RunId, task: TaskId, agent: &str) -> Result<()> {
     let gone = lock::remove_all(tx, task).await?;
     if gone.is_empty() {
         return Ok(());

@@ -247,11 +247,13 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
     let beat = engine.config().lease / 3;
     let mut renewed = Instant::now();
     loop {
+        let mut is_asked = false;
         tokio::select! {
             () = tokio::time::sleep(engine.config().poll.min(beat)) => {}
+            () = engine.look_again().notified() => is_asked = true,
             () = stop.cancelled() => return,
         }
-        if renewed.elapsed() >= beat {
+        if is_asked || renewed.elapsed() >= beat {
             renewed = Instant::now();
             renew(&engine).await;
         }
@@ -300,7 +302,10 @@ async fn reap(engine: &Engine, ws: WorkspaceId) {
 async fn end_waits(engine: &Engine, ws: WorkspaceId) {
     match engine.store().run(FallDue { ws }).await {
         Ok(0) => {}
-        Ok(_) => engine.wake().notify_one(),
+        Ok(_) => {
+            engine.wake().notify_one();
+            engine.look_again().notify_one();
+        }
         Err(error) => tracing::warn!(%error, "waits could not be ended"),
     }
 }

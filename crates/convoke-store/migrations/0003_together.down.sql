@@ -1,4 +1,5 @@
 -- == handoff ==
+DROP TABLE handoff;
 
 -- == approval ==
 
@@ -16,6 +17,7 @@ DROP TABLE lock;
 DROP TABLE wait;
 DROP INDEX task_parent;
 DROP INDEX task_waiting;
+ALTER TABLE task DROP COLUMN ties;
 ALTER TABLE task DROP COLUMN mail;
 ALTER TABLE task DROP COLUMN depth;
 ALTER TABLE task DROP COLUMN parent;

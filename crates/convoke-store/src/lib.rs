@@ -16,6 +16,7 @@ pub mod effect;
 mod error;
 pub mod event;
 mod feed;
+pub mod handoff;
 pub mod lock;
 pub mod meta;
 pub mod migrate;

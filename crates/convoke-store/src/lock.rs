@@ -197,6 +197,12 @@ pub async fn set_token(tx: &mut Tx<'_>, task: TaskId, token: i64) -> Result<u64>
     tx.exec("UPDATE lock SET token = $3 WHERE ws = $1 AND task = $2 AND waits = 0", p![ws, task, token]).await
 }
 
+/// Gives what a task holds to another agent: the task is in its hands now.
+pub async fn hand_to(tx: &mut Tx<'_>, task: TaskId, agent: &str) -> Result<u64> {
+    let ws = tx.ws();
+    tx.exec("UPDATE lock SET agent = $3 WHERE ws = $1 AND task = $2 AND waits = 0", p![ws, task, agent]).await
+}
+
 /// The next fencing token: higher than any before, also after a restore, which raises the epoch. Counts the request that
 /// it is for, if it is granted by it.
 pub async fn next_token(tx: &mut Tx<'_>, granted: bool) -> Result<i64> {

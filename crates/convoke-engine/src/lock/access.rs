@@ -12,7 +12,7 @@ use convoke_store::{Result as Stored, Tx, UseCase};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Got, Holder, acquire, expire, left, on, release, rows, serve};
+use super::{Got, Holder, acquire, expire, leave, on, release, rows, serve};
 use crate::engine::emit;
 use crate::{Engine, Error, Result};
 
@@ -275,7 +275,7 @@ use_case! {
 use_case! {
     /// Lets go of everything.
     Leave { holder: Holder } -> (),
-    |this, tx| left(tx, this.holder.run, this.holder.task, &this.holder.agent).await
+    |this, tx| leave(tx, this.holder.run, this.holder.task, &this.holder.agent).await
 }
 
 use_case! {

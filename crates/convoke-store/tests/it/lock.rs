@@ -118,7 +118,9 @@ async fn leases_are_kept_and_run_out(place: Place) {
     assert_eq!(act!(store, tx => lock::keep_all(tx, later(6)).await), 2);
     assert_eq!(act!(store, tx => lock::keep_all(tx, later(6)).await), 0, "a longer lease stays");
     assert_eq!(act!(store, tx => lock::set_token(tx, task_id(1), 77).await), 1);
-    assert_eq!(look!(store, tx => lock::of_task(tx, task_id(1)).await)[0].token, 77);
+    assert_eq!(act!(store, tx => lock::hand_to(tx, task_id(1), "bob").await), 1);
+    let mine = look!(store, tx => lock::of_task(tx, task_id(1)).await);
+    assert_eq!((mine[0].token, mine[0].agent.as_str(), mine[1].agent.as_str()), (77, "bob", "ada"));
 }
 
 async fn tokens_and_counts_only_grow(place: Place) {

@@ -21,6 +21,7 @@ const NOUNS: &[&str] = &[
     "definition",
     "effect",
     "event",
+    "handoff",
     "lock",
     "meta",
     "run",
