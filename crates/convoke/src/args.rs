@@ -7,8 +7,8 @@ use convoke_domain::id::SessionId;
 use convoke_domain::money::Money;
 
 use crate::{
-    agents, audit, completions, db, demo, doctor, events, handoffs, hold, init, profiles, report, resume, run, runs,
-    show, stats, teams, validate,
+    agents, audit, completions, db, demo, doctor, events, handoffs, hold, init, locks, profiles, report, resume, run,
+    runs, show, stats, teams, validate,
 };
 
 /// Teams of AI agents that carry a task to its end: in parallel, durable, with exact cost.
@@ -89,6 +89,8 @@ pub enum Command {
     Events(events::EventsArgs),
     /// Offers to hand a task over, and what became of them
     Handoffs(handoffs::HandoffsArgs),
+    /// What agents have locked and wait for
+    Locks(locks::LocksArgs),
     /// List registered agents
     Agents(agents::AgentsArgs),
     /// Profiles, from which agents are made

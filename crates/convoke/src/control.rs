@@ -7,7 +7,7 @@ use std::path::Path;
 
 use convoke_domain::id::{HandoffId, RunId};
 use convoke_domain::money::Money;
-use convoke_engine::{Caps, EffectOutcome, Engine, Resume};
+use convoke_engine::{Caps, EffectOutcome, Engine, Resume, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
@@ -50,6 +50,13 @@ pub enum Request {
         /// What there is to say about it.
         note: String,
         /// Who says so.
+        user: String,
+    },
+    /// Take locks away from whoever holds them.
+    ReleaseLocks {
+        /// Which.
+        which: Which,
+        /// Who takes them.
         user: String,
     },
     /// Accept a handoff for the agent that was asked, or decline it.
@@ -106,6 +113,9 @@ impl Request {
                 };
                 engine.resolve_effect(&effect, outcome, &user).await?;
             }
+            Self::ReleaseLocks { which, user } => {
+                engine.force_locks(which, &user).await?;
+            }
             Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
             Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
         }
@@ -117,7 +127,11 @@ impl Request {
     const fn goes_on(&self) -> Option<RunId> {
         match self {
             Self::Resume { run, .. } => Some(*run),
-            Self::Cancel { .. } | Self::Pause { .. } | Self::Resolve { .. } | Self::Handoff { .. } => None,
+            Self::Cancel { .. }
+            | Self::Pause { .. }
+            | Self::Resolve { .. }
+            | Self::Handoff { .. }
+            | Self::ReleaseLocks { .. } => None,
         }
     }
 }

@@ -22,6 +22,7 @@ mod hub;
 mod init;
 mod job;
 mod live;
+mod locks;
 mod log;
 mod outcome;
 mod place;
@@ -125,6 +126,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,
+        Command::Locks(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,
