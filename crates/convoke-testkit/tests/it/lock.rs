@@ -2,6 +2,7 @@
 //! tools refuse it by its old token.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -98,16 +99,14 @@ async fn a_writer_that_was_stopped_past_its_lease_writes_nothing_when_it_wakes()
         seen: Mutex::default(),
         told: Notify::new(),
     });
-    let mut config = Config::new(dir.path().join("work"));
-    config.poll = Duration::from_millis(50);
-    let models = FakeModels::new(|request| Ok(play(request)));
-    let handle = Arc::new(Handle(Arc::clone(&tools)));
-    let engine = Engine::new(store, Arc::new(models), handle, Arc::new(SystemClock), config);
-    let worker = engine.work().await.expect("a pool");
+    let engine = engine(&store, &tools, dir.path(), Duration::from_secs(3_600));
+    let stopped = engine.work().await.expect("a pool");
     let run = engine.start_run(start(&engine).await).await.expect("a run");
     tools.stopped.notified().await;
     // The lease of the task runs out; the lock does not yet, so whoever takes the task over finds it locked.
     ahead.store(31_000_000, Ordering::SeqCst);
+    let other = self::engine(&store, &tools, dir.path(), Duration::from_millis(50));
+    let worker = other.work().await.expect("another pool");
     let mut feed = engine.store().subscribe();
     while engine.run_record(run).await.expect("the run").summary.state != "completed" {
         let _ = feed.next().await;
@@ -131,6 +130,15 @@ async fn a_writer_that_was_stopped_past_its_lease_writes_nothing_when_it_wakes()
         .collect();
     assert!(kinds.contains("task.taken_over") && kinds.contains("lock.acquired"), "{kinds:?}");
     worker.stop().await;
+    stopped.stop().await;
+}
+
+/// A process on the store: how often it looks for what others left is how alive it is here.
+fn engine(store: &Store, tools: &Arc<Stopping>, dir: &Path, poll: Duration) -> Engine {
+    let config = Config { poll, exclusive: false, concurrency: 1, ..Config::new(dir.join("work")) };
+    let models = FakeModels::new(|request| Ok(play(request)));
+    let handle = Arc::new(Handle(Arc::clone(tools)));
+    Engine::new(store.clone(), Arc::new(models), handle, Arc::new(SystemClock), config)
 }
 
 async fn start(engine: &Engine) -> StartRun {
