@@ -5,6 +5,8 @@
 pub mod attempt;
 pub mod authority;
 pub mod budget;
+pub mod compaction;
+pub mod context;
 #[cfg(test)]
 mod docs;
 pub mod event;
@@ -12,12 +14,15 @@ pub mod graph;
 pub mod handoff;
 pub mod id;
 pub mod lock;
+pub mod material;
+pub mod memory;
 pub mod money;
 pub mod pattern;
 pub mod price;
 pub mod profile;
 pub mod record;
 pub mod refusal;
+pub mod relevance;
 pub mod retry;
 pub mod run;
 pub mod spec;

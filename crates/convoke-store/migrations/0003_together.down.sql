@@ -6,6 +6,13 @@ DROP TABLE handoff;
 -- == agent ==
 
 -- == context ==
+DROP TABLE memory_shelf;
+DROP TABLE memory_word;
+DROP TABLE memory_term;
+DROP TABLE memory;
+DROP TABLE context_size;
+DROP TABLE context_history;
+DROP TABLE context;
 
 -- == bus ==
 

@@ -8,6 +8,7 @@ mod agents;
 mod args;
 mod audit;
 mod completions;
+mod context;
 mod control;
 mod db;
 mod definition;
@@ -24,6 +25,7 @@ mod job;
 mod live;
 mod locks;
 mod log;
+mod memory;
 mod outcome;
 mod place;
 mod profiles;
@@ -127,6 +129,8 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,
         Command::Locks(command) => command.act(global).await,
+        Command::Context(command) => command.act(global).await,
+        Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,

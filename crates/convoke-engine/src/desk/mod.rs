@@ -4,8 +4,10 @@
 //! Rule: a tool refuses before it writes; what it has written when it fails would stay. Each noun has a file with its
 //! `TOOLS`; start at [`call`].
 
+mod context;
 mod handoff;
 mod lock;
+mod memory;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -96,7 +98,12 @@ pub(crate) struct Wait {
 }
 
 /// The tools of all nouns.
-const NOUNS: &[&[Tool]] = &[handoff::TOOLS, lock::TOOLS];
+const NOUNS: &[&[Tool]] = &[
+    context::TOOLS,
+    handoff::TOOLS, // each on a line of its own
+    lock::TOOLS,
+    memory::TOOLS,
+];
 
 fn tools() -> impl Iterator<Item = &'static Tool> {
     NOUNS.iter().copied().flatten()

@@ -1,6 +1,7 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
 mod budget;
+mod compact;
 mod concurrency;
 mod crash;
 mod effect;
@@ -10,7 +11,9 @@ mod handoff;
 mod lease;
 mod limits;
 mod lock;
+mod memory;
 mod outage;
 mod pattern;
 mod play;
 mod run;
+mod share;

@@ -4,6 +4,7 @@ mod support;
 
 mod backup;
 mod batch;
+mod context;
 mod event;
 mod fault;
 mod folder;
@@ -11,6 +12,7 @@ mod handoff;
 mod journal;
 mod load;
 mod lock;
+mod memory;
 mod migrate;
 mod node;
 mod noun;
