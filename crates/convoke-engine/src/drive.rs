@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
 use convoke_domain::id::TaskId;
+use convoke_domain::lock::SHARED;
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
 use convoke_domain::profile::Profile;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::team::{OnExhausted, Planning};
 use convoke_domain::time::Timestamp;
-use convoke_domain::transcript::{Block, Turn};
+use convoke_domain::transcript::Turn;
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
 use convoke_store::{Error as StoreError, Result as Stored, step};
 use serde_json::Value;
@@ -28,6 +29,7 @@ use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
 use crate::load::{Load, Loaded};
+use crate::lock::guard::shares_files;
 use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spend::Journaled;
@@ -262,8 +264,10 @@ impl Driver {
         if self.scope.allowed.is_empty() {
             return;
         }
-        if let Err(error) = tokio::fs::create_dir_all(&self.scope.workdir).await {
-            self.tell(PulseKind::Notice(format!("the folder of the attempt cannot be made: {error}")));
+        for folder in [Some(&self.scope.workdir), self.scope.shared.as_ref()].into_iter().flatten() {
+            if let Err(error) = tokio::fs::create_dir_all(folder).await {
+                self.tell(PulseKind::Notice(format!("the folder {} cannot be made: {error}", folder.display())));
+            }
         }
         let (offered, notices) = self.engine.tools().offer(&self.scope).await;
         self.offered.extend(offered);
@@ -494,7 +498,7 @@ impl Driver {
                 self.tell_others();
                 Err(Halt::Gone)
             }
-            Progress::Going(_) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
+            Progress::Going(..) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
                 Ok(progress)
             }
             Progress::Gone | Progress::PutBack | Progress::Exhausted => Err(Halt::Gone),
@@ -601,6 +605,7 @@ fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) ->
         mcp_servers: spec.team.mcp_servers.clone(),
         workdir,
         input: at.input.as_ref().map(PathBuf::from),
+        shared: shares_files(spec).then(|| engine.config().work_dir.join(at.run.to_string()).join(SHARED)),
         shell: profile.authority.shell,
         http_hosts: profile.authority.http_hosts.clone(),
         private_network: profile.authority.private_network,

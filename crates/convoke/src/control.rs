@@ -9,7 +9,7 @@ use convoke_domain::context::Write;
 use convoke_domain::id::{HandoffId, MemoryId, RunId};
 use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
-use convoke_engine::{Caps, EffectOutcome, Engine, Resume};
+use convoke_engine::{Caps, EffectOutcome, Engine, Resume, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
@@ -52,6 +52,13 @@ pub enum Request {
         /// What there is to say about it.
         note: String,
         /// Who says so.
+        user: String,
+    },
+    /// Take locks away from whoever holds them.
+    ReleaseLocks {
+        /// Which.
+        which: Which,
+        /// Who takes them.
         user: String,
     },
     /// Accept a handoff for the agent that was asked, or decline it.
@@ -132,6 +139,9 @@ impl Request {
                     Outcome::Retry => EffectOutcome::Retry,
                 };
                 engine.resolve_effect(&effect, outcome, &user).await?;
+            }
+            Self::ReleaseLocks { which, user } => {
+                engine.force_locks(which, &user).await?;
             }
             Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
             Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,

@@ -6,6 +6,7 @@
 
 mod context;
 mod handoff;
+mod lock;
 mod memory;
 
 use std::future::Future;
@@ -100,6 +101,7 @@ pub(crate) struct Wait {
 const NOUNS: &[&[Tool]] = &[
     context::TOOLS,
     handoff::TOOLS, // each on a line of its own
+    lock::TOOLS,
     memory::TOOLS,
 ];
 
@@ -172,5 +174,6 @@ pub(crate) struct Left<'a> {
 /// Lets go of all that an attempt held and waited for. Called only where the task has ties.
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     handoff::left(tx, left).await?;
-    crate::wait::withdraw(tx, left).await
+    crate::wait::withdraw(tx, left).await?;
+    crate::lock::left(tx, left).await
 }

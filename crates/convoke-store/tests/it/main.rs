@@ -11,6 +11,7 @@ mod folder;
 mod handoff;
 mod journal;
 mod load;
+mod lock;
 mod memory;
 mod migrate;
 mod node;

@@ -23,6 +23,7 @@ const NOUNS: &[&str] = &[
     "effect",
     "event",
     "handoff",
+    "lock",
     "memory",
     "meta",
     "run",
