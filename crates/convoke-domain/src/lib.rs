@@ -2,11 +2,13 @@
 //!
 //! Pure: no IO, no async, no clock, no random ids. Start at [`task`] and [`run`], then [`pattern`].
 
+pub mod agent;
 pub mod attempt;
 pub mod authority;
 pub mod budget;
 #[cfg(test)]
 mod docs;
+pub mod escalate;
 pub mod event;
 pub mod graph;
 pub mod id;
@@ -18,6 +20,7 @@ pub mod record;
 pub mod refusal;
 pub mod retry;
 pub mod run;
+pub mod spawn;
 pub mod spec;
 pub mod task;
 pub mod team;

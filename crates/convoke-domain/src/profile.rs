@@ -186,7 +186,7 @@ pub struct Authority {
     pub can_override_decisions: bool,
     /// May give tasks to agents of its own rank, where the team's rules allow it too.
     pub can_assign_to_peers: bool,
-    /// May escalate beyond the coordinator.
+    /// May escalate to the supervisor; a person is asked instead if not.
     pub can_escalate_to_supervisor: bool,
 }
 
