@@ -23,8 +23,8 @@ pub const SPAWN: &str = "spawn";
 /// The tool that gives a task to another agent; it needs `authority.can_delegate` besides being allowed.
 pub const DELEGATE: &str = "delegate";
 
-/// Names that stand for several tools.
-pub const GROUPS: [(&str, &[&str]); 4] = [
+/// Groups of tools by which agents work together, for the `tools` of a profile.
+pub const GROUPS: &[(&str, &[&str])] = &[
     ("@talk", &["send", "broadcast", "ask", "answer", "reply", "wait_for"]),
     ("@share", &["read_context", "write_context", "add_finding", "remember", "recall"]),
     ("@work", &["progress", "escalate", "delegate", "hand_off", "accept", "decline"]),
