@@ -45,6 +45,16 @@ pub fn bounds(rules: &SpawnRules) -> Bounds {
     }
 }
 
+/// True if `text` can be the name of an agent: lower-case letters, digits and hyphens; a letter or digit at both ends; at
+/// most 64.
+pub fn is_name(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let ends = [text.bytes().next(), text.bytes().last()];
+    text.len() <= 64
+        && text.bytes().all(|c| plain(c) || c == b'-')
+        && ends.into_iter().all(|end| end.is_some_and(plain))
+}
+
 /// A spawned agent in its run's tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {

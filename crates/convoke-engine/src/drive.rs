@@ -3,7 +3,6 @@
 //! What comes next is [`Dialogue::next`]'s to say; the driver carries it out through the doors [`crate::spend`] and
 //! [`crate::act`], and keeps outcomes in `pending` until they are journaled together with what follows from them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +26,10 @@ use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
 use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
+use crate::spawn::Kin;
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, desk, prompt};
+use crate::{act, prompt, rights};
 
 /// Steps read at once when an attempt goes on.
 const STEPS_PAGE: i64 = 10_000;
@@ -86,7 +86,14 @@ pub(crate) struct Driver {
     pub engine: Engine,
     pub at: Assignment,
     pub spec: Arc<RunSpec>,
+    /// Who the agent is, with the rights that it has now.
     pub profile: Arc<Profile>,
+    /// The same without what was granted to it.
+    pub base: Arc<Profile>,
+    /// Something was granted to it.
+    pub has_grants: bool,
+    /// Those above it, if it was spawned.
+    pub kin: Option<Kin>,
     pub system: String,
     pub schema: Option<Value>,
     pub context: Value,
@@ -198,17 +205,19 @@ async fn run(engine: &Engine, at: Assignment, signals: Signals, room: Room, time
 
 impl Driver {
     async fn begin(engine: Engine, at: Assignment, signals: Signals) -> Result<Self, Halt> {
-        let spec = engine.spec(&at.spec).await?;
-        let profile = spec.profiles.get(&at.agent).cloned();
-        let profile =
-            profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
+        let (spec, kin) = rights::known(&engine, &at).await?;
+        let base = spec.profiles.get(&at.agent).cloned();
+        let base =
+            base.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
+        let base = Arc::new(base);
+        let profile = if at.has_grants { Arc::new(rights::now(&engine, &at, &base).await?) } else { Arc::clone(&base) };
         let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt) };
         // Most tasks begin with nothing to read.
         let (inputs, steps) =
             if at.has_inputs || at.continued { engine.store().read(load).await? } else { (Vec::new(), Vec::new()) };
         let opening = Turn::user(prompt::opening(&at, &inputs, engine.config().input_bytes));
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let scope = scope(&engine, &at, &spec, &profile);
+        let scope = rights::scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
@@ -218,7 +227,10 @@ impl Driver {
             engine,
             at,
             spec,
-            profile: Arc::new(profile),
+            has_grants: profile != base,
+            base,
+            profile,
+            kin,
             cut,
             awaited: Vec::new(),
             schema,
@@ -241,19 +253,6 @@ impl Driver {
                 Err(Halt::Gone)
             }
         }
-    }
-
-    async fn offer_tools(&mut self) {
-        self.offered = desk::offer(&self.profile);
-        if self.scope.allowed.is_empty() {
-            return;
-        }
-        if let Err(error) = tokio::fs::create_dir_all(&self.scope.workdir).await {
-            self.tell(PulseKind::Notice(format!("the folder of the attempt cannot be made: {error}")));
-        }
-        let (offered, notices) = self.engine.tools().offer(&self.scope).await;
-        self.offered.extend(offered);
-        notices.into_iter().for_each(|notice| self.tell(PulseKind::Notice(notice)));
     }
 
     /// Takes over the steps of an attempt that was begun before.
@@ -533,21 +532,6 @@ impl Driver {
 
     pub(crate) fn tell(&self, kind: PulseKind) {
         self.engine.pulse(Pulse { run: self.at.run, task: self.at.task, agent: self.at.agent.clone(), kind });
-    }
-}
-
-fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) -> ToolScope {
-    let workdir =
-        engine.config().work_dir.join(at.run.to_string()).join(at.task.to_string()).join(at.attempt.to_string());
-    ToolScope {
-        // Tools of the desk are not the toolbox's.
-        allowed: profile.tools.iter().filter(|id| !id.starts_with('@') && desk::find(id).is_none()).cloned().collect(),
-        mcp_servers: spec.team.mcp_servers.clone(),
-        workdir,
-        input: at.input.as_ref().map(PathBuf::from),
-        shell: profile.authority.shell,
-        http_hosts: profile.authority.http_hosts.clone(),
-        private_network: profile.authority.private_network,
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::{LOOKS, Tend};
 use crate::claim::{Assignment, Claim, ClaimSpec};
 use crate::drive::drive;
 use crate::recover::{PutBack, Reap, Renew};
@@ -244,10 +245,11 @@ async fn put_back(engine: &Engine) {
 /// Renews the leases of this worker, takes over those of others that have run out, and ends runs whose time is up.
 async fn keep_leases(engine: Engine, stop: CancellationToken) {
     let beat = engine.config().lease / 3;
-    let mut renewed = Instant::now();
+    let look = engine.config().stale_after / LOOKS;
+    let (mut renewed, mut looked) = (Instant::now(), Instant::now());
     loop {
         tokio::select! {
-            () = tokio::time::sleep(engine.config().poll.min(beat)) => {}
+            () = tokio::time::sleep(engine.config().poll.min(beat).min(look)) => {}
             () = stop.cancelled() => return,
         }
         if renewed.elapsed() >= beat {
@@ -259,9 +261,16 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "workspaces could not be listed"),
         }
+        let looks = looked.elapsed() >= look;
         for ws in engine.workspaces() {
             reap(&engine, ws).await;
             end_waits(&engine, ws).await;
+            if looks {
+                tend(&engine, ws).await;
+            }
+        }
+        if looks {
+            looked = Instant::now();
         }
     }
 }
@@ -291,6 +300,15 @@ async fn reap(engine: &Engine, ws: WorkspaceId) {
             }
         }
         Err(error) => tracing::warn!(%error, "lapsed leases could not be taken over"),
+    }
+}
+
+/// Looks for agents that have fallen silent, and for grants whose time is up.
+async fn tend(engine: &Engine, ws: WorkspaceId) {
+    match engine.store().run(Tend { ws, stale_after: engine.config().stale_after }).await {
+        Ok(0) => {}
+        Ok(_) => engine.wake().notify_one(),
+        Err(error) => tracing::warn!(%error, "agents could not be looked after"),
     }
 }
 
