@@ -12,3 +12,4 @@ mod outage;
 mod pattern;
 mod play;
 mod run;
+mod spawn;
