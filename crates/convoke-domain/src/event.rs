@@ -145,6 +145,16 @@ kinds! {
     BudgetChanged = "budget.changed",
     /// Unspent budget was moved from one agent to another.
     BudgetMoved = "budget.moved",
+    /// An agent gave a part of its task to another and waits for the result.
+    CollabStarted = "agent.collab.started",
+    /// The part has ended.
+    CollabEnded = "agent.collab.ended",
+    /// An agent offers to hand its task over.
+    HandoffRequested = "agent.handoff.requested",
+    /// The task is the receiver's now, with all that belongs to it.
+    HandoffAccepted = "agent.handoff.accepted",
+    /// The task stays where it is: the receiver said no, or nothing in time, or the runtime stopped it.
+    HandoffDeclined = "agent.handoff.declined",
     /// An agent repeats itself and was told so.
     LoopDetected = "loop.detected",
 }

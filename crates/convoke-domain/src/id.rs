@@ -131,6 +131,8 @@ ids! {
     RunId = "run";
     /// A unit of work inside a run.
     TaskId = "task";
+    /// An offer to hand a task over.
+    HandoffId = "hand";
 }
 
 /// Comes after every id: where a list from the newest begins.

@@ -11,6 +11,7 @@ mod docs;
 pub mod escalate;
 pub mod event;
 pub mod graph;
+pub mod handoff;
 pub mod id;
 pub mod money;
 pub mod pattern;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
+use convoke_domain::handoff::Packet;
 use convoke_domain::id::{TaskId, WorkspaceId};
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
 use convoke_domain::profile::Profile;
@@ -29,7 +30,7 @@ use crate::pulse::{Pulse, PulseKind};
 use crate::spawn::Kin;
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, prompt, rights};
+use crate::{act, handoff, prompt, rights};
 
 /// Steps read at once when an attempt goes on.
 const STEPS_PAGE: i64 = 10_000;
@@ -108,6 +109,8 @@ pub(crate) struct Driver {
     pub cut: Arc<Notify>,
     /// There are messages for the agent.
     mail: bool,
+    /// The agent has used a tool of the desk.
+    pub used_desk: bool,
     /// Calls whose results come later: their steps, turns and ids.
     awaited: Vec<Numbered>,
     dialogue: Dialogue,
@@ -211,11 +214,19 @@ impl Driver {
             base.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
         let base = Arc::new(base);
         let profile = if at.has_grants { Arc::new(rights::now(&engine, &at, &base).await?) } else { Arc::clone(&base) };
-        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt) };
+        let handed = (at.attempt > 1).then(|| at.agent.clone());
+        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed };
         // Most tasks begin with nothing to read.
-        let (inputs, steps) =
-            if at.has_inputs || at.continued { engine.store().read(load).await? } else { (Vec::new(), Vec::new()) };
-        let opening = Turn::user(prompt::opening(&at, &inputs, engine.config().input_bytes));
+        let Loaded { inputs, steps, packet } = if at.has_inputs || at.continued || at.attempt > 1 {
+            engine.store().read(load).await?
+        } else {
+            Loaded::default()
+        };
+        let mut opening = prompt::opening(&at, &inputs, engine.config().input_bytes);
+        if let Some((giver, packet)) = packet {
+            opening.push_str(&prompt::handed_over(&giver, &packet));
+        }
+        let opening = Turn::user(opening);
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = rights::scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
@@ -224,6 +235,7 @@ impl Driver {
             context: prompt::context(&inputs),
             after_crash: at.continued,
             mail: at.has_mail,
+            used_desk: at.continued,
             engine,
             at,
             spec,
@@ -356,8 +368,16 @@ impl Driver {
                 None => self.awaited.push(step),
             }
         }
-        // What was done at the desk may have given others something to do.
-        self.engine.wake().notify_one();
+        self.used_desk = true;
+        self.tell_others();
+    }
+
+    /// What was done at the desk may have given others something to do, or taken something from them.
+    fn tell_others(&self) {
+        if self.used_desk {
+            self.engine.wake().notify_one();
+            self.engine.look_again().notify_one();
+        }
     }
 
     /// Lets the task wait for the calls whose results come later, unless they have come meanwhile.
@@ -446,7 +466,10 @@ impl Driver {
         let entry = Journal { repeated, ..self.entry(finish, begin, on_exhausted, end) };
         let progress = self.record(entry).await?.0;
         match progress {
-            Progress::Ended if is_going => Err(Halt::Gone),
+            Progress::Ended if is_going => {
+                self.tell_others();
+                Err(Halt::Gone)
+            }
             Progress::Going(_) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
                 Ok(progress)
             }
@@ -518,6 +541,7 @@ impl Driver {
         if !claims_all {
             self.engine.wake().notify_one();
         }
+        self.tell_others();
         self.engine.take_over(claimed, room);
         Ok(())
     }
@@ -540,10 +564,21 @@ struct Load {
     ws: WorkspaceId,
     task: TaskId,
     attempt: Option<i64>,
+    /// Who may have been handed the task.
+    handed: Option<String>,
+}
+
+/// What was read.
+#[derive(Default)]
+struct Loaded {
+    inputs: Vec<task::Input>,
+    steps: Vec<step::Record>,
+    /// Who handed the task over, and what went along.
+    packet: Option<(String, Packet)>,
 }
 
 impl UseCase for Load {
-    type Out = (Vec<task::Input>, Vec<step::Record>);
+    type Out = Loaded;
 
     fn ws(&self) -> WorkspaceId {
         self.ws
@@ -563,6 +598,10 @@ impl UseCase for Load {
                 }
             }
         }
-        Ok((inputs, steps))
+        let packet = match &self.handed {
+            Some(agent) => handoff::packet_for(tx, self.task, agent).await?,
+            None => None,
+        };
+        Ok(Loaded { inputs, steps, packet })
     }
 }

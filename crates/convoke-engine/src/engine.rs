@@ -56,6 +56,7 @@ struct Inner {
     abandoned: Mutex<BTreeMap<WorkspaceId, Vec<(TaskId, i64)>>>,
     slots: Arc<Semaphore>,
     wake: Notify,
+    look_again: Notify,
     stop: Mutex<Option<CancellationToken>>,
     /// Workspaces that may have work.
     workspaces: Mutex<BTreeSet<WorkspaceId>>,
@@ -90,6 +91,7 @@ impl Engine {
                 abandoned: Mutex::default(),
                 slots,
                 wake: Notify::new(),
+                look_again: Notify::new(),
                 stop: Mutex::default(),
                 workspaces: Mutex::new(BTreeSet::from([ws])),
                 pulses,
@@ -159,6 +161,11 @@ impl Engine {
 
     pub(crate) fn wake(&self) -> &Notify {
         &self.inner.wake
+    }
+
+    /// Rung when attempts that are driven here may have lost their task: the pool looks at once.
+    pub(crate) fn look_again(&self) -> &Notify {
+        &self.inner.look_again
     }
 
     pub(crate) fn pulse(&self, pulse: Pulse) {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use convoke_domain::handoff::Packet;
 use convoke_domain::pattern::coordinator_worker::answer_of;
 use convoke_domain::profile::{CommunicationStyle, Profile};
 use convoke_domain::spec::RunSpec;
@@ -57,6 +58,34 @@ pub(crate) fn opening(at: &Assignment, inputs: &[Input], limit: usize) -> String
     if let Some(schema) = &at.output_schema {
         let _ =
             write!(text, "\n# Form of your answer\n\nAnswer with JSON alone that fits this JSON Schema:\n\n{schema}\n");
+    }
+    text
+}
+
+/// What goes along with a task that was handed over.
+pub(crate) fn handed_over(giver: &str, packet: &Packet) -> String {
+    let mut text = format!("\n# Handed over to you by `{giver}`\n");
+    let parts = [
+        ("Why", Some(&packet.reason)),
+        ("Goal", Some(&packet.goal)),
+        ("Done so far", Some(&packet.done)),
+        ("What is left", Some(&packet.left)),
+        ("What it may still cost", packet.remaining_budget.as_ref()),
+        ("Goes back afterwards to", packet.return_to.as_ref()),
+    ];
+    for (name, part) in parts {
+        if let Some(part) = part.filter(|part| !part.trim().is_empty()) {
+            let _ = write!(text, "\n{name}: {}\n", part.trim());
+        }
+    }
+    for (name, list) in [
+        ("Artifacts", &packet.artifacts),
+        ("Keep to", &packet.constraints),
+        ("Locks that are yours now", &packet.locks),
+    ] {
+        if !list.is_empty() {
+            let _ = write!(text, "\n{name}:\n- {}\n", list.join("\n- "));
+        }
     }
     text
 }

@@ -248,11 +248,13 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
     let look = engine.config().stale_after / LOOKS;
     let (mut renewed, mut looked) = (Instant::now(), Instant::now());
     loop {
+        let mut is_asked = false;
         tokio::select! {
             () = tokio::time::sleep(engine.config().poll.min(beat).min(look)) => {}
+            () = engine.look_again().notified() => is_asked = true,
             () = stop.cancelled() => return,
         }
-        if renewed.elapsed() >= beat {
+        if is_asked || renewed.elapsed() >= beat {
             renewed = Instant::now();
             renew(&engine).await;
         }
@@ -316,7 +318,10 @@ async fn tend(engine: &Engine, ws: WorkspaceId) {
 async fn end_waits(engine: &Engine, ws: WorkspaceId) {
     match engine.store().run(FallDue { ws }).await {
         Ok(0) => {}
-        Ok(_) => engine.wake().notify_one(),
+        Ok(_) => {
+            engine.wake().notify_one();
+            engine.look_again().notify_one();
+        }
         Err(error) => tracing::warn!(%error, "waits could not be ended"),
     }
 }

@@ -1,4 +1,5 @@
 -- == handoff ==
+DROP TABLE handoff;
 
 -- == approval ==
 
@@ -27,6 +28,7 @@ ALTER TABLE agent DROP COLUMN status;
 DROP TABLE wait;
 DROP INDEX task_parent;
 DROP INDEX task_waiting;
+ALTER TABLE task DROP COLUMN ties;
 ALTER TABLE task DROP COLUMN mail;
 ALTER TABLE task DROP COLUMN depth;
 ALTER TABLE task DROP COLUMN parent;

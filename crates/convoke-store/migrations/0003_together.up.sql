@@ -1,10 +1,11 @@
 -- What agents and people need to work together: a section for each noun.
 
 -- == wait ==
--- Tasks that no pattern made have a parent. `mail` counts messages that were not yet given to the task's agent.
+-- Tasks that no pattern made have a parent. `ties` is 1 once there may be something to let go of when an attempt ends. `mail` counts messages that were not yet given to the task's agent.
 ALTER TABLE task ADD COLUMN parent {ID};
 ALTER TABLE task ADD COLUMN depth {INT} NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN mail {INT} NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN ties {INT} NOT NULL DEFAULT 0;
 CREATE INDEX task_waiting ON task (ws, run) WHERE state = 'waiting';
 CREATE INDEX task_parent ON task (ws, parent) WHERE parent IS NOT NULL;
 
@@ -66,3 +67,14 @@ ALTER TABLE budget ADD COLUMN moved_tokens {INT} NOT NULL DEFAULT 0;
 -- == approval ==
 
 -- == handoff ==
+-- Offers to hand a task over. `offer` is the task in which an agent considers it.
+CREATE TABLE handoff (
+  ws {ID} NOT NULL, id {ID} NOT NULL, run {ID} NOT NULL, task {ID} NOT NULL, attempt {INT} NOT NULL,
+  giver TEXT NOT NULL, receiver TEXT NOT NULL, packet TEXT NOT NULL, state TEXT NOT NULL, reason TEXT, offer {ID},
+  requested_at {INT} NOT NULL, due {INT}, settled_at {INT}, settled_by TEXT, returned {INT} NOT NULL,
+  PRIMARY KEY (ws, id)
+) {TABLE};
+CREATE INDEX handoff_task ON handoff (ws, task, requested_at);
+CREATE INDEX handoff_run ON handoff (ws, run, id);
+CREATE INDEX handoff_offer ON handoff (ws, offer) WHERE offer IS NOT NULL;
+CREATE INDEX handoff_open ON handoff (ws, id) WHERE state = 'requested';

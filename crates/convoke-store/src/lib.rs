@@ -18,6 +18,7 @@ pub mod escalate;
 pub mod event;
 mod feed;
 pub mod grant;
+pub mod handoff;
 pub mod meta;
 pub mod migrate;
 mod param;

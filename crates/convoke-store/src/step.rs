@@ -99,13 +99,30 @@ pub async fn finish(
     (output, error): (Option<&str>, Option<&str>),
 ) -> Result<Option<Started>> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.opt(
-        "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
-         WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' \
-         AND (fence = $9 OR $9 = 0) RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff",
-        p![ws, at.task, at.attempt, at.n, status, output, error, now, fence],
-    )
-    .await
+    let change = p![ws, at.task, at.attempt, at.n, status, output, error, now, fence];
+    if !tx.is_sqlite() {
+        let told = "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' \
+             AND (fence = $9 OR $9 = 0) RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff";
+        return tx.opt(told, change).await;
+    }
+    // On SQLite a look is cheaper than RETURNING, which fills a temporary table; nobody else can write in between.
+    let found = tx
+        .opt(
+            "SELECT run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff FROM step \
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' AND (fence = $5 OR $5 = 0)",
+            p![ws, at.task, at.attempt, at.n, fence],
+        )
+        .await?;
+    if found.is_some() {
+        tx.exec(
+            "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4",
+            &change[..8],
+        )
+        .await?;
+    }
+    Ok(found)
 }
 
 /// Lets a step that is under way wait for its result; see [`crate::wait`].

@@ -7,8 +7,8 @@ use convoke_domain::id::SessionId;
 use convoke_domain::money::Money;
 
 use crate::{
-    agents, audit, completions, db, demo, doctor, events, hold, init, profiles, report, resume, run, runs, show, stats,
-    teams, validate,
+    agents, audit, completions, db, demo, doctor, events, handoffs, hold, init, profiles, report, resume, run, runs,
+    show, stats, teams, validate,
 };
 
 /// Teams of AI agents that carry a task to its end: in parallel, durable, with exact cost.
@@ -87,6 +87,8 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Print what happened in a run, event by event
     Events(events::EventsArgs),
+    /// Offers to hand a task over, and what became of them
+    Handoffs(handoffs::HandoffsArgs),
     /// List registered agents
     Agents(agents::AgentsArgs),
     /// Profiles, from which agents are made

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use convoke_domain::id::RunId;
+use convoke_domain::id::{HandoffId, RunId};
 use convoke_domain::money::Money;
 use convoke_engine::{Caps, EffectOutcome, Engine, Resume};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,15 @@ pub enum Request {
         outcome: Outcome,
         /// What there is to say about it.
         note: String,
+        /// Who says so.
+        user: String,
+    },
+    /// Accept a handoff for the agent that was asked, or decline it.
+    Handoff {
+        /// The handoff.
+        id: HandoffId,
+        /// Why it is declined; accepted if absent.
+        reason: Option<String>,
         /// Who says so.
         user: String,
     },
@@ -97,6 +106,8 @@ impl Request {
                 };
                 engine.resolve_effect(&effect, outcome, &user).await?;
             }
+            Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
+            Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
         }
         Ok(())
     }
@@ -106,7 +117,7 @@ impl Request {
     const fn goes_on(&self) -> Option<RunId> {
         match self {
             Self::Resume { run, .. } => Some(*run),
-            Self::Cancel { .. } | Self::Pause { .. } | Self::Resolve { .. } => None,
+            Self::Cancel { .. } | Self::Pause { .. } | Self::Resolve { .. } | Self::Handoff { .. } => None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod doctor;
 mod error;
 mod events;
 mod file;
+mod handoffs;
 mod hold;
 mod hub;
 mod init;
@@ -123,6 +124,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Show(command) => command.act(global).await,
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
+        Command::Handoffs(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,

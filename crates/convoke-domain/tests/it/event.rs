@@ -91,6 +91,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::BudgetOverrun => ("task", &["step", "bound_usd", "billed_usd"]),
         K::BudgetChanged => ("budget", &["cap_usd", "cap_tokens", "was_usd"]),
         K::BudgetMoved => ("budget", &["from", "to", "cost_usd", "tokens"]),
+        K::CollabStarted => ("task", &["from", "to", "title", "until"]),
+        K::CollabEnded => ("task", &["parent", "state"]),
+        K::HandoffRequested => ("task", &["handoff", "from", "to", "reason", "until"]),
+        K::HandoffAccepted => ("task", &["handoff", "from", "to"]),
+        K::HandoffDeclined => ("task", &["handoff", "from", "to", "reason"]),
         K::LoopDetected => ("task", &["tool", "count"]),
     }
 }

@@ -6,6 +6,7 @@ mod crash;
 mod effect;
 mod failure;
 mod fair;
+mod handoff;
 mod lease;
 mod limits;
 mod outage;

@@ -8,6 +8,7 @@ mod batch;
 mod event;
 mod fault;
 mod folder;
+mod handoff;
 mod journal;
 mod load;
 mod migrate;

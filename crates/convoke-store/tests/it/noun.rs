@@ -23,6 +23,7 @@ const NOUNS: &[&str] = &[
     "escalate",
     "event",
     "grant",
+    "handoff",
     "meta",
     "run",
     "session",
