@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::refusal::Refusal;
 
 /// An agent that is not heard of for so long is stale, unless the settings say otherwise.
@@ -103,7 +105,8 @@ pub enum Sign {
 }
 
 /// Its rank in the workspace, which people alone give.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Escalations of coordinators go to it, and it may give tasks to all.
     Supervisor,

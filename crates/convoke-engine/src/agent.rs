@@ -9,6 +9,7 @@ use convoke_domain::refusal::Refusal;
 use convoke_domain::time::Timestamp;
 use convoke_store::definition::profile;
 use convoke_store::{OrMissing, Result as Stored, Tx, UseCase, agent};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::engine::emit;
@@ -21,7 +22,8 @@ const BATCH: i64 = 256;
 pub(crate) const LOOKS: u32 = 6;
 
 /// What an agent, or somebody for it, says of its health.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Beat {
     /// It is well.
     Well,
@@ -32,7 +34,8 @@ pub enum Beat {
 }
 
 /// What a person does with an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// It may be chosen again.
     Activate,

@@ -1,6 +1,8 @@
 //! Moving unspent budget between agents of a run. What is moved comes from one cap and goes to the other; what is held or
 //! billed stays where it is.
 
+use std::sync::Arc;
+
 use convoke_domain::budget::{Amount, Budget, shift};
 use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, WorkspaceId};
@@ -9,8 +11,8 @@ use convoke_domain::refusal::Refusal;
 use convoke_domain::spawn::Tree;
 use convoke_domain::spec::RunSpec;
 use convoke_store::{OrMissing, Result as Stored, Tx, UseCase, budget, run, spawn};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::sync::Arc;
 
 use crate::engine::emit;
 use crate::run::state_of;
@@ -18,7 +20,7 @@ use crate::user::may_govern;
 use crate::{Engine, Result};
 
 /// What is moved.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MoveBudget {
     /// The run.
     pub run: RunId,

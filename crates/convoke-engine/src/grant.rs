@@ -11,6 +11,7 @@ use convoke_domain::profile::Profile;
 use convoke_domain::refusal::Refusal;
 use convoke_store::definition::profile;
 use convoke_store::{OrMissing, Result as Stored, Tx, UseCase, agent, grant, run};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::engine::emit;
@@ -27,13 +28,14 @@ const AT_ONCE: usize = 100;
 const PAGE: i64 = 1_000;
 
 /// What is granted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GiveGrant {
     /// To which agent.
     pub agent: String,
     /// In which run; in all if absent.
     pub run: Option<RunId>,
     /// The right.
+    #[serde(with = "word")]
     pub right: Right,
     /// For how long.
     pub lasts: Duration,
@@ -43,9 +45,23 @@ pub struct GiveGrant {
     pub user: String,
 }
 
+/// A right as one word.
+mod word {
+    use convoke_domain::authority::Right;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(right: &Right, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(right)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Right, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
 impl Engine {
-    /// Gives an agent a right for a time. Owners and operators may.
-    pub async fn grant(&self, give: GiveGrant) -> Result<GrantId> {
+    /// Gives an agent a right for a time, under an id that nothing else has. Owners and operators may.
+    pub async fn grant(&self, id: GrantId, give: GiveGrant) -> Result<GrantId> {
         if give.lasts.is_zero() || give.lasts > LONGEST {
             let message = format!("a grant cannot last {} s", give.lasts.as_secs());
             return Err(Refusal::new("bad_time", message)
@@ -56,7 +72,7 @@ impl Engine {
             let message = format!("the reason has {} bytes; at most {REASON_BYTES} are allowed", give.reason.len());
             return Err(Refusal::new("reason_too_long", message).hint("say it shorter").into());
         }
-        Ok(self.store().run(Give { ws: self.ws(), id: GrantId(self.fresh()), give }).await??)
+        Ok(self.store().run(Give { ws: self.ws(), id, give }).await??)
     }
 
     /// Takes a grant back. It works no more from the agent's next call on.

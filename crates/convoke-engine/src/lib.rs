@@ -34,7 +34,7 @@ mod user;
 mod wait;
 mod worker;
 
-pub use agent::{Beat, Change as AgentChange};
+pub use agent::{Beat as AgentBeat, Change as AgentChange};
 pub use budget::MoveBudget;
 pub use config::Config;
 pub use definition::Versioned;

@@ -25,6 +25,7 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::task::Priority;
 use convoke_store::definition::profile;
 use convoke_store::{OrMissing, Result as Stored, Tx, UseCase, agent, run, spawn as store};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -46,7 +47,8 @@ const NAME_CHARS: usize = 50;
 const TAIL_CHARS: usize = 8;
 
 /// What a spawned agent is made from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum What {
     /// A profile of the workspace, as it is now.
     Profile(String),
@@ -55,7 +57,7 @@ pub enum What {
 }
 
 /// An agent that is made up on the spot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdHoc {
     /// What it is called; its name begins so.
     pub name: String,
@@ -68,7 +70,7 @@ pub struct AdHoc {
 }
 
 /// An agent that is asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// What it is made from.
     pub what: What,
@@ -78,6 +80,16 @@ pub struct Order {
     pub title: Option<String>,
     /// What it may spend at most.
     pub limits: Limits,
+}
+
+impl Order {
+    /// The name that the agent will have.
+    pub fn name(&self, seed: Uuid) -> String {
+        let (What::Profile(base) | What::AdHoc(AdHoc { name: base, .. })) = &self.what;
+        let base: String = base.chars().take(NAME_CHARS).collect();
+        let id = AgentId(seed).to_string();
+        format!("{}-{}", base.trim_end_matches('-'), &id[id.len() - TAIL_CHARS..])
+    }
 }
 
 /// A spawned agent.
@@ -93,9 +105,10 @@ pub struct Spawned {
 
 impl Engine {
     /// Adds an agent to a run, in a person's name. Owners and operators may.
-    pub async fn spawn(&self, run: RunId, order: Order, user: &str) -> Result<Spawned> {
+    /// `seed` makes its name unique; see [`Order::name`].
+    pub async fn spawn(&self, run: RunId, order: Order, user: &str, seed: Uuid) -> Result<Spawned> {
         let spec = self.spec_of(run).await?;
-        let by_person = ByPerson { ws: self.ws(), run, order, spec, user: user.to_owned(), seed: self.fresh() };
+        let by_person = ByPerson { ws: self.ws(), run, order, spec, user: user.to_owned(), seed };
         let spawned = self.store().run(by_person).await??;
         self.wake().notify_one();
         Ok(spawned)
@@ -291,9 +304,7 @@ impl Born {
         };
         let got = |tool: &&String| !rights.tools.iter().any(|pattern| covers(pattern, tool));
         let without = asked.tools.iter().filter(got).cloned().collect();
-        let base: String = own.name.chars().take(NAME_CHARS).collect();
-        let id = AgentId(from.seed).to_string();
-        let name = format!("{}-{}", base.trim_end_matches('-'), &id[id.len() - TAIL_CHARS..]);
+        let name = order.name(from.seed);
         let models = parent.map(|parent| parent.models.clone()).unwrap_or_default();
         Self { profile: Profile { name, capacity: 1, ..rights.onto(own) }, models, without }
     }

@@ -7,8 +7,8 @@ use convoke_domain::id::SessionId;
 use convoke_domain::money::Money;
 
 use crate::{
-    agents, audit, completions, db, demo, doctor, events, handoffs, hold, init, profiles, report, resume, run, runs,
-    show, stats, teams, validate,
+    agents, audit, completions, db, demo, doctor, events, grants, handoffs, hold, init, profiles, report, resume, run,
+    runs, show, spawn, stats, teams, validate,
 };
 
 /// Teams of AI agents that carry a task to its end: in parallel, durable, with exact cost.
@@ -89,8 +89,20 @@ pub enum Command {
     Events(events::EventsArgs),
     /// Offers to hand a task over, and what became of them
     Handoffs(handoffs::HandoffsArgs),
-    /// List registered agents
+    /// Registered agents: list them, change one
     Agents(agents::AgentsArgs),
+    /// Give an agent a right for a time
+    Grant(grants::GrantArgs),
+    /// List rights that were given for a time
+    Grants(grants::GrantsArgs),
+    /// Take such a right back
+    Revoke(grants::RevokeArgs),
+    /// Add an agent to a run
+    Spawn(spawn::SpawnArgs),
+    /// Stop an agent in a run, and all that it has spawned
+    Kill(spawn::KillArgs),
+    /// Budgets of a run's agents
+    Budget(spawn::BudgetArgs),
     /// Profiles, from which agents are made
     Profiles(profiles::ProfilesArgs),
     /// Teams of agents

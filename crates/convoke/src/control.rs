@@ -11,6 +11,7 @@ use convoke_engine::{Caps, EffectOutcome, Engine, Resume};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
+use crate::govern::Order;
 
 /// What one process may ask of another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +50,13 @@ pub enum Request {
         outcome: Outcome,
         /// What there is to say about it.
         note: String,
+        /// Who says so.
+        user: String,
+    },
+    /// Decide about agents.
+    Govern {
+        /// What.
+        order: Order,
         /// Who says so.
         user: String,
     },
@@ -106,6 +114,7 @@ impl Request {
                 };
                 engine.resolve_effect(&effect, outcome, &user).await?;
             }
+            Self::Govern { order, user } => order.carry_out(engine, &user).await?,
             Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
             Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
         }
@@ -117,7 +126,11 @@ impl Request {
     const fn goes_on(&self) -> Option<RunId> {
         match self {
             Self::Resume { run, .. } => Some(*run),
-            Self::Cancel { .. } | Self::Pause { .. } | Self::Resolve { .. } | Self::Handoff { .. } => None,
+            Self::Cancel { .. }
+            | Self::Pause { .. }
+            | Self::Resolve { .. }
+            | Self::Handoff { .. }
+            | Self::Govern { .. } => None,
         }
     }
 }

@@ -16,6 +16,8 @@ mod doctor;
 mod error;
 mod events;
 mod file;
+mod govern;
+mod grants;
 mod handoffs;
 mod hold;
 mod hub;
@@ -34,6 +36,7 @@ mod say;
 mod shelf;
 mod show;
 mod signals;
+mod spawn;
 mod stats;
 mod teams;
 mod text;
@@ -126,6 +129,12 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
+        Command::Grant(command) => command.act(global).await,
+        Command::Grants(command) => command.act(global).await,
+        Command::Revoke(command) => command.act(global).await,
+        Command::Spawn(command) => command.act(global).await,
+        Command::Kill(command) => command.act(global).await,
+        Command::Budget(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,
         Command::Validate(command) => command.act(global).await,

@@ -1,11 +1,13 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
+mod agent;
 mod budget;
 mod concurrency;
 mod crash;
 mod effect;
 mod failure;
 mod fair;
+mod grant;
 mod handoff;
 mod lease;
 mod limits;

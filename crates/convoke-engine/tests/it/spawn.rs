@@ -36,7 +36,9 @@ fn dig(id: &'static str, tools: &[&str]) -> (&'static str, &'static str, Value) 
 }
 
 fn tools() -> FakeTools {
-    FakeTools::new(&[("read", Repeat::Harmless), ("write", Repeat::Once)], |request| gives(format!("did {}", request.id)))
+    FakeTools::new(&[("read", Repeat::Harmless), ("write", Repeat::Once)], |request| {
+        gives(format!("did {}", request.id))
+    })
 }
 
 /// What a member says: first these calls, then what came back.
@@ -112,9 +114,19 @@ async fn each_denial_names_its_rule() {
     for (calls, rights, rules, rule) in [
         (many(1), json!({"authority": {"can_spawn": false}}), json!({}), "authority.can_spawn"),
         (many(1), json!({"tools": ["read"]}), json!({}), "tools"),
-        (many(1), json!({"authority": {"can_spawn": true, "forbidden_actions": ["spawn"]}}), json!({}), "authority.forbidden_actions"),
+        (
+            many(1),
+            json!({"authority": {"can_spawn": true, "forbidden_actions": ["spawn"]}}),
+            json!({}),
+            "authority.forbidden_actions",
+        ),
         (many(1), json!({"authority": {"can_spawn": true, "phases": ["synthesis"]}}), json!({}), "authority.phases"),
-        (many(3), json!({"authority": {"can_spawn": true, "max_parallel_agents": 2}}), json!({}), "authority.max_parallel_agents"),
+        (
+            many(3),
+            json!({"authority": {"can_spawn": true, "max_parallel_agents": 2}}),
+            json!({}),
+            "authority.max_parallel_agents",
+        ),
         (many(3), json!({}), json!({"spawn": {"max_agents": 2}}), "rules.spawn.max_agents"),
     ] {
         let hub = Hub::new(spawner(calls, |_| Ok(says("dug"))), tools()).await;
@@ -218,13 +230,16 @@ async fn a_person_spawns_for_a_run_and_others_may_not() {
         tools: vec!["read".into()],
     });
     let order = SpawnOrder { what, task: "Dig here.".into(), title: None, limits: Default::default() };
-    let refused = hub.engine.spawn(run, order.clone(), "mallory").await.expect_err("not an owner");
-    assert_eq!((refused.code(), refused.to_string().as_str()), ("not_allowed", "the user `mallory` is not known here, and may not spawn agents"));
+    let refused = hub.engine.spawn(run, order.clone(), "mallory", hub.engine.fresh()).await.expect_err("not an owner");
+    assert_eq!(
+        (refused.code(), refused.to_string().as_str()),
+        ("not_allowed", "the user `mallory` is not known here, and may not spawn agents")
+    );
     let ws = hub.engine.config().workspace;
     let all = hub.engine.store().events_after(ws, 0, None, 10_000).await.expect("events");
     assert!(all.iter().any(|event| event.kind == "authority.denied" && event.actor == "user:mallory"));
     hub.engine.ensure_user("tester").await.expect("a user");
-    let spawned = hub.engine.spawn(run, order, "tester").await.expect("spawned");
+    let spawned = hub.engine.spawn(run, order, "tester", hub.engine.fresh()).await.expect("spawned");
     gate.open();
     let record = hub.ended(run).await;
     assert_eq!(output_of(&record, &spawned.name), "dug");
@@ -287,7 +302,8 @@ async fn families(kept: Kept) {
         Kept::Sqlite => Store::open_sqlite(dir.path(), Options::default()).await.expect("a store"),
         Kept::Postgres => {
             let url = std::env::var("CONVOKE_TEST_PG");
-            let url = url.expect("CONVOKE_TEST_PG names no PostgreSQL for tests; run `cargo xtask test`, which starts one");
+            let url =
+                url.expect("CONVOKE_TEST_PG names no PostgreSQL for tests; run `cargo xtask test`, which starts one");
             let schema = format!("family_{}_{:08x}", std::process::id(), fastrand::u32(..));
             let options = PgOptions { schema: Some(schema), create_schema: true, ..PgOptions::default() };
             Store::open_postgres(&url, options, Options::default()).await.expect("a schema")
@@ -357,7 +373,8 @@ impl UseCase for Purse {
             assert_eq!((row.reserved_cost, row.reserved_tokens), (0, 0), "{row:?}");
             assert!(row.cap_tokens.is_none_or(|cap| row.settled_tokens <= cap), "{row:?}");
         }
-        let members: Vec<_> = rows.iter().filter(|row| row.scope.ends_with(":a") || row.scope.ends_with(":b")).collect();
+        let members: Vec<_> =
+            rows.iter().filter(|row| row.scope.ends_with(":a") || row.scope.ends_with(":b")).collect();
         let sum: i64 = members.iter().filter_map(|row| row.cap_tokens).sum();
         assert_eq!(sum, CAP * i64::try_from(members.len()).expect("few"), "{members:?}");
         assert_eq!(members.iter().map(|row| row.moved_tokens).sum::<i64>(), 0);
