@@ -157,6 +157,18 @@ kinds! {
     HandoffDeclined = "agent.handoff.declined",
     /// An agent repeats itself and was told so.
     LoopDetected = "loop.detected",
+    /// A variable of a run's shared context was written or removed.
+    ContextChanged = "context.changed",
+    /// A finding was added to a run's shared context.
+    FindingAdded = "finding.added",
+    /// Older turns of an attempt were left out, because it filled its model's window.
+    ContextCompacted = "context.compacted",
+    /// An entry was added to memory.
+    MemoryAdded = "memory.added",
+    /// An entry of memory was written anew.
+    MemoryChanged = "memory.changed",
+    /// An entry of memory was forgotten, by somebody or because its time was up.
+    MemoryForgotten = "memory.forgotten",
 }
 
 /// An event that is about to be recorded.

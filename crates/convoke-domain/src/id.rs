@@ -133,6 +133,8 @@ ids! {
     TaskId = "task";
     /// An offer to hand a task over.
     HandoffId = "hand";
+    /// An entry of memory.
+    MemoryId = "mem";
 }
 
 /// Comes after every id: where a list from the newest begins.

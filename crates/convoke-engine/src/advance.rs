@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::engine::emit;
 use crate::run::state_of;
-use crate::{desk, recover, spawn, wait};
+use crate::{desk, memory, recover, spawn, wait};
 
 /// Tasks of one run, those of its pattern included, after which no agent may add one.
 const TASKS_MAX: i64 = 10_000;
@@ -269,7 +269,10 @@ impl Turn<'_> {
             Move::Enter(phase) => self.enter(tx, phase).await,
             Move::Create(tasks) => self.create(tx, &tasks).await,
             Move::Cancel(refs) => self.call_off(tx, &refs).await,
-            Move::Complete(output) => end_run(tx, id, State::Completed, (Some(&output), None), "system").await,
+            Move::Complete(output) => {
+                memory::propagate(tx, id, self.spec).await?;
+                end_run(tx, id, State::Completed, (Some(&output), None), "system").await
+            }
             Move::Fail(code, reason) => {
                 let error = format!("{code}: {reason}");
                 end_run(tx, id, State::Failed, (None, Some(&error)), "system").await

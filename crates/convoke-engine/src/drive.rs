@@ -3,6 +3,7 @@
 //! What comes next is [`Dialogue::next`]'s to say; the driver carries it out through the doors [`crate::spend`] and
 //! [`crate::act`], and keeps outcomes in `pending` until they are journaled together with what follows from them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Assignment;
+use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
 use crate::mail::{self, Delivered};
@@ -74,12 +76,12 @@ impl From<crate::Error> for Halt {
     }
 }
 
-/// A step of the attempt that has a number already.
-#[derive(Debug, Clone)]
-struct Numbered {
-    n: i64,
-    turn: i64,
-    call_id: String,
+/// The steps of the attempt that have a number already.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// By turn and tool call; the latter is empty for a model call.
+    known: HashMap<(i64, String), i64>,
+    last: i64,
 }
 
 /// One attempt while it is driven.
@@ -111,11 +113,12 @@ pub(crate) struct Driver {
     mail: bool,
     /// The agent has used a tool of the desk.
     pub used_desk: bool,
-    /// Calls whose results come later: their steps, turns and ids.
-    awaited: Vec<Numbered>,
+    /// Steps whose results come later.
+    awaited: Vec<i64>,
+    /// How the conversation is kept within its model's window.
+    pub fit: Fit,
     dialogue: Dialogue,
-    opening: Turn,
-    numbered: Vec<Numbered>,
+    numbered: Numbers,
     after_crash: bool,
     /// The agent was told that it repeats itself, and this is not on record yet.
     repeated: Option<(String, usize)>,
@@ -137,6 +140,7 @@ pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToke
     if let Err(error) = outcome {
         let task = held.task;
         tracing::error!(%task, %error, "an attempt could not be recorded; it goes on when the store works again");
+        engine.note_unrecorded(&error);
         engine.pulse(Pulse { run: of.0, task, agent: of.1, kind: PulseKind::Unrecorded(error.to_string()) });
     }
 }
@@ -215,13 +219,12 @@ impl Driver {
         let base = Arc::new(base);
         let profile = if at.has_grants { Arc::new(rights::now(&engine, &at, &base).await?) } else { Arc::clone(&base) };
         let handed = (at.attempt > 1).then(|| at.agent.clone());
-        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed };
+        let brief = prompt::Brief::of(&at, &spec, &profile);
+        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed, brief };
         // Most tasks begin with nothing to read.
-        let Loaded { inputs, steps, packet } = if at.has_inputs || at.continued || at.attempt > 1 {
-            engine.store().read(load).await?
-        } else {
-            Loaded::default()
-        };
+        let is_needed = at.has_inputs || at.continued || at.attempt > 1 || load.brief.is_some();
+        let Loaded { inputs, steps, packet, brief } =
+            if is_needed { engine.store().read(load).await? } else { Loaded::default() };
         let mut opening = prompt::opening(&at, &inputs, engine.config().input_bytes);
         if let Some((giver, packet)) = packet {
             opening.push_str(&prompt::handed_over(&giver, &packet));
@@ -232,7 +235,7 @@ impl Driver {
         let Signals { cancel, stop, cut } = signals;
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
-            context: prompt::context(&inputs),
+            context: prompt::data(&inputs),
             after_crash: at.continued,
             mail: at.has_mail,
             used_desk: at.continued,
@@ -251,13 +254,14 @@ impl Driver {
             pending: Vec::new(),
             cancel,
             stop,
-            dialogue: Dialogue::default(),
-            opening,
-            numbered: Vec::new(),
+            fit: Fit::default(),
+            dialogue: Dialogue::new(opening),
+            numbered: Numbers::default(),
             repeated: None,
             told: false,
         };
         driver.offer_tools().await;
+        brief.into_iter().for_each(|text| driver.show_brief(text));
         match driver.replay(steps) {
             Ok(()) => Ok(driver),
             Err(halt) => {
@@ -267,18 +271,34 @@ impl Driver {
         }
     }
 
+    /// Shows the agent a brief in its opening, and has it written down with the first call.
+    fn show_brief(&mut self, text: String) {
+        self.add_brief(&text);
+        let n = self.number(1, compact::BRIEF);
+        self.fit.keep(n, 1, (compact::BRIEF, "opening"), text, None);
+    }
+
+    /// Adds a brief to the opening.
+    pub(crate) fn add_brief(&mut self, text: &str) {
+        self.dialogue.note(format!("\n\n{text}"));
+    }
+
     /// Takes over the steps of an attempt that was begun before.
-    fn replay(&mut self, steps: Vec<step::Record>) -> Result<(), Halt> {
+    fn replay(&mut self, mut steps: Vec<step::Record>) -> Result<(), Halt> {
+        // A call may have got its number before what came in between and was read first.
+        steps.sort_by_key(|step| (step.turn, place_in_turn(step), step.n));
         let mut unknown = Vec::new();
         for step in steps {
-            self.numbered.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id.clone() });
-            if step.kind == "model" {
+            self.numbered.known.insert((step.turn, step.call_id.clone()), step.n);
+            self.numbered.last = self.numbered.last.max(step.n);
+            if self.replay_fit(&step)? {
+                continue;
+            } else if step.kind == "model" {
                 self.replay_reply(&step)?;
             } else if step.kind == mail::STEP {
-                let turn = usize::try_from(step.turn).unwrap_or(usize::MAX);
-                self.dialogue.notes.push((turn.saturating_sub(1), step.output.unwrap_or_default()));
+                self.dialogue.note(step.output.unwrap_or_default());
             } else if step.status == "waiting" {
-                self.awaited.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id });
+                self.awaited.push(step.n);
             } else {
                 let lost = step.status == "unknown" || (step.status == "started" && self.acts_once(&step.name));
                 if lost {
@@ -297,7 +317,7 @@ impl Driver {
     fn replay_reply(&mut self, step: &step::Record) -> Result<(), Halt> {
         let Some(output) = step.output.as_deref().filter(|_| step.status == "done") else { return Ok(()) };
         let kept: Journaled = serde_json::from_str(output).map_err(convoke_store::Error::from)?;
-        self.dialogue.exchanges.push(Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() });
+        self.take(Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() });
         Ok(())
     }
 
@@ -321,16 +341,16 @@ impl Driver {
                     if self.mail {
                         self.take_mail(turn).await?;
                     }
-                    let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
+                    let said = self.dialogue.turns();
+                    let said = self.fit(turn, said, with_tools).await?;
                     // Without an exchange, messages have come: they are read first.
-                    match self.spend(turn, turns, with_tools).await? {
-                        Some(exchange) => self.dialogue.exchanges.push(exchange),
+                    match self.spend(turn, said, with_tools).await? {
+                        Some(exchange) => self.take(exchange),
                         None => self.mail = true,
                     }
                 }
                 Next::RunTools(calls) => {
-                    let turn = u32::try_from(self.dialogue.exchanges.len()).unwrap_or(u32::MAX);
-                    self.act(turn, calls).await?;
+                    self.act(self.dialogue.answered(), calls).await?;
                 }
                 Next::Answer(answer) => return Ok(answer),
                 Next::Stop { code, message } => return Err(Halt::failed(code, message, false)),
@@ -340,14 +360,15 @@ impl Driver {
 
     /// Takes in the messages that have come, before the `turn`-th model call.
     async fn take_mail(&mut self, turn: u32) -> Result<(), Halt> {
-        let n = self.numbered.last().map_or(0, |step| step.n) + 1;
+        let n = self.numbered.last + 1;
         let letters = mail::Deliver { ws: self.engine.ws(), at: self.at.clone(), turn: turn.into(), n };
         match self.engine.store().run(letters).await? {
             Delivered::Gone => return Err(Halt::Gone),
             Delivered::Nothing => {}
             Delivered::Letters(text) => {
-                self.numbered.push(Numbered { n, turn: turn.into(), call_id: mail::call_id(n) });
-                self.dialogue.notes.push((self.dialogue.exchanges.len(), text));
+                self.numbered.known.insert((turn.into(), mail::call_id(n)), n);
+                self.numbered.last = n;
+                self.dialogue.note(text);
             }
         }
         self.mail = false;
@@ -356,16 +377,15 @@ impl Driver {
 
     /// The result of this step comes later.
     pub(crate) fn awaits(&self, n: i64) -> bool {
-        self.awaited.iter().any(|step| step.n == n)
+        self.awaited.contains(&n)
     }
 
     /// Takes in what became of calls in the transaction that journaled them.
     pub(crate) fn take_verdicts(&mut self, turn: u32, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
-            let Some(step) = self.numbered.iter().find(|step| step.n == verdict.n).cloned() else { continue };
             match verdict.result {
-                Some(result) => self.give_back(turn, &step.call_id, result),
-                None => self.awaited.push(step),
+                Some(result) => self.give_back(turn, &verdict.call_id, result),
+                None => self.awaited.push(verdict.n),
             }
         }
         self.used_desk = true;
@@ -382,7 +402,7 @@ impl Driver {
 
     /// Lets the task wait for the calls whose results come later, unless they have come meanwhile.
     pub(crate) async fn wait_for_calls(&mut self) -> Result<(), Halt> {
-        let steps = self.awaited.iter().map(|step| step.n).collect();
+        let steps = std::mem::take(&mut self.awaited);
         let results = match self.journal(Vec::new(), OnExhausted::Pause, Some(End::Wait { steps })).await? {
             Progress::Woken(results) => results,
             _ => {
@@ -390,7 +410,6 @@ impl Driver {
                 return Err(Halt::Gone);
             }
         };
-        self.awaited.clear();
         for step in results.into_iter().filter(|step| step.status != "retry") {
             let turn = u32::try_from(step.turn).unwrap_or(u32::MAX);
             let content = step.output.or(step.error).unwrap_or_default();
@@ -426,12 +445,17 @@ impl Driver {
         Ok(answer)
     }
 
+    /// Takes in what a model said.
+    fn take(&mut self, exchange: Exchange) {
+        // Out of the driver for a moment, which is asked whether an answer fits.
+        let mut dialogue = std::mem::replace(&mut self.dialogue, Dialogue::new(Turn::user("")));
+        dialogue.push(exchange, &|answer| self.fits(answer));
+        self.dialogue = dialogue;
+    }
+
     /// Gives a tool's result to the exchange that asked for it.
     pub(crate) fn give_back(&mut self, turn: u32, call_id: &str, result: ToolResult) {
-        let place = usize::try_from(turn).unwrap_or(usize::MAX).saturating_sub(1);
-        if let Some(exchange) = self.dialogue.exchanges.get_mut(place) {
-            exchange.results.insert(call_id.to_owned(), result);
-        }
+        self.dialogue.give_back(turn, call_id, result);
     }
 
     /// The number of the step that is the `turn`-th model call: the one it had, or a new one.
@@ -445,22 +469,23 @@ impl Driver {
     }
 
     fn number(&mut self, turn: i64, call_id: &str) -> i64 {
-        if let Some(known) = self.numbered.iter().rev().find(|step| step.turn == turn && step.call_id == call_id) {
-            return known.n;
-        }
-        let n = self.numbered.last().map_or(0, |step| step.n) + 1;
-        self.numbered.push(Numbered { n, turn, call_id: call_id.to_owned() });
+        let next = self.numbered.last + 1;
+        let n = *self.numbered.known.entry((turn, call_id.to_owned())).or_insert(next);
+        self.numbered.last = self.numbered.last.max(n);
         n
     }
 
     /// Journals what is pending and what is about to begin. An end other than going on is a halt.
     pub(crate) async fn journal(
         &mut self,
-        begin: Vec<Begun>,
+        mut begin: Vec<Begun>,
         on_exhausted: OnExhausted,
         end: Option<End>,
     ) -> Result<Progress, Halt> {
         let is_going = end.is_none();
+        if !begin.is_empty() {
+            begin.splice(0..0, self.fit.take_kept());
+        }
         let finish = std::mem::take(&mut self.pending);
         let repeated = self.repeated.take();
         let entry = Journal { repeated, ..self.entry(finish, begin, on_exhausted, end) };
@@ -559,13 +584,24 @@ impl Driver {
     }
 }
 
-/// Reads what a driver needs: the results its task builds on, and the steps of an attempt that goes on.
+/// What is read before a call, the call, what follows from it.
+fn place_in_turn(step: &step::Record) -> u8 {
+    match step.kind.as_str() {
+        "tool" => 2,
+        "model" if step.call_id.is_empty() => 1,
+        _ => 0,
+    }
+}
+
+/// Reads what a driver needs: the results its task builds on, the steps of an attempt that goes on, and what an attempt
+/// that begins is shown of shared context and memory.
 struct Load {
     ws: WorkspaceId,
     task: TaskId,
     attempt: Option<i64>,
     /// Who may have been handed the task.
     handed: Option<String>,
+    brief: Option<prompt::Brief>,
 }
 
 /// What was read.
@@ -575,6 +611,7 @@ struct Loaded {
     steps: Vec<step::Record>,
     /// Who handed the task over, and what went along.
     packet: Option<(String, Packet)>,
+    brief: Option<String>,
 }
 
 impl UseCase for Load {
@@ -584,7 +621,7 @@ impl UseCase for Load {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Loaded> {
         let inputs = task::inputs(tx, self.task).await?;
         let mut steps = Vec::new();
         if let Some(attempt) = self.attempt {
@@ -602,6 +639,11 @@ impl UseCase for Load {
             Some(agent) => handoff::packet_for(tx, self.task, agent).await?,
             None => None,
         };
-        Ok(Loaded { inputs, steps, packet })
+        let brief = match &self.brief {
+            // What was shown before the first call is among the steps.
+            Some(brief) if steps.is_empty() => brief.load(tx).await?,
+            _ => None,
+        };
+        Ok(Loaded { inputs, steps, packet, brief })
     }
 }

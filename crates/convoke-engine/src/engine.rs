@@ -12,7 +12,7 @@ use convoke_port::model::Models;
 use convoke_port::tool::Tools;
 use convoke_store::{Store, Tx};
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::pulse::Pulse;
@@ -61,6 +61,7 @@ struct Inner {
     /// Workspaces that may have work.
     workspaces: Mutex<BTreeSet<WorkspaceId>>,
     pulses: broadcast::Sender<Pulse>,
+    unrecorded: watch::Sender<Option<String>>,
 }
 
 impl Engine {
@@ -95,6 +96,7 @@ impl Engine {
                 stop: Mutex::default(),
                 workspaces: Mutex::new(BTreeSet::from([ws])),
                 pulses,
+                unrecorded: watch::Sender::new(None),
             }),
         }
     }
@@ -112,6 +114,21 @@ impl Engine {
     /// What happens right now, for those who watch.
     pub fn pulses(&self) -> broadcast::Receiver<Pulse> {
         self.inner.pulses.subscribe()
+    }
+
+    /// Why what happens cannot be stored, from when that was first so since the pool began to work. Whoever waits for a run
+    /// should heed it: nothing may go on.
+    pub fn unrecorded(&self) -> watch::Receiver<Option<String>> {
+        self.inner.unrecorded.subscribe()
+    }
+
+    /// Notes that what happens cannot be stored; the first reason is kept.
+    pub(crate) fn note_unrecorded(&self, why: &crate::Error) {
+        self.inner.unrecorded.send_if_modified(|known| {
+            let is_first = known.is_none();
+            known.get_or_insert_with(|| why.to_string());
+            is_first
+        });
     }
 
     /// The same engine as another workspace sees it. Its pool works for all of them.
@@ -267,6 +284,7 @@ impl Engine {
     pub(crate) fn start_working(&self) -> CancellationToken {
         let stop = CancellationToken::new();
         *self.stop_signal() = Some(stop.clone());
+        self.inner.unrecorded.send_replace(None);
         stop
     }
 

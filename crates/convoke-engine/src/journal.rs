@@ -58,6 +58,14 @@ pub(crate) enum Intent {
         bound: Amount,
         scopes: Vec<Scope>,
         tariff: &'static str,
+        /// Empty, unless the call is beside the conversation; see [`crate::compact`].
+        call_id: String,
+    },
+    /// What was decided about the conversation itself: it is done by being written down.
+    Kept {
+        kind: &'static str,
+        text: String,
+        event: Option<(Kind, Value)>,
     },
     Tool {
         call_id: String,
@@ -78,6 +86,18 @@ pub(crate) enum Intent {
         rule: &'static str,
         message: String,
     },
+}
+
+impl Begun {
+    /// The tool call's id; empty for what is none.
+    fn call_id(&self) -> String {
+        match &self.what {
+            Intent::Tool { call_id, .. } | Intent::Desk { call_id, .. } | Intent::Denied { call_id, .. } => {
+                call_id.clone()
+            }
+            _ => String::new(),
+        }
+    }
 }
 
 /// How an attempt ends.
@@ -146,6 +166,8 @@ pub(crate) enum Progress {
 pub(crate) struct Verdict {
     /// The step.
     pub n: i64,
+    /// The tool call's id.
+    pub call_id: String,
     /// Its result; `None` if it comes later.
     pub result: Option<ToolResult>,
 }
@@ -274,7 +296,10 @@ impl Journal {
             ledger::bill_lost(tx, self.step(intent.n), &self.at.agent).await?;
         }
         match &intent.what {
-            Intent::Model { bound, scopes, tariff } => {
+            Intent::Kept { kind, text, event } => {
+                return self.write_down(tx, intent, (kind, text, event.as_ref())).await;
+            }
+            Intent::Model { bound, scopes, tariff, call_id } => {
                 if let Err(shortage) = ledger::reserve(tx, scopes, *bound).await? {
                     return self.exhausted(tx, held, shortage).await.map(Admitted::Stop);
                 }
@@ -284,7 +309,7 @@ impl Journal {
                     bound_tokens: bound.tokens,
                     scopes: &names.join("\n"),
                     tariff,
-                    ..self.row(intent, "model", "", None)
+                    ..self.row(intent, "model", call_id, None)
                 };
                 step::start(tx, &row).await?;
             }
@@ -305,11 +330,25 @@ impl Journal {
         Ok(Admitted::Go)
     }
 
+    async fn write_down(
+        &self,
+        tx: &mut Tx<'_>,
+        intent: &Begun,
+        (kind, text, event): (&'static str, &str, Option<&(Kind, Value)>),
+    ) -> Result<Admitted> {
+        step::start(tx, &self.row(intent, kind, kind, None)).await?;
+        step::finish(tx, self.step(intent.n), self.at.fence, "done", (Some(text), None)).await?;
+        if let Some((kind, payload)) = event {
+            emit(tx, *kind, self.on(), (Some(self.at.run), &self.agent()), payload.clone());
+        }
+        Ok(Admitted::Go)
+    }
+
     async fn deny(&self, tx: &mut Tx<'_>, intent: &Begun, rule: &str, message: &str) -> Result<Admitted> {
         step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
         let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
         emit(tx, Kind::ToolDenied, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent.n, message, true))
+        Ok(settled(intent, message, true))
     }
 
     /// Carries out a call at the desk.
@@ -333,7 +372,7 @@ impl Journal {
                 wait::begin(tx, caller, &on).await?;
                 let payload = json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
                 emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
-                return Ok(Admitted::Settled(Verdict { n: intent.n, result: None }));
+                return Ok(Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result: None }));
             }
         };
         let (status, kind) = if is_error { ("failed", Kind::StepFailed) } else { ("done", Kind::StepCompleted) };
@@ -344,7 +383,7 @@ impl Journal {
             payload["error"] = error.into();
         }
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent.n, &text, is_error))
+        Ok(settled(intent, &text, is_error))
     }
 
     fn row<'a>(
@@ -583,8 +622,9 @@ impl Journal {
     }
 }
 
-fn settled(n: i64, text: &str, is_error: bool) -> Admitted {
-    Admitted::Settled(Verdict { n, result: Some(ToolResult { content: text.to_owned(), is_error }) })
+fn settled(intent: &Begun, text: &str, is_error: bool) -> Admitted {
+    let result = Some(ToolResult { content: text.to_owned(), is_error });
+    Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result })
 }
 
 /// The stable key of a step's effect.

@@ -19,6 +19,13 @@ ALTER TABLE agent DROP COLUMN health;
 ALTER TABLE agent DROP COLUMN status;
 
 -- == context ==
+DROP TABLE memory_shelf;
+DROP TABLE memory_word;
+DROP TABLE memory_term;
+DROP TABLE memory;
+DROP TABLE context_size;
+DROP TABLE context_history;
+DROP TABLE context;
 
 -- == bus ==
 

@@ -128,7 +128,7 @@ pub async fn list(
         }
         None => {
             "SELECT id, run, task, attempt, giver, receiver, packet, state, reason, offer, requested_at, due, settled_at, settled_by, returned \
-             FROM handoff WHERE ws = $1 AND ($2 = $2) AND id > $3 AND (state = 'requested' OR $4 = 0) ORDER BY id LIMIT $5"
+             FROM handoff WHERE ws = $1 AND id <> $2 AND id > $3 AND (state = 'requested' OR $4 = 0) ORDER BY id LIMIT $5"
         }
     };
     tx.many(sql, p![ws, run.unwrap_or(RunId(uuid::Uuid::nil())), after, i64::from(only_open), limit]).await

@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use convoke_domain::id::{HandoffId, RunId};
+use convoke_domain::context::Write;
+use convoke_domain::id::{HandoffId, MemoryId, RunId};
+use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
 use convoke_engine::{Caps, EffectOutcome, Engine, Resume};
 use serde::{Deserialize, Serialize};
@@ -69,6 +71,31 @@ pub enum Request {
         /// Who says so.
         user: String,
     },
+    /// Write a variable of a run's shared context.
+    WriteContext {
+        /// The run.
+        run: RunId,
+        /// What to write.
+        wish: Write,
+        /// Who writes.
+        user: String,
+    },
+    /// Add an entry to memory.
+    AddMemory {
+        /// Whose memory.
+        shelf: Shelf,
+        /// What to remember.
+        note: Note,
+        /// Who writes.
+        user: String,
+    },
+    /// Have an entry of memory forgotten.
+    ForgetMemory {
+        /// The entry.
+        id: MemoryId,
+        /// Who asks.
+        user: String,
+    },
 }
 
 /// What became of a tool call.
@@ -117,6 +144,9 @@ impl Request {
             Self::Govern { order, user } => order.carry_out(engine, &user).await?,
             Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
             Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
+            Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
+            Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
+            Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
         }
         Ok(())
     }
@@ -126,11 +156,7 @@ impl Request {
     const fn goes_on(&self) -> Option<RunId> {
         match self {
             Self::Resume { run, .. } => Some(*run),
-            Self::Cancel { .. }
-            | Self::Pause { .. }
-            | Self::Resolve { .. }
-            | Self::Handoff { .. }
-            | Self::Govern { .. } => None,
+            _ => None,
         }
     }
 }
@@ -173,7 +199,7 @@ mod unix {
 
     const NAME: &str = "control.sock";
     /// The longest line either side may send.
-    const MAX_LINE: u64 = 64 * 1024;
+    const MAX_LINE: u64 = 128 * 1024;
     /// Time for one side to send its line, and for the request to be carried out.
     const PATIENCE: Duration = Duration::from_secs(10);
     /// Askers at once.

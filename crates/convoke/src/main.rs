@@ -8,6 +8,7 @@ mod agents;
 mod args;
 mod audit;
 mod completions;
+mod context;
 mod control;
 mod db;
 mod definition;
@@ -25,6 +26,7 @@ mod init;
 mod job;
 mod live;
 mod log;
+mod memory;
 mod outcome;
 mod place;
 mod profiles;
@@ -128,6 +130,8 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,
+        Command::Context(command) => command.act(global).await,
+        Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
         Command::Grant(command) => command.act(global).await,
         Command::Grants(command) => command.act(global).await,

@@ -7,5 +7,6 @@ pub mod idle;
 pub mod mock;
 pub mod postgres;
 pub mod runs;
+pub mod spawn;
 pub mod steps;
 pub mod tasks;

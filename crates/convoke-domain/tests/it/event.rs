@@ -97,6 +97,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::HandoffAccepted => ("task", &["handoff", "from", "to"]),
         K::HandoffDeclined => ("task", &["handoff", "from", "to", "reason"]),
         K::LoopDetected => ("task", &["tool", "count"]),
+        K::ContextChanged => ("context", &["name", "version", "bytes", "removed"]),
+        K::FindingAdded => ("context", &["name", "confidence", "tags"]),
+        K::ContextCompacted => ("task", &["step", "turn", "by", "dropped", "bytes_before", "bytes_after", "window"]),
+        K::MemoryAdded | K::MemoryChanged => ("memory", &["scope", "owner", "version", "source", "tags"]),
+        K::MemoryForgotten => ("memory", &["scope", "owner", "reason"]),
     }
 }
 

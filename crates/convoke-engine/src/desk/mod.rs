@@ -4,7 +4,9 @@
 //! Rule: a tool refuses before it writes; what it has written when it fails would stay. Each noun has a file with its
 //! `TOOLS`; start at [`call`].
 
+mod context;
 mod handoff;
+mod memory;
 mod spawn;
 
 use std::future::Future;
@@ -96,7 +98,12 @@ pub(crate) struct Wait {
 }
 
 /// The tools of all nouns.
-const NOUNS: &[&[Tool]] = &[handoff::TOOLS, spawn::TOOLS];
+const NOUNS: &[&[Tool]] = &[
+    context::TOOLS,
+    handoff::TOOLS, // each on a line of its own
+    memory::TOOLS,
+    spawn::TOOLS,
+];
 
 fn tools() -> impl Iterator<Item = &'static Tool> {
     NOUNS.iter().copied().flatten()

@@ -2,6 +2,7 @@
 
 mod agent;
 mod budget;
+mod compact;
 mod concurrency;
 mod crash;
 mod effect;
@@ -11,8 +12,10 @@ mod grant;
 mod handoff;
 mod lease;
 mod limits;
+mod memory;
 mod outage;
 mod pattern;
 mod play;
 mod run;
+mod share;
 mod spawn;

@@ -15,8 +15,6 @@ use convoke_testkit::model::{FakeModels, Gate, asks, says};
 use convoke_testkit::tool::{FakeTools, gives};
 use serde_json::{Value, json};
 
-use crate::play::models;
-
 /// Starts a run of one member that may spawn, with its profile as given.
 async fn start(hub: &Hub, rights: Value, rules: Value) -> RunId {
     let mut more = json!({"tools": ["spawn", "read"], "authority": {"can_spawn": true}});
