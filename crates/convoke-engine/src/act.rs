@@ -42,6 +42,7 @@ struct Outcome {
 impl Driver {
     /// Runs the tool calls of a reply, in parallel as far as the settings allow.
     pub(crate) async fn act(&mut self, turn: u32, calls: Vec<ToolCall>) -> Result<(), Halt> {
+        self.refresh_rights(&calls).await?;
         let mut begin = Vec::new();
         let mut admitted = Vec::new();
         for call in calls {
@@ -99,7 +100,7 @@ impl Driver {
             );
             return Err((call.name.clone(), denied.map_or("not_offered", |denial| denial.rule), message));
         };
-        authority::may_use(&self.profile, &tool.id).map_err(|denial| (tool.id.clone(), denial.rule, denial.message))?;
+        self.may_act(&tool.id).map_err(|denial| (tool.id.clone(), denial.rule, denial.message))?;
         if !call.input.is_object() {
             let message = format!("the arguments of `{}` are not a JSON object: {}", call.name, call.input);
             return Err((tool.id.clone(), "arguments", message));

@@ -9,6 +9,7 @@ use convoke_domain::attempt::ToolResult;
 use convoke_domain::budget::{Amount, Shortage};
 use convoke_domain::event::Kind;
 use convoke_domain::id::WorkspaceId;
+use convoke_domain::pattern::SideStage;
 use convoke_domain::profile::Profile;
 use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
@@ -583,6 +584,11 @@ impl Journal {
         let Some(name) = self.spec.team.rules.fallback_agent.clone().filter(|name| *name != held.agent) else {
             return Ok(None);
         };
+        // What a spawned agent was made for is not somebody else's, and who is switched off is never chosen.
+        let may_be = agent::hold(tx, &name).await?.is_some_and(|agent| agent.active);
+        if self.at.stage == SideStage::Spawned.as_str() || !may_be {
+            return Ok(None);
+        }
         let tried = attempt::of_task(tx, self.at.task).await?.iter().any(|attempt| attempt.agent == name);
         Ok((!tried).then_some(name))
     }

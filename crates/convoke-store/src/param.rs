@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use convoke_domain::id::{AgentId, HandoffId, MemoryId, RunId, SessionId, TaskId, UserId, WorkspaceId};
+use convoke_domain::id::{AgentId, GrantId, HandoffId, MemoryId, RunId, SessionId, TaskId, UserId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use serde::Serialize;
@@ -74,6 +74,7 @@ from! {
     WorkspaceId => |v| Self::Uuid(v.0);
     UserId => |v| Self::Uuid(v.0);
     AgentId => |v| Self::Uuid(v.0);
+    GrantId => |v| Self::Uuid(v.0);
     SessionId => |v| Self::Uuid(v.0);
     RunId => |v| Self::Uuid(v.0);
     TaskId => |v| Self::Uuid(v.0);

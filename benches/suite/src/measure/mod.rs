@@ -8,5 +8,6 @@ pub mod locks;
 pub mod mock;
 pub mod postgres;
 pub mod runs;
+pub mod spawn;
 pub mod steps;
 pub mod tasks;

@@ -1,5 +1,6 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
+mod agent;
 mod budget;
 mod compact;
 mod concurrency;
@@ -7,6 +8,7 @@ mod crash;
 mod effect;
 mod failure;
 mod fair;
+mod grant;
 mod handoff;
 mod lease;
 mod limits;
@@ -17,3 +19,4 @@ mod pattern;
 mod play;
 mod run;
 mod share;
+mod spawn;

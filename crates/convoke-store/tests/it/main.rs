@@ -2,6 +2,7 @@
 
 mod support;
 
+mod agent;
 mod backup;
 mod batch;
 mod context;
