@@ -27,4 +27,5 @@ mod run;
 mod server;
 mod task;
 mod tenant;
+mod tls;
 mod wait;
