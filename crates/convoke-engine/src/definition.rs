@@ -164,6 +164,7 @@ impl Save {
         emit(tx, Kind::ProfileSaved, ("profile", body.name.clone()), (None, &self.who()), json!({"version": version}));
         let row = agent::NewRow {
             name: &body.name,
+            kind: body.agent_kind.as_str(),
             profile_version: version,
             role: body.role.as_str(),
             capabilities: &serde_json::to_string(&body.capabilities)?,

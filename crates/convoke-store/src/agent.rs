@@ -9,7 +9,7 @@ row! {
     pub struct Record {
         /// Its name.
         pub name: String,
-        /// How it is driven: `llm`.
+        /// How it is driven: `llm`, `human`, `command`.
         pub kind: String,
         /// The profile it is made from.
         pub profile: String,
@@ -41,6 +41,8 @@ row! {
 pub struct NewRow<'a> {
     /// Its name, which is the profile's.
     pub name: &'a str,
+    /// How it is driven.
+    pub kind: &'static str,
     /// The profile's version.
     pub profile_version: i64,
     /// Its part.
@@ -60,12 +62,13 @@ pub async fn upsert(tx: &mut Tx<'_>, agent: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.exec(
         "INSERT INTO agent (ws, name, kind, profile, profile_version, role, capabilities, tags, capacity, running, is_default, \
-         active, created_at, updated_at) VALUES ($1, $2, 'llm', $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $9) \
-         ON CONFLICT (ws, name) DO UPDATE SET profile_version = excluded.profile_version, role = excluded.role, \
+         active, created_at, updated_at) VALUES ($1, $2, $10, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $9) \
+         ON CONFLICT (ws, name) DO UPDATE SET kind = excluded.kind, profile_version = excluded.profile_version, role = excluded.role, \
          capabilities = excluded.capabilities, tags = excluded.tags, capacity = excluded.capacity, active = excluded.active, \
          updated_at = excluded.updated_at",
         p![
-            ws, agent.name, agent.profile_version, agent.role, agent.capabilities, agent.tags, agent.capacity, agent.active, now
+            ws, agent.name, agent.profile_version, agent.role, agent.capabilities, agent.tags, agent.capacity, agent.active, now,
+            agent.kind
         ],
     )
     .await?;
