@@ -1,6 +1,7 @@
 //! Authority: what an agent may do. What is not granted is denied, and each denial names its rule.
 
 use crate::profile::Profile;
+use crate::program;
 
 /// The tool that runs commands; it needs `authority.shell` besides being allowed.
 pub const SHELL: &str = "shell";
@@ -37,6 +38,9 @@ pub fn covers(pattern: &str, tool: &str) -> bool {
 
 /// Whether `profile` may use `tool` (its id: `read_file`, `mcp:SERVER/TOOL`).
 pub fn may_use(profile: &Profile, tool: &str) -> Result<(), Denial> {
+    if tool == program::TOOL {
+        return program::may_run(profile);
+    }
     if !profile.tools.iter().any(|pattern| covers(pattern, tool)) {
         let message = format!("agent `{}` is not allowed to use the tool `{tool}`", profile.name);
         return Err(Denial { rule: "tools", message });
