@@ -119,7 +119,7 @@ pub struct Input {
     /// Which attempt at the task this is, from 1.
     pub attempt: i64,
     /// Results of the tasks this one builds on.
-    pub inputs: Vec<Result>,
+    pub inputs: Vec<Earlier>,
     /// The run's input folder, read only, if there is one; `input` in the work folder leads there.
     pub input_folder: Option<String>,
     /// The attempt's own folder, where the program starts; it may write here alone.
@@ -132,7 +132,7 @@ pub struct Input {
 
 /// The result of a task that this one builds on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Result {
+pub struct Earlier {
     /// The task's name in its stage.
     pub key: String,
     /// The task in one line.
@@ -205,7 +205,7 @@ pub struct Artifact {
 }
 
 /// Whether the agent may run its program.
-pub fn may_run(profile: &Profile) -> std::result::Result<(), Denial> {
+pub fn may_run(profile: &Profile) -> Result<(), Denial> {
     let denied = |rule, what: &str| Err(Denial { rule, message: format!("agent `{}` {what}", profile.name) });
     let Some(program) = profile.command.as_ref().filter(|_| profile.agent_kind == AgentKind::Command) else {
         return denied("agent_kind", "is not of kind `command`, so it has no program to run");
@@ -225,7 +225,7 @@ pub fn may_run(profile: &Profile) -> std::result::Result<(), Denial> {
 }
 
 /// Reads what a program printed. Gives what is wrong with it, and its beginning.
-pub fn read(text: &str, prints: Prints) -> std::result::Result<Output, String> {
+pub fn read(text: &str, prints: Prints) -> Result<Output, String> {
     let output = match prints {
         Prints::Text => Output { answer: Some(Value::from(text.trim_end())), ..Output::default() },
         Prints::Json => parse(text).map_err(|why| format!("{why}; it begins: {}", beginning(text)))?,
@@ -234,7 +234,7 @@ pub fn read(text: &str, prints: Prints) -> std::result::Result<Output, String> {
     problem.map_or(Ok(output), |why| Err(format!("{why}; it begins: {}", beginning(text))))
 }
 
-fn parse(text: &str) -> std::result::Result<Output, String> {
+fn parse(text: &str) -> Result<Output, String> {
     if text.trim().is_empty() {
         return Err("nothing was printed where a JSON document is expected".into());
     }
@@ -338,7 +338,8 @@ mod tests {
     use super::*;
 
     fn agent(more: Value) -> Profile {
-        let mut value = json!({"name": "lint", "prompt": "Check.", "agent_kind": "command", "command": {"program": "sh"}});
+        let mut value =
+            json!({"name": "lint", "prompt": "Check.", "agent_kind": "command", "command": {"program": "sh"}});
         value.as_object_mut().expect("object").extend(more.as_object().expect("object").clone());
         serde_json::from_value(value).expect("a profile")
     }
