@@ -29,7 +29,7 @@ use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, desk, prompt};
+use crate::{act, desk, program, prompt};
 
 /// Steps read at once when an attempt goes on.
 const STEPS_PAGE: i64 = 10_000;
@@ -103,7 +103,7 @@ pub(crate) struct Driver {
     mail: bool,
     /// Calls whose results come later: their steps, turns and ids.
     awaited: Vec<Numbered>,
-    dialogue: Dialogue,
+    pub dialogue: Dialogue,
     opening: Turn,
     numbered: Vec<Numbered>,
     after_crash: bool,
@@ -210,6 +210,8 @@ impl Driver {
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
+        let dialogue = program::of(&profile)
+            .map(|program| program::dialogue(&at, (&profile, program), &inputs, engine.config().input_bytes));
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
             context: prompt::context(&inputs),
@@ -227,7 +229,7 @@ impl Driver {
             pending: Vec::new(),
             cancel,
             stop,
-            dialogue: Dialogue::default(),
+            dialogue: dialogue.unwrap_or_default(),
             opening,
             numbered: Vec::new(),
             repeated: None,
@@ -244,8 +246,9 @@ impl Driver {
     }
 
     async fn offer_tools(&mut self) {
-        self.offered = desk::offer(&self.profile);
-        if self.scope.allowed.is_empty() {
+        let program = program::of(&self.profile).map(program::tool);
+        self.offered = program.map_or_else(|| desk::offer(&self.profile), |tool| vec![tool]);
+        if self.scope.allowed.is_empty() && self.scope.program.is_none() {
             return;
         }
         if let Err(error) = tokio::fs::create_dir_all(&self.scope.workdir).await {
@@ -295,15 +298,22 @@ impl Driver {
         self.offered.iter().find(|tool| tool.id == id).is_none_or(|tool| tool.repeat == Repeat::Once)
     }
 
+    /// Whether there is leave to begin something.
+    pub(crate) fn check_signals(&self) -> Result<(), Halt> {
+        if self.cancel.is_cancelled() {
+            return Err(Halt::Interrupted);
+        }
+        if self.stop.is_cancelled() { Err(Halt::Stopping) } else { Ok(()) }
+    }
+
     /// Goes forward until there is an answer.
     async fn forward(&mut self) -> Result<String, Halt> {
+        let profile = Arc::clone(&self.profile);
+        if let Some(program) = program::of(&profile) {
+            return self.run_program(program).await;
+        }
         loop {
-            if self.cancel.is_cancelled() {
-                return Err(Halt::Interrupted);
-            }
-            if self.stop.is_cancelled() {
-                return Err(Halt::Stopping);
-            }
+            self.check_signals()?;
             match self.next() {
                 Next::CallModel { turn, with_tools } => {
                     self.note_repeats();
@@ -394,7 +404,7 @@ impl Driver {
     }
 
     /// Checks an answer against its schema, and a plan against the team.
-    fn fits(&self, answer: &str) -> Result<String, String> {
+    pub(crate) fn fits(&self, answer: &str) -> Result<String, String> {
         let Some(schema) = &self.at.output_schema else {
             return if answer.trim().is_empty() { Err("it is empty".into()) } else { Ok(answer.to_owned()) };
         };
@@ -548,6 +558,7 @@ fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) ->
         shell: profile.authority.shell,
         http_hosts: profile.authority.http_hosts.clone(),
         private_network: profile.authority.private_network,
+        program: program::of(profile).cloned(),
     }
 }
 

@@ -15,6 +15,7 @@ mod error;
 mod journal;
 mod ledger;
 mod mail;
+mod program;
 mod prompt;
 mod pulse;
 mod record;
