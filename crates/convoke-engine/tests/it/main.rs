@@ -11,4 +11,5 @@ mod limits;
 mod outage;
 mod pattern;
 mod play;
+mod program;
 mod run;
