@@ -55,6 +55,7 @@ impl UseCase for Lay {
                 name,
                 profile_version: 1,
                 role: "specialist",
+                kind: "llm",
                 capabilities: "[]",
                 tags: "[]",
                 capacity: CAPACITY,

@@ -20,9 +20,8 @@ fn reference_tables_are_those_of_the_schemas() {
         } else {
             assert_eq!(kept, wanted, "{path} is out of date; run with CONVOKE_WRITE_DOCS=1");
         }
-        let names =
-            wanted.lines().filter_map(|line| line.strip_prefix("<!-- table ")).filter_map(|l| l.strip_suffix(" -->"));
-        assert!(names.clone().count() >= 4, "{path} shows its definitions");
+        let tables = wanted.lines().filter(|line| line.starts_with("<!-- table"));
+        assert!(tables.count() >= 4, "{path} shows its definitions");
     }
 }
 
