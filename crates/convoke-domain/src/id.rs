@@ -129,6 +129,10 @@ ids! {
     RunId = "run";
     /// A unit of work inside a run.
     TaskId = "task";
+    /// An offer to hand a task over.
+    HandoffId = "hand";
+    /// An entry of memory.
+    MemoryId = "mem";
 }
 
 /// Comes after every id: where a list from the newest begins.

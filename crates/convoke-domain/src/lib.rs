@@ -5,11 +5,16 @@
 pub mod attempt;
 pub mod authority;
 pub mod budget;
+pub mod compaction;
+pub mod context;
 #[cfg(test)]
 mod docs;
 pub mod event;
 pub mod graph;
+pub mod handoff;
 pub mod id;
+pub mod material;
+pub mod memory;
 pub mod money;
 pub mod pattern;
 pub mod price;
@@ -17,6 +22,7 @@ pub mod profile;
 pub mod program;
 pub mod record;
 pub mod refusal;
+pub mod relevance;
 pub mod retry;
 pub mod run;
 pub mod spec;

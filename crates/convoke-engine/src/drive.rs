@@ -3,11 +3,13 @@
 //! What comes next is [`Dialogue::next`]'s to say; the driver carries it out through the doors [`crate::spend`] and
 //! [`crate::act`], and keeps outcomes in `pending` until they are journaled together with what follows from them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
+use convoke_domain::handoff::Packet;
 use convoke_domain::id::{TaskId, WorkspaceId};
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
 use convoke_domain::profile::Profile;
@@ -23,13 +25,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Assignment;
+use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
 use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, desk, program, prompt};
+use crate::{act, desk, handoff, program, prompt};
 
 /// Steps read at once when an attempt goes on.
 const STEPS_PAGE: i64 = 10_000;
@@ -73,12 +76,12 @@ impl From<crate::Error> for Halt {
     }
 }
 
-/// A step of the attempt that has a number already.
-#[derive(Debug, Clone)]
-struct Numbered {
-    n: i64,
-    turn: i64,
-    call_id: String,
+/// The steps of the attempt that have a number already.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// By turn and tool call; the latter is empty for a model call.
+    known: HashMap<(i64, String), i64>,
+    last: i64,
 }
 
 /// One attempt while it is driven.
@@ -101,11 +104,14 @@ pub(crate) struct Driver {
     pub cut: Arc<Notify>,
     /// There are messages for the agent.
     mail: bool,
-    /// Calls whose results come later: their steps, turns and ids.
-    awaited: Vec<Numbered>,
+    /// The agent has used a tool of the desk.
+    pub used_desk: bool,
+    /// Steps whose results come later.
+    awaited: Vec<i64>,
+    /// How the conversation is kept within its model's window.
+    pub fit: Fit,
     pub dialogue: Dialogue,
-    opening: Turn,
-    numbered: Vec<Numbered>,
+    numbered: Numbers,
     after_crash: bool,
     /// The agent was told that it repeats itself, and this is not on record yet.
     repeated: Option<(String, usize)>,
@@ -127,6 +133,7 @@ pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToke
     if let Err(error) = outcome {
         let task = held.task;
         tracing::error!(%task, %error, "an attempt could not be recorded; it goes on when the store works again");
+        engine.note_unrecorded(&error);
         engine.pulse(Pulse { run: of.0, task, agent: of.1, kind: PulseKind::Unrecorded(error.to_string()) });
     }
 }
@@ -202,21 +209,27 @@ impl Driver {
         let profile = spec.profiles.get(&at.agent).cloned();
         let profile =
             profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
-        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt) };
+        let handed = (at.attempt > 1).then(|| at.agent.clone());
+        let brief = prompt::Brief::of(&at, &spec, &profile);
+        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed, brief };
         // Most tasks begin with nothing to read.
-        let (inputs, steps) =
-            if at.has_inputs || at.continued { engine.store().read(load).await? } else { (Vec::new(), Vec::new()) };
-        let opening = Turn::user(prompt::opening(&at, &inputs, engine.config().input_bytes));
+        let is_needed = at.has_inputs || at.continued || at.attempt > 1 || load.brief.is_some();
+        let Loaded { inputs, steps, packet, brief } =
+            if is_needed { engine.store().read(load).await? } else { Loaded::default() };
+        let handed_over = packet.map(|(giver, packet)| prompt::handed_over(&giver, &packet)).unwrap_or_default();
+        let limit = engine.config().input_bytes;
+        let opening = Turn::user(prompt::opening(&at, &inputs, limit) + &handed_over);
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
-        let dialogue = program::of(&profile)
-            .map(|program| program::dialogue(&at, (&profile, program), &inputs, engine.config().input_bytes));
+        let document = || program::document(&at, &profile, (&inputs, &handed_over), limit);
+        let call = program::of(&profile).map(|program| program::call(program, &document()));
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
-            context: prompt::context(&inputs),
+            context: prompt::data(&inputs),
             after_crash: at.continued,
             mail: at.has_mail,
+            used_desk: at.continued,
             engine,
             at,
             spec,
@@ -229,13 +242,15 @@ impl Driver {
             pending: Vec::new(),
             cancel,
             stop,
-            dialogue: dialogue.unwrap_or_default(),
-            opening,
-            numbered: Vec::new(),
+            fit: Fit::default(),
+            dialogue: Dialogue::new(opening),
+            numbered: Numbers::default(),
             repeated: None,
             told: false,
         };
         driver.offer_tools().await;
+        call.into_iter().for_each(|call| driver.take(call));
+        brief.into_iter().for_each(|text| driver.show_brief(text));
         match driver.replay(steps) {
             Ok(()) => Ok(driver),
             Err(halt) => {
@@ -259,18 +274,34 @@ impl Driver {
         notices.into_iter().for_each(|notice| self.tell(PulseKind::Notice(notice)));
     }
 
+    /// Shows the agent a brief in its opening, and has it written down with the first call.
+    fn show_brief(&mut self, text: String) {
+        self.add_brief(&text);
+        let n = self.number(1, compact::BRIEF);
+        self.fit.keep(n, 1, (compact::BRIEF, "opening"), text, None);
+    }
+
+    /// Adds a brief to the opening.
+    pub(crate) fn add_brief(&mut self, text: &str) {
+        self.dialogue.note(format!("\n\n{text}"));
+    }
+
     /// Takes over the steps of an attempt that was begun before.
-    fn replay(&mut self, steps: Vec<step::Record>) -> Result<(), Halt> {
+    fn replay(&mut self, mut steps: Vec<step::Record>) -> Result<(), Halt> {
+        // A call may have got its number before what came in between and was read first.
+        steps.sort_by_key(|step| (step.turn, place_in_turn(step), step.n));
         let mut unknown = Vec::new();
         for step in steps {
-            self.numbered.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id.clone() });
-            if step.kind == "model" {
+            self.numbered.known.insert((step.turn, step.call_id.clone()), step.n);
+            self.numbered.last = self.numbered.last.max(step.n);
+            if self.replay_fit(&step)? {
+                continue;
+            } else if step.kind == "model" {
                 self.replay_reply(&step)?;
             } else if step.kind == mail::STEP {
-                let turn = usize::try_from(step.turn).unwrap_or(usize::MAX);
-                self.dialogue.notes.push((turn.saturating_sub(1), step.output.unwrap_or_default()));
+                self.dialogue.note(step.output.unwrap_or_default());
             } else if step.status == "waiting" {
-                self.awaited.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id });
+                self.awaited.push(step.n);
             } else {
                 let lost = step.status == "unknown" || (step.status == "started" && self.acts_once(&step.name));
                 if lost {
@@ -289,7 +320,7 @@ impl Driver {
     fn replay_reply(&mut self, step: &step::Record) -> Result<(), Halt> {
         let Some(output) = step.output.as_deref().filter(|_| step.status == "done") else { return Ok(()) };
         let kept: Journaled = serde_json::from_str(output).map_err(convoke_store::Error::from)?;
-        self.dialogue.exchanges.push(Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() });
+        self.take(Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() });
         Ok(())
     }
 
@@ -320,16 +351,16 @@ impl Driver {
                     if self.mail {
                         self.take_mail(turn).await?;
                     }
-                    let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
+                    let said = self.dialogue.turns();
+                    let said = self.fit(turn, said, with_tools).await?;
                     // Without an exchange, messages have come: they are read first.
-                    match self.spend(turn, turns, with_tools).await? {
-                        Some(exchange) => self.dialogue.exchanges.push(exchange),
+                    match self.spend(turn, said, with_tools).await? {
+                        Some(exchange) => self.take(exchange),
                         None => self.mail = true,
                     }
                 }
                 Next::RunTools(calls) => {
-                    let turn = u32::try_from(self.dialogue.exchanges.len()).unwrap_or(u32::MAX);
-                    self.act(turn, calls).await?;
+                    self.act(self.dialogue.answered(), calls).await?;
                 }
                 Next::Answer(answer) => return Ok(answer),
                 Next::Stop { code, message } => return Err(Halt::failed(code, message, false)),
@@ -339,14 +370,15 @@ impl Driver {
 
     /// Takes in the messages that have come, before the `turn`-th model call.
     async fn take_mail(&mut self, turn: u32) -> Result<(), Halt> {
-        let n = self.numbered.last().map_or(0, |step| step.n) + 1;
+        let n = self.numbered.last + 1;
         let letters = mail::Deliver { ws: self.engine.ws(), at: self.at.clone(), turn: turn.into(), n };
         match self.engine.store().run(letters).await? {
             Delivered::Gone => return Err(Halt::Gone),
             Delivered::Nothing => {}
             Delivered::Letters(text) => {
-                self.numbered.push(Numbered { n, turn: turn.into(), call_id: mail::call_id(n) });
-                self.dialogue.notes.push((self.dialogue.exchanges.len(), text));
+                self.numbered.known.insert((turn.into(), mail::call_id(n)), n);
+                self.numbered.last = n;
+                self.dialogue.note(text);
             }
         }
         self.mail = false;
@@ -355,25 +387,32 @@ impl Driver {
 
     /// The result of this step comes later.
     pub(crate) fn awaits(&self, n: i64) -> bool {
-        self.awaited.iter().any(|step| step.n == n)
+        self.awaited.contains(&n)
     }
 
     /// Takes in what became of calls in the transaction that journaled them.
     pub(crate) fn take_verdicts(&mut self, turn: u32, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
-            let Some(step) = self.numbered.iter().find(|step| step.n == verdict.n).cloned() else { continue };
             match verdict.result {
-                Some(result) => self.give_back(turn, &step.call_id, result),
-                None => self.awaited.push(step),
+                Some(result) => self.give_back(turn, &verdict.call_id, result),
+                None => self.awaited.push(verdict.n),
             }
         }
-        // What was done at the desk may have given others something to do.
-        self.engine.wake().notify_one();
+        self.used_desk = true;
+        self.tell_others();
+    }
+
+    /// What was done at the desk may have given others something to do, or taken something from them.
+    fn tell_others(&self) {
+        if self.used_desk {
+            self.engine.wake().notify_one();
+            self.engine.look_again().notify_one();
+        }
     }
 
     /// Lets the task wait for the calls whose results come later, unless they have come meanwhile.
     pub(crate) async fn wait_for_calls(&mut self) -> Result<(), Halt> {
-        let steps = self.awaited.iter().map(|step| step.n).collect();
+        let steps = std::mem::take(&mut self.awaited);
         let results = match self.journal(Vec::new(), OnExhausted::Pause, Some(End::Wait { steps })).await? {
             Progress::Woken(results) => results,
             _ => {
@@ -381,7 +420,6 @@ impl Driver {
                 return Err(Halt::Gone);
             }
         };
-        self.awaited.clear();
         for step in results.into_iter().filter(|step| step.status != "retry") {
             let turn = u32::try_from(step.turn).unwrap_or(u32::MAX);
             let content = step.output.or(step.error).unwrap_or_default();
@@ -398,7 +436,7 @@ impl Driver {
         }
     }
 
-    fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         let turns = if self.offered.is_empty() && self.at.output_schema.is_none() { 1 } else { self.profile.max_turns };
         self.dialogue.next(turns, &|answer| self.fits(answer))
     }
@@ -417,12 +455,17 @@ impl Driver {
         Ok(answer)
     }
 
+    /// Takes in what a model said.
+    fn take(&mut self, exchange: Exchange) {
+        // Out of the driver for a moment, which is asked whether an answer fits.
+        let mut dialogue = std::mem::replace(&mut self.dialogue, Dialogue::new(Turn::user("")));
+        dialogue.push(exchange, &|answer| self.fits(answer));
+        self.dialogue = dialogue;
+    }
+
     /// Gives a tool's result to the exchange that asked for it.
     pub(crate) fn give_back(&mut self, turn: u32, call_id: &str, result: ToolResult) {
-        let place = usize::try_from(turn).unwrap_or(usize::MAX).saturating_sub(1);
-        if let Some(exchange) = self.dialogue.exchanges.get_mut(place) {
-            exchange.results.insert(call_id.to_owned(), result);
-        }
+        self.dialogue.give_back(turn, call_id, result);
     }
 
     /// The number of the step that is the `turn`-th model call: the one it had, or a new one.
@@ -436,28 +479,32 @@ impl Driver {
     }
 
     fn number(&mut self, turn: i64, call_id: &str) -> i64 {
-        if let Some(known) = self.numbered.iter().rev().find(|step| step.turn == turn && step.call_id == call_id) {
-            return known.n;
-        }
-        let n = self.numbered.last().map_or(0, |step| step.n) + 1;
-        self.numbered.push(Numbered { n, turn, call_id: call_id.to_owned() });
+        let next = self.numbered.last + 1;
+        let n = *self.numbered.known.entry((turn, call_id.to_owned())).or_insert(next);
+        self.numbered.last = self.numbered.last.max(n);
         n
     }
 
     /// Journals what is pending and what is about to begin. An end other than going on is a halt.
     pub(crate) async fn journal(
         &mut self,
-        begin: Vec<Begun>,
+        mut begin: Vec<Begun>,
         on_exhausted: OnExhausted,
         end: Option<End>,
     ) -> Result<Progress, Halt> {
         let is_going = end.is_none();
+        if !begin.is_empty() {
+            begin.splice(0..0, self.fit.take_kept());
+        }
         let finish = std::mem::take(&mut self.pending);
         let repeated = self.repeated.take();
         let entry = Journal { repeated, ..self.entry(finish, begin, on_exhausted, end) };
         let progress = self.record(entry).await?.0;
         match progress {
-            Progress::Ended if is_going => Err(Halt::Gone),
+            Progress::Ended if is_going => {
+                self.tell_others();
+                Err(Halt::Gone)
+            }
             Progress::Going(_) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
                 Ok(progress)
             }
@@ -529,6 +576,7 @@ impl Driver {
         if !claims_all {
             self.engine.wake().notify_one();
         }
+        self.tell_others();
         self.engine.take_over(claimed, room);
         Ok(())
     }
@@ -543,6 +591,15 @@ impl Driver {
 
     pub(crate) fn tell(&self, kind: PulseKind) {
         self.engine.pulse(Pulse { run: self.at.run, task: self.at.task, agent: self.at.agent.clone(), kind });
+    }
+}
+
+/// What is read before a call, the call, what follows from it.
+fn place_in_turn(step: &step::Record) -> u8 {
+    match step.kind.as_str() {
+        "tool" => 2,
+        "model" if step.call_id.is_empty() => 1,
+        _ => 0,
     }
 }
 
@@ -562,21 +619,35 @@ fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) ->
     }
 }
 
-/// Reads what a driver needs: the results its task builds on, and the steps of an attempt that goes on.
+/// Reads what a driver needs: the results its task builds on, the steps of an attempt that goes on, and what an attempt
+/// that begins is shown of shared context and memory.
 struct Load {
     ws: WorkspaceId,
     task: TaskId,
     attempt: Option<i64>,
+    /// Who may have been handed the task.
+    handed: Option<String>,
+    brief: Option<prompt::Brief>,
+}
+
+/// What was read.
+#[derive(Default)]
+struct Loaded {
+    inputs: Vec<task::Input>,
+    steps: Vec<step::Record>,
+    /// Who handed the task over, and what went along.
+    packet: Option<(String, Packet)>,
+    brief: Option<String>,
 }
 
 impl UseCase for Load {
-    type Out = (Vec<task::Input>, Vec<step::Record>);
+    type Out = Loaded;
 
     fn ws(&self) -> WorkspaceId {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Loaded> {
         let inputs = task::inputs(tx, self.task).await?;
         let mut steps = Vec::new();
         if let Some(attempt) = self.attempt {
@@ -590,6 +661,15 @@ impl UseCase for Load {
                 }
             }
         }
-        Ok((inputs, steps))
+        let packet = match &self.handed {
+            Some(agent) => handoff::packet_for(tx, self.task, agent).await?,
+            None => None,
+        };
+        let brief = match &self.brief {
+            // What was shown before the first call is among the steps.
+            Some(brief) if steps.is_empty() => brief.load(tx).await?,
+            _ => None,
+        };
+        Ok(Loaded { inputs, steps, packet, brief })
     }
 }

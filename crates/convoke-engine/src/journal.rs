@@ -10,6 +10,7 @@ use convoke_domain::budget::{Amount, Shortage};
 use convoke_domain::event::Kind;
 use convoke_domain::id::WorkspaceId;
 use convoke_domain::profile::Profile;
+use convoke_domain::program::TOOL;
 use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
@@ -24,8 +25,9 @@ use crate::advance;
 use crate::claim::{Assignment, ClaimSpec, claim_ready};
 use crate::desk::{self, Answer, Caller};
 use crate::engine::emit;
+use crate::handoff;
 use crate::ledger::{self, Bill, Scope};
-use crate::wait;
+use crate::{program, wait};
 
 /// An outcome that has come.
 #[derive(Debug, Clone)]
@@ -56,6 +58,14 @@ pub(crate) enum Intent {
         bound: Amount,
         scopes: Vec<Scope>,
         tariff: &'static str,
+        /// Empty, unless the call is beside the conversation; see [`crate::compact`].
+        call_id: String,
+    },
+    /// What was decided about the conversation itself: it is done by being written down.
+    Kept {
+        kind: &'static str,
+        text: String,
+        event: Option<(Kind, Value)>,
     },
     Tool {
         call_id: String,
@@ -76,6 +86,18 @@ pub(crate) enum Intent {
         rule: &'static str,
         message: String,
     },
+}
+
+impl Begun {
+    /// The tool call's id; empty for what is none.
+    fn call_id(&self) -> String {
+        match &self.what {
+            Intent::Tool { call_id, .. } | Intent::Desk { call_id, .. } | Intent::Denied { call_id, .. } => {
+                call_id.clone()
+            }
+            _ => String::new(),
+        }
+    }
 }
 
 /// How an attempt ends.
@@ -144,6 +166,8 @@ pub(crate) enum Progress {
 pub(crate) struct Verdict {
     /// The step.
     pub n: i64,
+    /// The tool call's id.
+    pub call_id: String,
     /// Its result; `None` if it comes later.
     pub result: Option<ToolResult>,
 }
@@ -260,7 +284,10 @@ impl Journal {
             _ => Kind::StepFailed,
         };
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(())
+        match output.filter(|_| outcome.status == "done" && started.name == TOOL && started.kind == "tool") {
+            Some(printed) => program::share(tx, &self.at, self.spec.profiles.get(&self.at.agent), printed).await,
+            None => Ok(()),
+        }
     }
 
     /// Records an intent, and says whether it is to be carried out.
@@ -272,7 +299,10 @@ impl Journal {
             ledger::bill_lost(tx, self.step(intent.n), &self.at.agent).await?;
         }
         match &intent.what {
-            Intent::Model { bound, scopes, tariff } => {
+            Intent::Kept { kind, text, event } => {
+                return self.write_down(tx, intent, (kind, text, event.as_ref())).await;
+            }
+            Intent::Model { bound, scopes, tariff, call_id } => {
                 if let Err(shortage) = ledger::reserve(tx, scopes, *bound).await? {
                     return self.exhausted(tx, held, shortage).await.map(Admitted::Stop);
                 }
@@ -282,7 +312,7 @@ impl Journal {
                     bound_tokens: bound.tokens,
                     scopes: &names.join("\n"),
                     tariff,
-                    ..self.row(intent, "model", "", None)
+                    ..self.row(intent, "model", call_id, None)
                 };
                 step::start(tx, &row).await?;
             }
@@ -303,11 +333,25 @@ impl Journal {
         Ok(Admitted::Go)
     }
 
+    async fn write_down(
+        &self,
+        tx: &mut Tx<'_>,
+        intent: &Begun,
+        (kind, text, event): (&'static str, &str, Option<&(Kind, Value)>),
+    ) -> Result<Admitted> {
+        step::start(tx, &self.row(intent, kind, kind, None)).await?;
+        step::finish(tx, self.step(intent.n), self.at.fence, "done", (Some(text), None)).await?;
+        if let Some((kind, payload)) = event {
+            emit(tx, *kind, self.on(), (Some(self.at.run), &self.agent()), payload.clone());
+        }
+        Ok(Admitted::Go)
+    }
+
     async fn deny(&self, tx: &mut Tx<'_>, intent: &Begun, rule: &str, message: &str) -> Result<Admitted> {
         step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
         let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
         emit(tx, Kind::ToolDenied, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent.n, message, true))
+        Ok(settled(intent, message, true))
     }
 
     /// Carries out a call at the desk.
@@ -318,16 +362,20 @@ impl Journal {
         caller: &Caller<'_>,
         (tool, args): (&desk::Tool, &Value),
     ) -> Result<Admitted> {
+        task::tie(tx, self.at.task).await?;
         let (text, is_error) = match desk::call(tx, caller, tool, args).await? {
             Answer::Done(text) => (text, false),
             Answer::Failed(text) => (text, true),
             Answer::Denied(rule, message) => return self.deny(tx, intent, rule, &message).await,
-            Answer::Leave => return Ok(Admitted::Stop(Progress::Ended)),
+            Answer::Leave(text) => {
+                step::finish(tx, self.step(intent.n), 0, "done", (Some(&text), None)).await?;
+                return Ok(Admitted::Stop(Progress::Ended));
+            }
             Answer::Wait(on) => {
                 wait::begin(tx, caller, &on).await?;
                 let payload = json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
                 emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
-                return Ok(Admitted::Settled(Verdict { n: intent.n, result: None }));
+                return Ok(Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result: None }));
             }
         };
         let (status, kind) = if is_error { ("failed", Kind::StepFailed) } else { ("done", Kind::StepCompleted) };
@@ -338,7 +386,7 @@ impl Journal {
             payload["error"] = error.into();
         }
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent.n, &text, is_error))
+        Ok(settled(intent, &text, is_error))
     }
 
     fn row<'a>(
@@ -450,7 +498,7 @@ impl Journal {
                 let error = format!("{code}: {message}");
                 attempt::end(tx, self.at.task, self.at.attempt, "failed", Some(&error)).await?;
                 agent::count(tx, &held.agent, -1).await?;
-                self.leave(tx, false).await?;
+                self.leave(tx, held, false).await?;
                 if *can_pass && held.retries_left > 0 {
                     return self.retry(tx, held, &error, *not_before).await;
                 }
@@ -483,18 +531,25 @@ impl Journal {
         domain::decide(domain::State::Running, Command::Complete)?;
         attempt::end(tx, self.at.task, self.at.attempt, "completed", None).await?;
         agent::count(tx, &held.agent, -1).await?;
+        if self.at.attempt > 1 && handoff::give_back(tx, &self.at, held, output).await? {
+            return Ok(());
+        }
         task::end(tx, self.at.task, "completed", Some(output), None).await?;
         let payload = json!({"key": self.at.key, "stage": self.at.stage, "attempt": self.at.attempt});
         emit(tx, Kind::TaskCompleted, self.on(), (Some(self.at.run), &self.agent()), payload);
-        self.leave(tx, true).await?;
-        advance::tell_parent(tx, held.parent, self.at.task, Ok(output)).await?;
+        self.leave(tx, held, true).await?;
+        advance::tell_parent(tx, self.at.run, held.parent, self.at.task, Ok(output)).await?;
         advance::task_ended(tx, self.at.run, self.at.task, true, &self.spec).await
     }
 
     /// Lets go of what the attempt held.
-    async fn leave(&self, tx: &mut Tx<'_>, is_over: bool) -> Result<()> {
+    async fn leave(&self, tx: &mut Tx<'_>, held: &task::Held, is_over: bool) -> Result<()> {
+        if !held.ties {
+            return Ok(());
+        }
         let at = &self.at;
-        let left = desk::Left { run: at.run, task: at.task, attempt: at.attempt, agent: &at.agent, is_over };
+        let left =
+            desk::Left { run: at.run, task: at.task, attempt: at.attempt, agent: &at.agent, is_over, handed_to: None };
         desk::left(tx, &left).await?;
         advance::cancel_parts(tx, at.run, at.task, "system").await
     }
@@ -545,8 +600,8 @@ impl Journal {
         task::end(tx, self.at.task, "failed", None, Some(error)).await?;
         let payload = json!({"key": self.at.key, "stage": self.at.stage, "code": code, "error": error});
         emit(tx, Kind::TaskFailed, self.on(), (Some(self.at.run), &self.agent()), payload);
-        self.leave(tx, true).await?;
-        advance::tell_parent(tx, held.parent, self.at.task, Err(error)).await?;
+        self.leave(tx, held, true).await?;
+        advance::tell_parent(tx, self.at.run, held.parent, self.at.task, Err(error)).await?;
         if self.wants_person(code) {
             let reason = format!("{} ({}): {error}", self.at.key, self.at.agent);
             run::count_tasks(tx, self.at.run, 0, -1).await?;
@@ -565,8 +620,9 @@ impl Journal {
     }
 }
 
-fn settled(n: i64, text: &str, is_error: bool) -> Admitted {
-    Admitted::Settled(Verdict { n, result: Some(ToolResult { content: text.to_owned(), is_error }) })
+fn settled(intent: &Begun, text: &str, is_error: bool) -> Admitted {
+    let result = Some(ToolResult { content: text.to_owned(), is_error });
+    Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result })
 }
 
 /// The stable key of a step's effect.

@@ -1,15 +1,19 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
 mod budget;
+mod compact;
 mod concurrency;
 mod crash;
 mod effect;
 mod failure;
 mod fair;
+mod handoff;
 mod lease;
 mod limits;
+mod memory;
 mod outage;
 mod pattern;
 mod play;
 mod program;
 mod run;
+mod share;

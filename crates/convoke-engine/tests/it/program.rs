@@ -69,6 +69,10 @@ async fn a_program_is_a_member_like_any_other() {
     let step = &lint.attempts[0].steps[0];
     assert_eq!((step.n, step.kind.as_str(), step.name.as_str(), step.status.as_str()), (1, "tool", "command", "done"));
     assert_eq!((record.effects.len(), record.effects[0].state.as_str()), (1, "done"));
+    let context = hub.engine.context(run).await.expect("the shared context");
+    assert_eq!((context.findings.len(), context.findings[0].author.as_str()), (1, "agent:lint"));
+    let finding: Value = serde_json::from_str(context.findings[0].value.as_deref().expect("a finding")).expect("JSON");
+    assert_eq!((&finding["text"], &finding["evidence"]), (&json!("unused"), &json!("a.rs:7")));
     let call = &tools.calls()[0];
     assert_eq!((&call.input["program"], &call.input["args"]), (&json!("lint"), &json!(["--all"])));
     let document = &call.input["document"];
@@ -78,6 +82,24 @@ async fn a_program_is_a_member_like_any_other() {
         assert_eq!(&document[field], value, "{field}");
     }
     assert_eq!(step.input.as_ref().map(|input| &input["document"]), Some(document), "what it was given is on record");
+}
+
+#[tokio::test]
+async fn findings_are_shared_as_far_as_there_is_room_and_leave() {
+    let long = "x".repeat(20_000);
+    for (count, forbidden, shared) in [(3, json!([]), 3), (1_000, json!([]), 100), (3, json!(["add_finding"]), 0)] {
+        let finding =
+            json!({"title": "odd", "detail": long, "severity": "very high!", "file": "f".repeat(5_000), "line": 1});
+        let printed = json!({"findings": vec![finding; count]}).to_string();
+        let hub = Hub::new(FakeModels::new(usual), programs(move |_| gives(printed.clone()))).await;
+        let mut lint = lint(json!({}));
+        lint.authority.forbidden_actions = serde_json::from_value(forbidden).expect("a list");
+        let run = start(&hub, lint, json!({})).await;
+        let record = hub.ended(run).await;
+        assert_eq!(task(&record, "lint").state, "completed", "{count}");
+        let context = hub.engine.context(run).await.expect("the shared context");
+        assert_eq!(context.findings.len(), shared, "{count}");
+    }
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@ mod support;
 
 mod backup;
 mod batch;
+mod context;
 mod event;
 mod fault;
 mod folder;
+mod handoff;
 mod journal;
 mod load;
+mod memory;
 mod migrate;
 mod node;
 mod noun;

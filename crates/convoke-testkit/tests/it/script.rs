@@ -141,7 +141,7 @@ fn request(turns: Vec<Turn>, origin: Origin) -> ModelRequest {
     ModelRequest {
         model: "script".to_owned(),
         system: String::new(),
-        turns,
+        turns: turns.into(),
         tools: Vec::new(),
         output_schema: None,
         max_output_tokens: 8_000,
