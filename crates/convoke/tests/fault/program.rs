@@ -93,7 +93,7 @@ fn a_program_under_way_at_a_kill_is_left_to_a_person() {
     let effect = &record["effects"][0];
     assert_eq!((effect["tool"].as_str(), effect["state"].as_str()), (Some("command"), Some("unknown")));
     let key = effect["key"].as_str().expect("a key");
-    assert!(place.done(&["resolve", key, "done", "it acted"]).status.success(), "{told}");
+    assert!(place.done(&["resolve", key, "done", "--note", "it acted"]).status.success(), "{told}");
     assert_eq!(place.done(&["resume"]).status.code(), Some(0));
     let record = place.record();
     assert_eq!((record["state"].as_str(), place.acts()), (Some("completed"), 1), "once and no more: {record:#}");
