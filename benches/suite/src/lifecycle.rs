@@ -54,6 +54,7 @@ impl UseCase for Lay {
                 name,
                 profile_version: 1,
                 role: "specialist",
+                kind: "llm",
                 capabilities: "[]",
                 tags: "[]",
                 capacity: CAPACITY,

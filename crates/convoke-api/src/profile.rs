@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::known::Known;
 use crate::node::Node;
 use crate::problem::{Finding, Reporter, finding};
+use crate::program;
 use crate::word;
 
 /// Reports what is wrong with a profile beyond its shape.
@@ -24,6 +25,7 @@ pub(crate) fn check(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) 
     tools(profile, known, reporter);
     hosts(profile, reporter);
     forbidden(profile, known, reporter);
+    program::check(profile, reporter);
 }
 
 fn tools(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {

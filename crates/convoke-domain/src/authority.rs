@@ -11,6 +11,7 @@ pub use right::Right;
 
 use crate::agent::Standing;
 use crate::profile::{Authority, Limits, Profile};
+use crate::program;
 use crate::run::Phase;
 use crate::team::Rules;
 
@@ -74,6 +75,9 @@ pub fn covers_host(pattern: &str, host: &str) -> bool {
 
 /// Whether `profile` may use `tool` (its id: `read_file`, `mcp:SERVER/TOOL`).
 pub fn may_use(profile: &Profile, tool: &str) -> Result<(), Denial> {
+    if tool == program::TOOL {
+        return program::may_run(profile);
+    }
     let (name, authority) = (&profile.name, &profile.authority);
     let deny = |rule, what: &str| Err(Denial::new(rule, format!("agent `{name}` {what}")));
     if let Some(pattern) = authority.forbidden_actions.iter().find(|pattern| covers(pattern, tool)) {

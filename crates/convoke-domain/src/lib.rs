@@ -22,6 +22,7 @@ pub mod money;
 pub mod pattern;
 pub mod price;
 pub mod profile;
+pub mod program;
 pub mod record;
 pub mod refusal;
 pub mod relevance;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compaction::CompactionRule;
 use crate::money::Money;
+use crate::program::Program;
 use crate::run::Phase;
 
 /// How an agent is driven: who or what does its tasks.
@@ -222,6 +223,9 @@ pub struct Profile {
     /// How it is driven. (`kind` says what a document defines.)
     #[serde(default)]
     pub agent_kind: AgentKind,
+    /// With `agent_kind: command`: the program that does its tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Program>,
     /// A symbol or picture address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar: Option<String>,

@@ -32,7 +32,7 @@ use crate::pulse::{Pulse, PulseKind};
 use crate::spawn::Kin;
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, prompt, rights};
+use crate::{act, program, prompt, rights};
 
 /// The first and the longest wait before an entry is offered to the store again.
 const STORE_WAIT: Duration = Duration::from_millis(20);
@@ -115,7 +115,7 @@ pub(crate) struct Driver {
     awaited: Vec<i64>,
     /// How the conversation is kept within its model's window.
     pub fit: Fit,
-    dialogue: Dialogue,
+    pub dialogue: Dialogue,
     numbered: Numbers,
     after_crash: bool,
     /// The agent was told that it repeats itself, and this is not on record yet.
@@ -223,14 +223,14 @@ impl Driver {
         let is_needed = at.has_inputs || at.continued || at.attempt > 1 || load.brief.is_some();
         let Loaded { inputs, steps, packet, brief } =
             if is_needed { engine.store().read(load).await? } else { Loaded::default() };
-        let mut opening = prompt::opening(&at, &inputs, engine.config().input_bytes);
-        if let Some((giver, packet)) = packet {
-            opening.push_str(&prompt::handed_over(&giver, &packet));
-        }
-        let opening = Turn::user(opening);
+        let handed_over = packet.map(|(giver, packet)| prompt::handed_over(&giver, &packet)).unwrap_or_default();
+        let limit = engine.config().input_bytes;
+        let opening = Turn::user(prompt::opening(&at, &inputs, limit) + &handed_over);
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = rights::scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
+        let document = || program::document(&at, &profile, (&inputs, &handed_over), limit);
+        let call = program::of(&profile).map(|program| program::call(program, &document()));
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
             context: prompt::data(&inputs),
@@ -259,6 +259,7 @@ impl Driver {
             told: false,
         };
         driver.offer_tools().await;
+        call.into_iter().for_each(|call| driver.take(call));
         brief.into_iter().for_each(|text| driver.show_brief(text));
         match driver.replay(steps) {
             Ok(()) => Ok(driver),
@@ -324,15 +325,22 @@ impl Driver {
         self.offered.iter().find(|tool| tool.id == id).is_none_or(|tool| tool.repeat == Repeat::Once)
     }
 
+    /// Whether there is leave to begin something.
+    pub(crate) fn check_signals(&self) -> Result<(), Halt> {
+        if self.cancel.is_cancelled() {
+            return Err(Halt::Interrupted);
+        }
+        if self.stop.is_cancelled() { Err(Halt::Stopping) } else { Ok(()) }
+    }
+
     /// Goes forward until there is an answer.
     async fn forward(&mut self) -> Result<String, Halt> {
+        let profile = Arc::clone(&self.profile);
+        if let Some(program) = program::of(&profile) {
+            return self.run_program(program).await;
+        }
         loop {
-            if self.cancel.is_cancelled() {
-                return Err(Halt::Interrupted);
-            }
-            if self.stop.is_cancelled() {
-                return Err(Halt::Stopping);
-            }
+            self.check_signals()?;
             match self.next() {
                 Next::CallModel { turn, with_tools } => {
                     self.note_repeats();
@@ -424,13 +432,13 @@ impl Driver {
         }
     }
 
-    fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         let turns = if self.offered.is_empty() && self.at.output_schema.is_none() { 1 } else { self.profile.max_turns };
         self.dialogue.next(turns, &|answer| self.fits(answer))
     }
 
     /// Checks an answer against its schema, and a plan against the team.
-    fn fits(&self, answer: &str) -> Result<String, String> {
+    pub(crate) fn fits(&self, answer: &str) -> Result<String, String> {
         let Some(schema) = &self.at.output_schema else {
             return if answer.trim().is_empty() { Err("it is empty".into()) } else { Ok(answer.to_owned()) };
         };

@@ -11,6 +11,7 @@ use convoke_domain::event::Kind;
 use convoke_domain::id::WorkspaceId;
 use convoke_domain::pattern::SideStage;
 use convoke_domain::profile::Profile;
+use convoke_domain::program::TOOL;
 use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
@@ -29,7 +30,7 @@ use crate::handoff;
 use crate::ledger::{self, Bill, Scope};
 use crate::lock;
 use crate::lock::guard::Check;
-use crate::wait;
+use crate::{program, wait};
 
 /// An outcome that has come.
 #[derive(Debug, Clone)]
@@ -289,7 +290,10 @@ impl Journal {
             _ => Kind::StepFailed,
         };
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(())
+        match output.filter(|_| outcome.status == "done" && started.name == TOOL && started.kind == "tool") {
+            Some(printed) => program::share(tx, &self.at, self.spec.profiles.get(&self.at.agent), printed).await,
+            None => Ok(()),
+        }
     }
 
     /// Records an intent, and says whether it is to be carried out.

@@ -25,6 +25,7 @@ mod load;
 mod lock;
 mod mail;
 mod memory;
+mod program;
 mod prompt;
 mod pulse;
 mod record;

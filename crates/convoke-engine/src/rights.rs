@@ -16,13 +16,13 @@ use convoke_domain::transcript::ToolCall;
 use convoke_port::tool::ToolScope;
 
 use crate::claim::Assignment;
-use crate::desk;
 use crate::drive::{Driver, Halt};
 use crate::engine::Engine;
 use crate::grant::Effective;
 use crate::lock::guard::shares_files;
 use crate::pulse::PulseKind;
 use crate::spawn::{Kin, LoadKin};
+use crate::{desk, program};
 
 /// What the run has pinned, with the agent of this attempt in it: one that was spawned is added from the store.
 pub(crate) async fn known(engine: &Engine, at: &Assignment) -> crate::Result<(Arc<RunSpec>, Option<Kin>)> {
@@ -57,14 +57,16 @@ pub(crate) fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &
         shell: profile.authority.shell,
         http_hosts: profile.authority.http_hosts.clone(),
         private_network: profile.authority.private_network,
+        program: program::of(profile).cloned(),
     }
 }
 
 impl Driver {
     /// Asks which tools can be had, and keeps those that the agent may use.
     pub(crate) async fn offer_tools(&mut self) {
-        self.offered = desk::offer(&self.profile);
-        if self.scope.allowed.is_empty() {
+        let program = program::of(&self.profile).map(program::tool);
+        self.offered = program.map_or_else(|| desk::offer(&self.profile), |tool| vec![tool]);
+        if self.scope.allowed.is_empty() && self.scope.program.is_none() {
             return;
         }
         for folder in [Some(&self.scope.workdir), self.scope.shared.as_ref()].into_iter().flatten() {

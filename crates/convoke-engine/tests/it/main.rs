@@ -17,6 +17,7 @@ mod memory;
 mod outage;
 mod pattern;
 mod play;
+mod program;
 mod run;
 mod share;
 mod spawn;
