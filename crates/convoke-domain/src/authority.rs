@@ -41,6 +41,11 @@ pub fn may_use(profile: &Profile, tool: &str) -> Result<(), Denial> {
     Ok(())
 }
 
+/// Whether a call to `tool` waits for a person's approval.
+pub fn must_ask(profile: &Profile, tool: &str) -> bool {
+    profile.ask.iter().any(|pattern| covers(pattern, tool))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

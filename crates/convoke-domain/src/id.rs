@@ -129,6 +129,8 @@ ids! {
     RunId = "run";
     /// A unit of work inside a run.
     TaskId = "task";
+    /// Leave for one tool call.
+    ApprovalId = "appr";
 }
 
 /// Comes after every id: where a list from the newest begins.

@@ -32,6 +32,27 @@ impl Role {
     }
 }
 
+/// How an agent is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    /// By a model.
+    #[default]
+    Llm,
+    /// By a person, who finds its tasks in the inbox.
+    Human,
+}
+
+impl AgentKind {
+    /// The name in YAML, JSON and the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Llm => "llm",
+            Self::Human => "human",
+        }
+    }
+}
+
 /// How an agent writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -146,6 +167,13 @@ pub struct Profile {
     /// The name it goes by: lower-case letters, digits and hyphens.
     #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"))]
     pub name: String,
+    /// How it is driven.
+    #[serde(default)]
+    pub kind: AgentKind,
+    /// For `kind: human`: who does its tasks, users by name or `role:ROLE`.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub users: Vec<String>,
     /// One sentence for people and for the coordinator, who picks by it.
     #[serde(default)]
     pub description: String,
@@ -176,6 +204,9 @@ pub struct Profile {
     /// Tools it may use: built-in names, or `mcp:SERVER/TOOL` where TOOL may be `*`.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// Those of its tools that wait for a person's approval, in the same words as `tools`.
+    #[serde(default)]
+    pub ask: Vec<String>,
     /// Rights beyond tools.
     #[serde(default)]
     pub authority: Authority,

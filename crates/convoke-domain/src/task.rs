@@ -65,6 +65,10 @@ pub enum WaitReason {
     UnknownEffect,
     /// The budget must grow.
     Budget,
+    /// People must approve a tool call.
+    Approval,
+    /// A person does it.
+    Person,
 }
 
 impl WaitReason {
@@ -73,6 +77,8 @@ impl WaitReason {
         match self {
             Self::UnknownEffect => "unknown_effect",
             Self::Budget => "budget",
+            Self::Approval => "approval",
+            Self::Person => "person",
         }
     }
 }
