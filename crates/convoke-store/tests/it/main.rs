@@ -2,6 +2,7 @@
 
 mod support;
 
+mod approval;
 mod backup;
 mod batch;
 mod event;

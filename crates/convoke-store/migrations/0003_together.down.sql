@@ -1,0 +1,3 @@
+-- == approval ==
+DROP TABLE approval_vote;
+DROP TABLE approval;
