@@ -5,6 +5,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::money::Money;
 
+/// How an agent is driven: who or what does its tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    /// A model, through its provider.
+    #[default]
+    Llm,
+    /// A person, through an inbox.
+    Human,
+    /// A program on this machine.
+    Command,
+}
+
+impl AgentKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Llm, Self::Human, Self::Command];
+
+    /// The name in YAML, JSON and the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Llm => "llm",
+            Self::Human => "human",
+            Self::Command => "command",
+        }
+    }
+
+    /// Reads the name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
 /// What part an agent plays in a team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -28,27 +60,6 @@ impl Role {
             Self::Specialist => "specialist",
             Self::Worker => "worker",
             Self::Reviewer => "reviewer",
-        }
-    }
-}
-
-/// How an agent is driven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AgentKind {
-    /// By a model.
-    #[default]
-    Llm,
-    /// By a person, who finds its tasks in the inbox.
-    Human,
-}
-
-impl AgentKind {
-    /// The name in YAML, JSON and the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Llm => "llm",
-            Self::Human => "human",
         }
     }
 }
@@ -167,16 +178,16 @@ pub struct Profile {
     /// The name it goes by: lower-case letters, digits and hyphens.
     #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"))]
     pub name: String,
-    /// How it is driven.
-    #[serde(default)]
-    pub kind: AgentKind,
-    /// For `kind: human`: who does its tasks, users by name or `role:ROLE`.
-    #[serde(default)]
-    #[schemars(length(max = 100))]
-    pub users: Vec<String>,
     /// One sentence for people and for the coordinator, who picks by it.
     #[serde(default)]
     pub description: String,
+    /// How it is driven. (`kind` says what a document defines.)
+    #[serde(default)]
+    pub agent_kind: AgentKind,
+    /// With `agent_kind: human`: who does its tasks, users by name or `role:ROLE`; anybody who is not a viewer if empty.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub users: Vec<String>,
     /// A symbol or picture address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar: Option<String>,

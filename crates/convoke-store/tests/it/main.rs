@@ -23,3 +23,4 @@ mod run;
 mod server;
 mod task;
 mod tenant;
+mod wait;
