@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::money::Money;
-use crate::profile::Profile;
+use crate::profile::{AgentKind, Profile};
 use crate::team::Team;
 
 /// A run's definition, kept once per content however many runs share it.
@@ -47,6 +47,9 @@ impl RunSpec {
         let names: Vec<String> = self.profiles.keys().cloned().collect();
         for name in names {
             let profile = &self.profiles[&name];
+            if profile.agent_kind != AgentKind::Llm {
+                continue;
+            }
             let member = self.team.members.iter().find(|member| member.profile == name);
             let role = member.and_then(|member| member.role).unwrap_or(profile.role);
             let first = over

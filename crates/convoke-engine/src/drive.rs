@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
 use convoke_domain::id::{TaskId, WorkspaceId};
-use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
-use convoke_domain::profile::Profile;
+use convoke_domain::profile::{AgentKind, Profile};
 use convoke_domain::spec::RunSpec;
-use convoke_domain::team::{OnExhausted, Planning};
+use convoke_domain::team::OnExhausted;
 use convoke_domain::time::Timestamp;
-use convoke_domain::transcript::Turn;
+use convoke_domain::transcript::{Turn, text_of};
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
 use convoke_store::{Error as StoreError, Result as Stored, Tx, UseCase, step, task};
 use serde_json::Value;
@@ -29,7 +28,7 @@ use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, desk, prompt};
+use crate::{act, desk, person, prompt};
 
 /// Steps read at once when an attempt goes on.
 const STEPS_PAGE: i64 = 10_000;
@@ -185,6 +184,9 @@ async fn run(engine: &Engine, at: Assignment, signals: Signals, room: Room, time
         Err(Halt::Store(error)) => return Err(error),
         Err(_) => return Ok(()),
     };
+    if driver.profile.agent_kind == AgentKind::Human {
+        return driver.finish(Halt::End(End::Person), room).await;
+    }
     let halt = match driver.forward().await {
         Ok(output) => Halt::End(End::Completed { output }),
         Err(Halt::Interrupted) if timer.expired.is_cancelled() => {
@@ -371,8 +373,8 @@ impl Driver {
                 return Err(Halt::Gone);
             }
         };
-        self.awaited.clear();
-        for step in results.into_iter().filter(|step| step.status != "retry") {
+        self.awaited.retain(|awaited| results.iter().any(|step| step.n == awaited.n && step.status == "waiting"));
+        for step in results.into_iter().filter(|step| !matches!(step.status.as_str(), "retry" | "waiting")) {
             let turn = u32::try_from(step.turn).unwrap_or(u32::MAX);
             let content = step.output.or(step.error).unwrap_or_default();
             self.give_back(turn, &step.call_id, ToolResult { content, is_error: step.status != "done" });
@@ -395,16 +397,14 @@ impl Driver {
 
     /// Checks an answer against its schema, and a plan against the team.
     fn fits(&self, answer: &str) -> Result<String, String> {
-        let Some(schema) = &self.at.output_schema else {
-            return if answer.trim().is_empty() { Err("it is empty".into()) } else { Ok(answer.to_owned()) };
-        };
-        let answer = self.engine.schemas().check(schema, answer)?;
-        if self.at.stage == Stage::Plan.as_str() && self.spec.team.rules.planning == Planning::Plan {
-            let members = self.spec.members();
-            let view = RunView { team: &self.spec.team, members: &members, task: &self.at.run_task, tasks: &[] };
-            coordinator_worker::read_plan(&view, &answer)?;
-        }
-        Ok(answer)
+        let form = (self.at.stage.as_str(), self.at.output_schema.as_deref());
+        person::fits(self.engine.schemas(), &self.spec, form, &self.at.run_task, answer)
+    }
+
+    /// What the agent said in its `turn`-th reply, besides calls.
+    pub(crate) fn said(&self, turn: u32) -> String {
+        let place = usize::try_from(turn).unwrap_or(usize::MAX).saturating_sub(1);
+        self.dialogue.exchanges.get(place).map(|exchange| text_of(&exchange.reply)).unwrap_or_default()
     }
 
     /// Gives a tool's result to the exchange that asked for it.

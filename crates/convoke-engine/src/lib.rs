@@ -5,6 +5,7 @@
 
 mod act;
 mod advance;
+mod approval;
 mod claim;
 mod config;
 mod definition;
@@ -12,9 +13,11 @@ mod desk;
 mod drive;
 mod engine;
 mod error;
+mod inbox;
 mod journal;
 mod ledger;
 mod mail;
+mod person;
 mod prompt;
 mod pulse;
 mod record;
@@ -27,11 +30,13 @@ mod user;
 mod wait;
 mod worker;
 
+pub use approval::Answered;
 pub use config::Config;
 pub use definition::Versioned;
 pub use desk::tool_names;
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use person::TaskAnswer;
 pub use pulse::{Pulse, PulseKind};
 pub use record::Stats;
 pub use resolve::Outcome as EffectOutcome;

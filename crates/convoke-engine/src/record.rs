@@ -13,7 +13,7 @@ use convoke_store::{
 use serde::Serialize;
 
 use crate::spend::Journaled;
-use crate::{Engine, Result};
+use crate::{Engine, Result, inbox};
 
 /// Steps told of one attempt.
 const STEPS: i64 = 10_000;
@@ -223,6 +223,7 @@ impl UseCase for Full {
             usage: by_agent(&bills),
             budgets,
             effects,
+            approvals: inbox::approvals_of(tx, self.run).await?,
         })
     }
 }

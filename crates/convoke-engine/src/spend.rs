@@ -159,7 +159,7 @@ impl Driver {
         let scopes = scopes(&self.spec, &self.at, self.engine.config().daily_cap, &self.engine.now().day());
         let tariff = tariff_name(&call.handle.tariff);
         let what = Intent::Model { bound: call.bound, scopes, tariff };
-        Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what }
+        Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what, ask: None }
     }
 
     /// Calls the model, until it has answered or the call is cut: `was_cut` tells.

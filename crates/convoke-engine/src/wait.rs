@@ -49,7 +49,7 @@ pub(crate) async fn fulfil(
     Ok(found.into_iter().map(|row| row.task).collect())
 }
 
-/// Ends one wait, and wakes its task if it waits for nothing more.
+/// Ends one wait, and wakes its task if it waits for nothing more, or has a call to make.
 pub(crate) async fn end(tx: &mut Tx<'_>, row: &wait::Record, outcome: Outcome<'_>) -> Result<()> {
     let (status, output, error) = match outcome {
         Outcome::Done(text) => ("done", Some(text), None),
@@ -63,7 +63,8 @@ pub(crate) async fn end(tx: &mut Tx<'_>, row: &wait::Record, outcome: Outcome<'_
     let kind = if error.is_some() { Kind::StepFailed } else { Kind::StepCompleted };
     let payload = json!({"step": row.n, "kind": "tool", "waited_for": row.reason, "status": status});
     emit(tx, kind, ("task", row.task.to_string()), (Some(row.run), "system"), payload);
-    if wait::of_attempt(tx, row.task, row.attempt).await?.is_empty() {
+    // A call that may now be made does not wait for the others.
+    if matches!(outcome, Outcome::Retry) || wait::of_attempt(tx, row.task, row.attempt).await?.is_empty() {
         wake(tx, row.run, row.task).await?;
     }
     Ok(())
@@ -125,6 +126,14 @@ pub(crate) async fn withdraw(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     Ok(())
 }
 
+impl crate::Engine {
+    /// Ends what has fallen due while nobody was at work.
+    pub async fn fall_due(&self) -> crate::Result<()> {
+        while self.store().run(FallDue { ws: self.ws() }).await? == usize::try_from(BATCH).unwrap_or(usize::MAX) {}
+        Ok(())
+    }
+}
+
 /// Ends the waits of a workspace whose time has come.
 pub(crate) struct FallDue {
     pub ws: convoke_domain::id::WorkspaceId,
@@ -153,13 +162,17 @@ async fn fall_due(tx: &mut Tx<'_>, row: &wait::Record) -> Result<()> {
     let reason = reason.ok_or_else(|| {
         convoke_store::Error::broken(format!("task {} waits for `{}`, which nobody knows", row.task, row.reason))
     })?;
+    let refused;
     let message = match reason {
         WaitReason::Message => "no message came in time",
         WaitReason::Answer => "no answer came in time",
         WaitReason::Child => "the task that was given away did not end in time",
         WaitReason::Handoff => "the offer was not accepted in time",
         WaitReason::Lock => "the lock did not become free in time",
-        WaitReason::Approval => "nobody approved the call in time, which means no",
+        WaitReason::Approval => {
+            refused = crate::approval::expire(tx, row).await?;
+            &refused
+        }
         WaitReason::Person => "no person answered in time",
         WaitReason::UnknownEffect | WaitReason::Budget => "its time is up",
     };

@@ -2,6 +2,7 @@
 
 -- == approval ==
 DROP TABLE approval_vote;
+DROP INDEX run_for_people;
 DROP TABLE approval;
 
 -- == agent ==

@@ -38,6 +38,8 @@ CREATE INDEX approval_pending ON approval (ws, id) WHERE state = 'pending';
 CREATE INDEX approval_step ON approval (ws, task, attempt, n, id);
 CREATE INDEX approval_run ON approval (ws, run, id);
 
+CREATE INDEX run_for_people ON run (ws, id) WHERE state IN ('escalated', 'paused');
+
 -- One person, one vote; one place, one vote: `place` is the approver in whose place a deputy answered.
 CREATE TABLE approval_vote (
   ws {ID} NOT NULL, approval {ID} NOT NULL, place TEXT NOT NULL, voter TEXT NOT NULL, choice TEXT NOT NULL,

@@ -152,5 +152,6 @@ pub(crate) struct Left<'a> {
 
 /// Lets go of all that an attempt held and waited for.
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
+    crate::approval::withdraw(tx, left).await?;
     crate::wait::withdraw(tx, left).await
 }
