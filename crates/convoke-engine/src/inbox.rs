@@ -31,7 +31,7 @@ impl Engine {
             entries.extend(found.effects.into_iter().map(effect_entry));
             entries.extend(found.runs.into_iter().map(run_entry));
         }
-        entries.sort_by(|one, other| (one.since, &one.id).cmp(&(other.since, &other.id)));
+        entries.sort_by_key(|entry| entry.since);
         Ok(entries)
     }
 }
@@ -117,7 +117,9 @@ impl Look {
             votes.entry(vote.approval).or_default().push(vote);
         }
         let mut entries = Vec::new();
-        for row in approval::pending(tx, None, MOST).await? {
+        let mut pending = approval::pending(tx, None, MOST).await?;
+        pending.sort_by_key(|row| (row.created_at, row.task, row.n));
+        for row in pending {
             let (rule, cast) = (rule_of(&row)?, votes.remove(&row.id).unwrap_or_default());
             let asked =
                 Asked { state: State::Pending, rule: &rule, creator: &row.creator, votes: &counted(&cast) };

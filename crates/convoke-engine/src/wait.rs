@@ -86,11 +86,16 @@ pub(crate) async fn wake(tx: &mut Tx<'_>, id: RunId, sleeper: TaskId) -> Result<
     Ok(())
 }
 
-/// After a task was parked: a run in which only people can bring anything about waits for them, and its time stands still.
-pub(crate) async fn rest(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
+/// True if a run has tasks that wait for people, and none that can go on without them.
+pub(crate) async fn needs_people(tx: &mut Tx<'_>, id: RunId) -> Result<bool> {
     let waiting = task::waiting(tx, id).await?;
     let for_people = |(reason,): &(String,)| WaitReason::parse(reason).is_some_and(WaitReason::is_for_a_person);
-    if !waiting.iter().any(for_people) || task::is_busy(tx, id).await? {
+    Ok(waiting.iter().any(for_people) && !task::is_busy(tx, id).await?)
+}
+
+/// After a task was parked: a run in which only people can bring anything about waits for them, and its time stands still.
+pub(crate) async fn rest(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
+    if !needs_people(tx, id).await? {
         return Ok(());
     }
     let held = run::hold(tx, id).await?;

@@ -117,13 +117,13 @@ pub async fn hold(tx: &mut Tx<'_>, id: ApprovalId) -> Result<Record> {
     found.ok_or_else(|| crate::Error::missing("approval", id))
 }
 
-/// The last approval that was asked for a step, locked until the transaction ends.
+/// The approval of a step that still counts, or the last one, locked until the transaction ends.
 pub async fn of_step(tx: &mut Tx<'_>, at: StepRef) -> Result<Option<Record>> {
     let ws = tx.ws();
     tx.opt(
         "SELECT id, run, task, attempt, n, agent, tool, args, digest, reason, confidence, rule, creator, state, decided_by, note, \
          created_at, expires_at, decided_at, used_at FROM approval WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 \
-         ORDER BY id DESC LIMIT 1 /*pg FOR UPDATE*/",
+         ORDER BY CASE WHEN state IN ('pending', 'approved', 'executed') THEN 0 ELSE 1 END, id DESC LIMIT 1 /*pg FOR UPDATE*/",
         p![ws, at.task, at.attempt, at.n],
     )
     .await
@@ -135,13 +135,13 @@ pub async fn open_of_task(tx: &mut Tx<'_>, task: TaskId) -> Result<Vec<Record>> 
     tx.many(
         "SELECT id, run, task, attempt, n, agent, tool, args, digest, reason, confidence, rule, creator, state, decided_by, note, \
          created_at, expires_at, decided_at, used_at FROM approval WHERE ws = $1 AND task = $2 \
-         AND state IN ('pending', 'approved') ORDER BY id /*pg FOR UPDATE*/",
+         AND state IN ('pending', 'approved') ORDER BY n /*pg FOR UPDATE*/",
         p![ws, task],
     )
     .await
 }
 
-/// What waits for an answer, oldest first, behind `after` where that is given.
+/// What waits for an answer, in the order of ids, behind `after` where that is given.
 pub async fn pending(tx: &mut Tx<'_>, after: Option<ApprovalId>, limit: i64) -> Result<Vec<Record>> {
     let ws = tx.ws();
     let after = after.unwrap_or(ApprovalId(uuid::Uuid::nil()));
@@ -159,7 +159,7 @@ pub async fn of_run(tx: &mut Tx<'_>, run: RunId, limit: i64) -> Result<Vec<Recor
     let ws = tx.ws();
     tx.many(
         "SELECT id, run, task, attempt, n, agent, tool, args, digest, reason, confidence, rule, creator, state, decided_by, note, \
-         created_at, expires_at, decided_at, used_at FROM approval WHERE ws = $1 AND run = $2 ORDER BY id LIMIT $3",
+         created_at, expires_at, decided_at, used_at FROM approval WHERE ws = $1 AND run = $2 ORDER BY created_at, task, n, id LIMIT $3",
         p![ws, run, limit],
     )
     .await

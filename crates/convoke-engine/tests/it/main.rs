@@ -1,5 +1,6 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
+mod approval;
 mod budget;
 mod concurrency;
 mod crash;
@@ -10,5 +11,6 @@ mod lease;
 mod limits;
 mod outage;
 mod pattern;
+mod person;
 mod play;
 mod run;
