@@ -22,6 +22,7 @@ pub const MOST_NEEDED: u32 = 100;
 /// Who approves the tool calls of a team that wait for it, and until when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "ApprovalRule")]
 pub struct Rule {
     /// Seconds until silence means no; without it a call waits as long as it takes.
     #[schemars(range(min = 1, max = 31_536_000))]

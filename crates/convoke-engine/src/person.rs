@@ -6,21 +6,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
 use convoke_domain::refusal::Refusal;
+use convoke_domain::run::{Command as RunCommand, State, decide};
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, WaitReason};
 use convoke_domain::team::{OnExhausted, Planning};
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::{self, Role};
-use convoke_store::{Result as Stored, Tx, UseCase, agent, task};
+use convoke_store::{Result as Stored, Tx, UseCase, agent, run, task};
 use serde_json::json;
 
 use crate::approval::role_of;
 use crate::claim::Assignment;
 use crate::engine::emit;
 use crate::journal::{End, Journal};
+use crate::run::state_of;
 use crate::schema::Schemas;
 use crate::{Engine, Result, wait};
 
@@ -93,6 +96,55 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// A person closes a run that was handed to people: with a result, or without one.
+    pub async fn close_run(&self, run: RunId, answer: TaskAnswer, who: &str) -> Result<()> {
+        Ok(self.store().run(Close { ws: self.ws(), run, answer, who: who.to_owned() }).await?)
+    }
+}
+
+struct Close {
+    ws: WorkspaceId,
+    run: RunId,
+    answer: TaskAnswer,
+    who: String,
+}
+
+impl UseCase for Close {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
+        if !role_of(tx, &self.who).await?.is_some_and(|role| matches!(role, Role::Owner | Role::Operator)) {
+            let message = format!("`{}` is no owner or operator, who alone close a run", self.who);
+            return Err(Refusal::new("role_denied", message).into());
+        }
+        let held = run::hold(tx, self.run).await?;
+        let state = state_of(&held)?;
+        if state != State::Escalated {
+            let message = format!("run {} was not handed to a person: it is {}", self.run, state.as_str());
+            return Err(Refusal::new("not_waiting", message).hint("`convoke inbox` lists what waits for an answer").into());
+        }
+        let on = ("run", self.run.to_string());
+        match &self.answer {
+            TaskAnswer::Done(output) => {
+                let next = decide(state, RunCommand::Complete)?;
+                run::end(tx, self.run, next.as_str(), Some(output), None).await?;
+                emit(tx, Kind::RunCompleted, on, (Some(self.run), &self.who), json!({"error": null}));
+            }
+            TaskAnswer::Declined(reason) => {
+                let (next, error) = (decide(state, RunCommand::Fail)?, format!("declined: {reason}"));
+                run::end(tx, self.run, next.as_str(), None, Some(&error)).await?;
+                emit(tx, Kind::RunFailed, on, (Some(self.run), &self.who), json!({"error": error}));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn misfit(reason: String) -> Refusal {
     let message = format!("the answer does not fit the form that the task asks for: {reason}");
     Refusal::new("schema_mismatch", message).hint("`convoke inbox --json` shows the JSON Schema")
@@ -135,7 +187,7 @@ impl UseCase for Answer {
         self.check(tx, &given).await?;
         let declined = matches!(self.end, End::Failed { .. });
         let payload = json!({"key": given.key, "declined": declined});
-        emit(tx, convoke_domain::event::Kind::TaskAnswered, ("task", self.id.to_string()), (Some(given.run), &self.who), payload);
+        emit(tx, Kind::TaskAnswered, ("task", self.id.to_string()), (Some(given.run), &self.who), payload);
         wait::wake(tx, given.run, self.id).await?;
         domain::decide(domain::State::Ready, Command::Claim)?;
         let fence = given.fence + 1;
