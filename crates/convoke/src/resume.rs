@@ -43,6 +43,8 @@ impl ResumeArgs {
             }
             other => other?,
         };
+        // What was to end while nobody was at work.
+        hub.engine.fall_due().await?;
         match &self.run {
             Some(run) => {
                 let run = which::run(&hub.engine, run).await?;
@@ -98,7 +100,7 @@ async fn unfinished(global: &Global, hub: &Hub) -> Result<Vec<RunId>> {
             "waiting" => {
                 say::note(&format!("run {run} waits: {reason}"));
                 let record = hub.engine.run_record(run).await?;
-                outcome::waits(hub, &record.effects).iter().for_each(|line| say::note(&format!("  {line}")));
+                outcome::waits(hub, &record).iter().for_each(|line| say::note(&format!("  {line}")));
             }
             _ => going.push(run),
         }
