@@ -4,6 +4,7 @@ mod budget;
 mod db;
 mod demo;
 mod docs;
+mod inbox;
 mod json;
 mod person;
 mod postgres;
