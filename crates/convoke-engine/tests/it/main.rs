@@ -8,6 +8,7 @@ mod effect;
 mod failure;
 mod fair;
 mod lease;
+mod leave;
 mod limits;
 mod outage;
 mod pattern;
