@@ -116,6 +116,7 @@ async fn carry_on(global: &Global, hub: &Hub, runs: Vec<RunId>) -> Result<Exit> 
     let (going, added) = mpsc::channel(64);
     let _served = control::serve(&hub.place.dir, &hub.engine, going)?;
     let mut watch = Watch::new(&hub.engine, View::suited(global.quiet, global.json, runs.len() > 1), added);
+    watch.answer_as(&hub.user);
     for run in &runs {
         let record = hub.engine.run_budgets(*run).await?;
         let cap = record.iter().find(|budget| budget.scope.starts_with("run:")).and_then(|budget| budget.cap_cost);

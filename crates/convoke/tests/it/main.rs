@@ -12,5 +12,6 @@ mod quiet;
 mod shelf;
 mod stop;
 mod support;
+mod terminal;
 mod together;
 mod usage;
