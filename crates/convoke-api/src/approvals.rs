@@ -49,7 +49,9 @@ fn deputies(check: &mut TeamCheck<'_, '_, '_, '_>, rule: &Node, approvers: &[&st
             };
             check.reporter.report(entry.place, finding("unknown_value", message, hint));
         }
-        for (index, node) in rule.get("deputies").map(|list| list.list(&entry.key)).unwrap_or_default().iter().enumerate() {
+        for (index, node) in
+            rule.get("deputies").map(|list| list.list(&entry.key)).unwrap_or_default().iter().enumerate()
+        {
             let Some(text) = node.text() else { continue };
             let path = format!("approvals.deputies.{}[{index}]", entry.key);
             let role = text.starts_with(ROLE).then(|| {

@@ -21,6 +21,9 @@ pub(crate) fn check(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) 
             report(reporter, node, word::model(text, &format!("model_settings.fallback[{index}]"), known));
         }
     }
+    if let Some((text, node)) = profile.get("compaction").and_then(|rule| rule.text_at("model")) {
+        report(reporter, node, word::model(text, "compaction.model", known));
+    }
     tools(profile, known, reporter);
     asks(profile, known, reporter);
     users(profile, reporter);
@@ -39,7 +42,8 @@ fn asks(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
         }
         let wrong = word::tool(text, &format!("ask[{index}]"), known);
         let may = tools.iter().any(|tool| covers(tool, text) || covers(text, tool));
-        let message = format!("`ask[{index}]` is `{text}`, which is not among the agent's tools, so nobody would ever be asked");
+        let message =
+            format!("`ask[{index}]` is `{text}`, which is not among the agent's tools, so nobody would ever be asked");
         let unused = (!may).then(|| finding("not_granted", message, "add it to `tools`, or remove it here"));
         report(reporter, node, wrong.or(unused));
     }

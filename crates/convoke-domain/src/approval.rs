@@ -236,7 +236,9 @@ fn place_of(asked: &Asked<'_>, voter: Voter<'_>) -> Result<String, Refusal> {
     };
     let Some(role) = voter.role else {
         let message = format!("there is no user `{name}`");
-        return Err(Refusal::new("unknown_user", message).hint(format!("an owner adds one: `convoke users add {name}`")));
+        return Err(
+            Refusal::new("unknown_user", message).hint(format!("an owner adds one: `convoke users add {name}`"))
+        );
     };
     if !role.may_answer() {
         let message = format!("user `{name}` is a {}, who may look on but not answer", role.as_str());

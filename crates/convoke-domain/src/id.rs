@@ -131,6 +131,10 @@ ids! {
     TaskId = "task";
     /// Leave for one tool call.
     ApprovalId = "appr";
+    /// An offer to hand a task over.
+    HandoffId = "hand";
+    /// An entry of memory.
+    MemoryId = "mem";
 }
 
 /// Comes after every id: where a list from the newest begins.

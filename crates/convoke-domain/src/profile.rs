@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::compaction::CompactionRule;
 use crate::money::Money;
 
 /// How an agent is driven: who or what does its tasks.
@@ -241,6 +242,9 @@ pub struct Profile {
     /// Spending limits in one run.
     #[serde(default)]
     pub limits: Limits,
+    /// How a conversation that fills its model's window is compacted; as the team says if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<CompactionRule>,
     /// Words to find it by.
     #[serde(default)]
     pub tags: Vec<String>,

@@ -67,6 +67,7 @@ impl Driver {
         if begin.is_empty() {
             return self.wait_for_calls().await;
         }
+        self.used_desk |= begin.iter().any(|intent| matches!(intent.what, Intent::Desk { .. }));
         if let Progress::Going(verdicts) = self.journal(begin, OnExhausted::Pause, None).await? {
             admitted.retain(|call| !verdicts.iter().any(|verdict| verdict.n == call.n));
             self.take_verdicts(turn, verdicts);

@@ -162,8 +162,7 @@ fn tell(tx: &mut Tx<'_>, row: &approval::Record, kind: Kind, who: &str, payload:
 }
 
 fn state_of(row: &approval::Record) -> Stored<State> {
-    State::parse(&row.state)
-        .ok_or_else(|| Error::broken(format!("approval {} has no state `{}`", row.id, row.state)))
+    State::parse(&row.state).ok_or_else(|| Error::broken(format!("approval {} has no state `{}`", row.id, row.state)))
 }
 
 /// Who answers an approval.

@@ -121,8 +121,7 @@ impl Look {
         pending.sort_by_key(|row| (row.created_at, row.task, row.n));
         for row in pending {
             let (rule, cast) = (rule_of(&row)?, votes.remove(&row.id).unwrap_or_default());
-            let asked =
-                Asked { state: State::Pending, rule: &rule, creator: &row.creator, votes: &counted(&cast) };
+            let asked = Asked { state: State::Pending, rule: &rule, creator: &row.creator, votes: &counted(&cast) };
             let in_time = row.expires_at.is_none_or(|due| due > tx.now());
             if in_time && waits_for(&asked, Voter { who: &self.who, role }) {
                 entries.push(approval_entry(approval_record(row, cast)?));

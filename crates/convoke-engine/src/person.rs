@@ -126,7 +126,9 @@ impl UseCase for Close {
         let state = state_of(&held)?;
         if state != State::Escalated {
             let message = format!("run {} was not handed to a person: it is {}", self.run, state.as_str());
-            return Err(Refusal::new("not_waiting", message).hint("`convoke inbox` lists what waits for an answer").into());
+            return Err(Refusal::new("not_waiting", message)
+                .hint("`convoke inbox` lists what waits for an answer")
+                .into());
         }
         let on = ("run", self.run.to_string());
         match &self.answer {
@@ -217,7 +219,9 @@ impl Answer {
         }
         if given.state != "waiting" || given.waits_for.as_deref() != Some(WaitReason::Person.as_str()) {
             let message = format!("task `{}` does not wait for a person: it is {}", given.key, given.state);
-            return Err(Refusal::new("not_waiting", message).hint("`convoke inbox` lists what waits for an answer").into());
+            return Err(Refusal::new("not_waiting", message)
+                .hint("`convoke inbox` lists what waits for an answer")
+                .into());
         }
         Ok(())
     }

@@ -291,7 +291,8 @@ impl UseCase for ResumeRun {
             return Err(refusal.hint("see `convoke show RUN`, then `convoke resolve EFFECT done|failed|retry`").into());
         }
         if state == State::Waiting && wait::needs_people(tx, self.run).await? {
-            let refusal = Refusal::new("waits_for_person", "the run waits for people, and nothing else of it can go on");
+            let refusal =
+                Refusal::new("waits_for_person", "the run waits for people, and nothing else of it can go on");
             return Err(refusal.hint("`convoke inbox` lists what waits, with the command that answers it").into());
         }
         if matches!(state, State::Paused | State::Waiting) {
@@ -335,6 +336,11 @@ pub(crate) async fn set_going(tx: &mut Tx<'_>, held: &run::Held) -> Stored<()> {
     let aggregating = matches!(held.phase.as_str(), "synthesis" | "validation");
     let state = if aggregating { State::Aggregating } else { State::Running };
     run::set_state(tx, held.id, state.as_str(), None).await
+}
+
+/// True if a run in the state of this name has ended.
+pub(crate) fn is_over(state: &str) -> bool {
+    matches!(state, "completed" | "failed" | "cancelled" | "escalated")
 }
 
 pub(crate) fn state_of(held: &run::Held) -> Stored<State> {

@@ -1,4 +1,5 @@
 -- == handoff ==
+DROP TABLE handoff;
 
 -- == approval ==
 DROP TABLE approval_vote;
@@ -8,6 +9,13 @@ DROP TABLE approval;
 -- == agent ==
 
 -- == context ==
+DROP TABLE memory_shelf;
+DROP TABLE memory_word;
+DROP TABLE memory_term;
+DROP TABLE memory;
+DROP TABLE context_size;
+DROP TABLE context_history;
+DROP TABLE context;
 
 -- == bus ==
 
@@ -17,6 +25,7 @@ DROP TABLE approval;
 DROP TABLE wait;
 DROP INDEX task_parent;
 DROP INDEX task_waiting;
+ALTER TABLE task DROP COLUMN ties;
 ALTER TABLE task DROP COLUMN mail;
 ALTER TABLE task DROP COLUMN depth;
 ALTER TABLE task DROP COLUMN parent;

@@ -218,7 +218,13 @@ row! {
 }
 
 /// Keeps an answer; a second one in the same place, or of the same person, is [`crate::Error::Conflict`].
-pub async fn vote(tx: &mut Tx<'_>, id: ApprovalId, (voter, place): (&str, &str), choice: &str, note: &str) -> Result<()> {
+pub async fn vote(
+    tx: &mut Tx<'_>,
+    id: ApprovalId,
+    (voter, place): (&str, &str),
+    choice: &str,
+    note: &str,
+) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.exec(
         "INSERT INTO approval_vote (ws, approval, place, voter, choice, note, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",

@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use convoke_domain::approval::Choice;
-use convoke_domain::id::{ApprovalId, RunId, TaskId};
+use convoke_domain::context::Write;
+use convoke_domain::id::{ApprovalId, HandoffId, MemoryId, RunId, TaskId};
+use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
 use convoke_domain::user::Role;
 use convoke_engine::{Caps, EffectOutcome, Engine, Resume, TaskAnswer};
@@ -96,6 +98,40 @@ pub enum Request {
         /// There is none of that name yet.
         is_new: bool,
         /// Who says so.
+        user: String,
+    },
+    /// Accept a handoff for the agent that was asked, or decline it.
+    Handoff {
+        /// The handoff.
+        id: HandoffId,
+        /// Why it is declined; accepted if absent.
+        reason: Option<String>,
+        /// Who says so.
+        user: String,
+    },
+    /// Write a variable of a run's shared context.
+    WriteContext {
+        /// The run.
+        run: RunId,
+        /// What to write.
+        wish: Write,
+        /// Who writes.
+        user: String,
+    },
+    /// Add an entry to memory.
+    AddMemory {
+        /// Whose memory.
+        shelf: Shelf,
+        /// What to remember.
+        note: Note,
+        /// Who writes.
+        user: String,
+    },
+    /// Have an entry of memory forgotten.
+    ForgetMemory {
+        /// The entry.
+        id: MemoryId,
+        /// Who asks.
         user: String,
     },
 }
@@ -195,6 +231,11 @@ impl Request {
             Self::Appoint { name, role, is_new, user } => {
                 engine.appoint(&name, role, is_new, &format!("user:{user}")).await?;
             }
+            Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
+            Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
+            Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
+            Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
+            Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
         }
         Ok(Done::default())
     }

@@ -107,11 +107,15 @@ pub async fn full_id(global: &Global, part: &str) -> Result<String> {
     let found: Vec<_> = entries.iter().filter(|entry| means(&entry.id)).collect();
     match found.as_slice() {
         [only] => Ok(only.id.clone()),
-        [] => Err(Failure::usage("missing", format!("nothing that is called `{}` waits for {}", text::line(part), hub.user))
-            .hint("`convoke inbox` lists what waits, with the command that answers it")),
+        [] => Err(Failure::usage(
+            "missing",
+            format!("nothing that is called `{}` waits for {}", text::line(part), hub.user),
+        )
+        .hint("`convoke inbox` lists what waits, with the command that answers it")),
         several => {
             let ids: Vec<_> = several.iter().map(|entry| entry.id.as_str()).collect();
-            Err(Failure::usage("ambiguous", format!("`{part}` may be any of {}", ids.join(", "))).hint("give more of the id"))
+            Err(Failure::usage("ambiguous", format!("`{part}` may be any of {}", ids.join(", ")))
+                .hint("give more of the id"))
         }
     }
 }

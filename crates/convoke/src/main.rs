@@ -9,6 +9,7 @@ mod answer;
 mod args;
 mod audit;
 mod completions;
+mod context;
 mod control;
 mod db;
 mod definition;
@@ -17,6 +18,7 @@ mod doctor;
 mod error;
 mod events;
 mod file;
+mod handoffs;
 mod hold;
 mod hub;
 mod inbox;
@@ -24,6 +26,7 @@ mod init;
 mod job;
 mod live;
 mod log;
+mod memory;
 mod outcome;
 mod place;
 mod profiles;
@@ -131,6 +134,9 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Show(command) => command.act(global).await,
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
+        Command::Handoffs(command) => command.act(global).await,
+        Command::Context(command) => command.act(global).await,
+        Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,

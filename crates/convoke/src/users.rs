@@ -67,8 +67,10 @@ async fn list(global: &Global) -> Result<Exit> {
         users.extend(more);
     }
     if global.json {
-        let told: Vec<_> =
-            users.iter().map(|user| json!({"id": user.id, "name": user.name, "role": user.role, "created_at": user.created_at})).collect();
+        let told: Vec<_> = users
+            .iter()
+            .map(|user| json!({"id": user.id, "name": user.name, "role": user.role, "created_at": user.created_at}))
+            .collect();
         say::json(&told)?;
         return Ok(Exit::Done);
     }

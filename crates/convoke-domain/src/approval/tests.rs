@@ -43,7 +43,8 @@ fn who_may_not_answer_is_told_why() {
     }
     assert_eq!(say(&named, &[], "user:bob", Some(Role::Approver)).expect("a deputy").1.place, "ada");
     assert_eq!(say(&named, &[], "user:dan", Some(Role::Owner)).expect("of the role").1.place, "dan");
-    let twice = say(&named, &[vote("eric", "ada")], "user:bob", Some(Role::Operator)).expect_err("ada's place is taken");
+    let twice =
+        say(&named, &[vote("eric", "ada")], "user:bob", Some(Role::Operator)).expect_err("ada's place is taken");
     assert_eq!(twice.message, "`eric` has answered in the place of `ada` already");
 }
 

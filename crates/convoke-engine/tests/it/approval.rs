@@ -26,7 +26,8 @@ fn calls(count: usize) -> impl Fn(&ModelRequest) -> Result<ModelReply, ModelErro
     move |request| match (request.origin.agent.as_str(), request.origin.turn) {
         ("logs" | "cost", 1) => {
             let ids: Vec<_> = (1..=count).map(|n| format!("c{n}")).collect();
-            let wanted: Vec<_> = ids.iter().enumerate().map(|(n, id)| (id.as_str(), "send", json!({"n": n + 1}))).collect();
+            let wanted: Vec<_> =
+                ids.iter().enumerate().map(|(n, id)| (id.as_str(), "send", json!({"n": n + 1}))).collect();
             Ok(asks(&wanted))
         }
         ("logs" | "cost", _) => Ok(says(format!("got {:?}", request.turns.last().expect("a turn").blocks))),
@@ -35,7 +36,9 @@ fn calls(count: usize) -> impl Fn(&ModelRequest) -> Result<ModelReply, ModelErro
 }
 
 fn tools() -> FakeTools {
-    FakeTools::new(&[("send", Repeat::Once), ("read", Repeat::Harmless)], |request| gives(format!("sent {}", request.input)))
+    FakeTools::new(&[("send", Repeat::Once), ("read", Repeat::Harmless)], |request| {
+        gives(format!("sent {}", request.input))
+    })
 }
 
 async fn people(engine: &Engine) {
@@ -122,12 +125,14 @@ async fn others_go_on_meanwhile_and_each_call_goes_when_it_may() {
     assert_eq!(ids.len(), 3);
     // The last one is made although the others still wait.
     answer(&hub, ids[2], Choice::Approve, "user:ada").await.expect("approved");
-    let record = until(&hub, run, |record| record.approvals[2].state == "executed" && record.summary.state == "waiting").await;
+    let record =
+        until(&hub, run, |record| record.approvals[2].state == "executed" && record.summary.state == "waiting").await;
     assert_eq!(record.approvals[0].state, "pending");
     answer(&hub, ids[0], Choice::Reject, "user:ada").await.expect("rejected");
     answer(&hub, ids[1], Choice::Approve, "user:ada").await.expect("approved");
     let record = hub.ended(run).await;
-    let sent: Vec<_> = tools.calls().iter().filter(|call| call.id == "send").map(|call| call.input["n"].clone()).collect();
+    let sent: Vec<_> =
+        tools.calls().iter().filter(|call| call.id == "send").map(|call| call.input["n"].clone()).collect();
     assert_eq!((record.summary.state.as_str(), sent), ("completed", vec![json!(3), json!(2)]));
 }
 
@@ -149,7 +154,8 @@ async fn until(hub: &Hub, run: RunId, is_so: impl Fn(&RunRecord) -> bool) -> Run
 #[tokio::test]
 async fn nobody_approves_who_may_not() {
     let hub = Hub::new(FakeModels::new(calls(1)), tools()).await;
-    let rule = json!({"needed": 2, "approvers": ["bob", "ada", "carl"], "deputies": {"ada": ["dora"]}, "four_eyes": true});
+    let rule =
+        json!({"needed": 2, "approvers": ["bob", "ada", "carl"], "deputies": {"ada": ["dora"]}, "four_eyes": true});
     let run = start(&hub, rule).await;
     hub.engine.appoint("dora", Role::Approver, true, "user:ada").await.expect("a deputy");
     let id = pending(&hub.until(run, &["waiting"]).await)[0].id;
@@ -191,10 +197,8 @@ async fn of_two_at_once_one_decides() {
 /// A hub whose time stands still until it is moved.
 async fn at_rest(dir: &Path, clock: &Arc<AtomicI64>, tools: &FakeTools) -> Hub {
     let now = Arc::clone(clock);
-    let options = Options {
-        clock: Arc::new(move || Timestamp::from_micros(now.load(Ordering::SeqCst))),
-        ..Options::default()
-    };
+    let options =
+        Options { clock: Arc::new(move || Timestamp::from_micros(now.load(Ordering::SeqCst))), ..Options::default() };
     let store = Store::open_sqlite(dir, options).await.expect("a store");
     let mut hub = Hub::over(store, dir.join("work"), FakeModels::new(calls(1)), tools.clone(), |_| {});
     hub.start().await;

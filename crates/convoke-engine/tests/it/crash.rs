@@ -61,12 +61,13 @@ async fn check_events(hub: &Hub, record: &RunRecord) {
     assert!((told - record.summary.cost_usd.as_usd()).abs() < 1e-9, "{told} of {}", record.summary.cost_usd);
 }
 
-fn runtime() -> Runtime {
+/// A runtime that can be torn down.
+pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
 /// Drops everything that is under way, as a crash would, and frees the folder.
-fn crash(runtime: Runtime, store: Store) {
+pub fn crash(runtime: Runtime, store: Store) {
     drop(runtime);
     self::runtime().block_on(store.close()).expect("a store that closes");
 }

@@ -2,16 +2,20 @@
 
 mod approval;
 mod budget;
+mod compact;
 mod concurrency;
 mod crash;
 mod effect;
 mod failure;
 mod fair;
+mod handoff;
 mod lease;
 mod leave;
 mod limits;
+mod memory;
 mod outage;
 mod pattern;
 mod person;
 mod play;
 mod run;
+mod share;

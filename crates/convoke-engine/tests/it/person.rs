@@ -33,9 +33,17 @@ async fn a_task_waits_in_the_inbox_of_its_users_and_goes_on_with_their_answer() 
     assert_eq!(task.attempts.len(), 1, "the attempt has begun");
     assert!(models.calls().iter().all(|call| call.origin.agent != "cost"), "no model is asked");
     let inbox = hub.engine.inbox("bob").await.expect("an inbox");
-    assert_eq!(inbox.iter().map(|entry| (entry.kind, entry.id.as_str())).collect::<Vec<_>>(), [(InboxKind::Task, task.id.to_string().as_str())]);
+    assert_eq!(
+        inbox.iter().map(|entry| (entry.kind, entry.id.as_str())).collect::<Vec<_>>(),
+        [(InboxKind::Task, task.id.to_string().as_str())]
+    );
     assert!(hub.engine.inbox("ada").await.expect("an inbox").is_empty(), "it is bob's");
-    for (who, code) in [("user:ada", "role_denied"), ("user:eve", "role_denied"), ("agent:cost", "not_a_person"), ("user:x", "unknown_user")] {
+    for (who, code) in [
+        ("user:ada", "role_denied"),
+        ("user:eve", "role_denied"),
+        ("agent:cost", "not_a_person"),
+        ("user:x", "unknown_user"),
+    ] {
         let refused = hub.engine.answer_task(task.id, TaskAnswer::Done("mine".into()), who).await.expect_err(who);
         assert_eq!(refused.code(), code, "{who}");
     }
@@ -44,7 +52,8 @@ async fn a_task_waits_in_the_inbox_of_its_users_and_goes_on_with_their_answer() 
     assert_eq!(record.summary.state, "completed");
     let task = record.tasks.iter().find(|task| task.agent == "cost").expect("a task");
     assert_eq!((task.output.as_deref(), task.attempts.len()), (Some("the bill is fine"), 1));
-    let twice = hub.engine.answer_task(task.id, TaskAnswer::Done("again".into()), "user:bob").await.expect_err("closed");
+    let twice =
+        hub.engine.answer_task(task.id, TaskAnswer::Done("again".into()), "user:bob").await.expect_err("closed");
     assert_eq!(twice.code(), "not_waiting");
     let agents = hub.engine.agents().await.expect("agents");
     assert!(agents.iter().all(|agent| agent.running == 0), "{agents:?}");

@@ -56,7 +56,10 @@ async fn approvals_are_asked_answered_and_used(place: Place) {
     assert!(!act!(store, tx => approval::execute(tx, id(1), "d").await), "used up");
     act!(store, tx => approval::fail(tx, step_at(1)).await);
     let held = act!(store, tx => approval::hold(tx, id(1)).await);
-    assert_eq!((held.state.as_str(), held.decided_by.as_deref(), held.used_at), ("failed", Some("user:bob"), Some(NOW)));
+    assert_eq!(
+        (held.state.as_str(), held.decided_by.as_deref(), held.used_at),
+        ("failed", Some("user:bob"), Some(NOW))
+    );
     assert_eq!(look!(store, tx => approval::of_run(tx, RUN, 10).await).len(), 4);
     assert_eq!(act!(try store, tx => approval::hold(tx, id(9)).await).expect_err("none").code(), "missing");
 }

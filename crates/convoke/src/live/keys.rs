@@ -10,9 +10,7 @@ mod unix {
     use std::sync::{Mutex, PoisonError};
 
     use rustix::process::getpgrp;
-    use rustix::termios::{
-        LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
-    };
+    use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr};
     use tokio::sync::mpsc;
 
     /// Keys that may wait to be looked at; a reader that is slow holds the rest back.

@@ -136,7 +136,9 @@ impl Prompt {
             _ => (format!("? for you to do: {}", entry.title), "an answer · /no WHY decline · /later"),
         };
         let mut lines = vec![String::new(), paint(BOLD, &cut(&text::line(&title), columns))];
-        lines.extend(inbox::about(entry).lines().take(DETAILS).map(|line| paint(DIM, &cut(&format!("  {line}"), columns))));
+        lines.extend(
+            inbox::about(entry).lines().take(DETAILS).map(|line| paint(DIM, &cut(&format!("  {line}"), columns))),
+        );
         lines.extend(self.note.iter().map(|note| paint(YELLOW, &cut(&text::line(note), columns))));
         lines.push(paint(DIM, &cut(keys, columns)));
         lines.push(format!("> {}", cut_start(&format!("{}▏", self.typed), columns.saturating_sub(2).max(1))));

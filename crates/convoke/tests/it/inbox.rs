@@ -101,7 +101,11 @@ fn a_task_of_a_person_waits_for_an_answer_that_fits() {
     let id = id_of(&place, "ann", "task");
     insta::assert_snapshot!(timeless(&place.told(&["inbox", "--as", "ann"])));
     let misfit = place.run(&["answer", &id, r#"{"signed": "yes"}"#, "--as", "ann"]);
-    assert!(misfit.code == 1 && misfit.err.contains("at /signed: \"yes\" is not of type \"boolean\""), "{}", misfit.err);
+    assert!(
+        misfit.code == 1 && misfit.err.contains("at /signed: \"yes\" is not of type \"boolean\""),
+        "{}",
+        misfit.err
+    );
     let file = place.write("answer.json", r#"{"signed": true}"#);
     let out = place.done(&["answer", &id, "--file", &file.display().to_string(), "--as", "ann"]);
     assert_eq!(place.masked(&out), "answered; the run goes on with: convoke resume [RUN]\n");
@@ -138,23 +142,34 @@ fn what_is_refused_says_why_and_what_to_do() {
         told.push('\n');
     }
     // The time at which it was decided differs.
-    let told: String = told.lines().map(|line| match line.split_once(" at 20") {
-        Some((head, rest)) => format!("{head} at [TIME]{}\n", rest.find(" already").map_or("", |at| &rest[at..])),
-        None => format!("{line}\n"),
-    }).collect();
+    let told: String = told
+        .lines()
+        .map(|line| match line.split_once(" at 20") {
+            Some((head, rest)) => format!("{head} at [TIME]{}\n", rest.find(" already").map_or("", |at| &rest[at..])),
+            None => format!("{line}\n"),
+        })
+        .collect();
     insta::assert_snapshot!(told);
 }
 
 #[test]
 fn an_answer_reaches_the_process_that_works() {
     let place = Place::new();
-    place.write("office.yaml", &TEAM.replace(
-        "  - {key: note, title: Note it, assignee: worker}\n",
-        "  - {key: note, title: Note it, assignee: worker}\n  - {key: more, title: Think, assignee: thinker}\n",
-    ).replace("  - {profile: clerk}\n", "  - {profile: clerk}\n  - {profile: thinker}\n").replace(
-        "---\nkind: team", "---\nkind: profile\nname: thinker\nprompt: You think.\n---\nkind: team"));
-    let script = place.write("script.yaml", &format!("{SCRIPT}  thinker:\n    - {{text: Thought, latency_ms: 600000}}\n"));
-    let mut work = place.start(&strs(&["run", "office.yaml", "Keep it", "--model", &format!("script/{}", script.display())].map(str::to_owned)));
+    place.write(
+        "office.yaml",
+        &TEAM
+            .replace(
+                "  - {key: note, title: Note it, assignee: worker}\n",
+                "  - {key: note, title: Note it, assignee: worker}\n  - {key: more, title: Think, assignee: thinker}\n",
+            )
+            .replace("  - {profile: clerk}\n", "  - {profile: clerk}\n  - {profile: thinker}\n")
+            .replace("---\nkind: team", "---\nkind: profile\nname: thinker\nprompt: You think.\n---\nkind: team"),
+    );
+    let script =
+        place.write("script.yaml", &format!("{SCRIPT}  thinker:\n    - {{text: Thought, latency_ms: 600000}}\n"));
+    let mut work = place.start(&strs(
+        &["run", "office.yaml", "Keep it", "--model", &format!("script/{}", script.display())].map(str::to_owned),
+    ));
     let line = work.until("worker asks leave for write_file: ");
     let id = line.trim().rsplit(' ').next().expect("an id").to_owned();
     let out = place.done(&["approve", &id]);
