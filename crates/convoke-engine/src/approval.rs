@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::desk::{Caller, Left};
 use crate::engine::emit;
-use crate::wait::{Outcome, fulfil};
+use crate::wait::{Outcome, fulfil, give_time};
 use crate::{Engine, Result};
 
 /// What an agent asks leave for.
@@ -265,7 +265,8 @@ impl Answer {
         tell(tx, row, kind, &self.who, payload);
         let outcome = text.as_deref().map_or(Outcome::Retry, Outcome::Failed);
         fulfil(tx, WaitReason::Approval, &row.id.to_string(), outcome).await?;
-        Ok(())
+        // What is above it was not to wait for people in its own time.
+        give_time(tx, row.task).await
     }
 }
 

@@ -191,6 +191,7 @@ impl UseCase for Answer {
         let payload = json!({"key": given.key, "declined": declined});
         emit(tx, Kind::TaskAnswered, ("task", self.id.to_string()), (Some(given.run), &self.who), payload);
         wait::wake(tx, given.run, self.id).await?;
+        wait::give_time(tx, self.id).await?;
         domain::decide(domain::State::Ready, Command::Claim)?;
         let fence = given.fence + 1;
         task::start(tx, self.id, given.attempt, fence, (&self.who, tx.now().after(LEASE))).await?;

@@ -177,12 +177,55 @@ impl UseCase for FallDue {
     }
 }
 
+/// Parts of parts that are looked at.
+const PARTS: usize = 256;
+
+/// True if a task waits for people, itself or through its parts: its time stands still then.
+async fn awaits_people(tx: &mut Tx<'_>, id: TaskId) -> Result<bool> {
+    let mut next = vec![id];
+    for _ in 0..PARTS {
+        let Some(id) = next.pop() else { return Ok(false) };
+        let found = task::given(tx, id).await?;
+        match found.waits_for.as_deref().and_then(WaitReason::parse) {
+            Some(reason) if reason.is_for_a_person() => return Ok(true),
+            Some(_) => {
+                let waits = wait::of_attempt(tx, id, found.attempt).await?;
+                let parts = waits.iter().filter(|row| row.reason == WaitReason::Child.as_str());
+                next.extend(parts.filter_map(|row| row.key.parse::<TaskId>().ok()));
+            }
+            None => {}
+        }
+    }
+    Ok(false)
+}
+
+/// Gives a task that was given away its full time again, and so do the tasks above it.
+pub(crate) async fn give_time(tx: &mut Tx<'_>, id: TaskId) -> Result<()> {
+    let mut next = vec![id];
+    for _ in 0..PARTS {
+        let Some(id) = next.pop() else { break };
+        let above = wait::of_key(tx, WaitReason::Child.as_str(), &id.to_string()).await?;
+        let due = tx.now().after(task::given(tx, id).await?.timeout());
+        for row in above {
+            wait::postpone(tx, row.step(), due).await?;
+            next.push(row.task);
+        }
+    }
+    Ok(())
+}
+
 /// What the end of its time means for a wait.
 async fn fall_due(tx: &mut Tx<'_>, row: &wait::Record) -> Result<()> {
     let reason = WaitReason::parse(&row.reason);
     let reason = reason.ok_or_else(|| {
         convoke_store::Error::broken(format!("task {} waits for `{}`, which nobody knows", row.task, row.reason))
     })?;
+    if reason == WaitReason::Child
+        && let Ok(child) = row.key.parse()
+        && awaits_people(tx, child).await?
+    {
+        return give_time(tx, child).await;
+    }
     let refused;
     let message = match reason {
         WaitReason::Message => "no message came in time",

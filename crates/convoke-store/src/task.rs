@@ -368,6 +368,8 @@ row! {
         pub fence: i64,
         /// Tasks whose results it is given.
         pub parents: i64,
+        /// Time for one attempt, in microseconds.
+        pub timeout_us: i64,
         /// When it was given to people.
         pub started_at: Option<Timestamp>,
         /// Digest of the run's spec.
@@ -381,13 +383,20 @@ row! {
     }
 }
 
+impl Given {
+    /// Time for one attempt.
+    pub fn timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_micros(u64::try_from(self.timeout_us).unwrap_or(0))
+    }
+}
+
 /// Tasks that wait to be done by people, oldest first, behind `after` where that is given.
 pub async fn for_people(tx: &mut Tx<'_>, after: Option<TaskId>, limit: i64) -> Result<Vec<Given>> {
     let ws = tx.ws();
     let after = after.unwrap_or(TaskId(uuid::Uuid::nil()));
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.state, t.waits_for, t.attempt, \
-         t.fence, t.parents, t.started_at, r.spec, r.task AS run_task, r.input, r.session FROM task t \
+         t.fence, t.parents, t.timeout_us, t.started_at, r.spec, r.task AS run_task, r.input, r.session FROM task t \
          JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.state = 'waiting' AND t.waits_for = 'person' AND t.id > $2 ORDER BY t.id LIMIT $3",
         p![ws, after, limit],
@@ -401,7 +410,7 @@ pub async fn given(tx: &mut Tx<'_>, id: TaskId) -> Result<Given> {
     let found = tx
         .opt(
             "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.state, t.waits_for, t.attempt, \
-             t.fence, t.parents, t.started_at, r.spec, r.task AS run_task, r.input, r.session FROM task t \
+             t.fence, t.parents, t.timeout_us, t.started_at, r.spec, r.task AS run_task, r.input, r.session FROM task t \
              JOIN run r ON r.ws = t.ws AND r.id = t.run WHERE t.ws = $1 AND t.id = $2 /*pg FOR UPDATE OF t*/",
             p![ws, id],
         )

@@ -2,13 +2,14 @@
 
 use convoke_domain::id::ApprovalId;
 use convoke_domain::time::Timestamp;
-use convoke_store::{Store, approval, user};
+use convoke_store::step::StepRef;
+use convoke_store::{Store, approval, run, task, user, wait};
 use uuid::Uuid;
 
-use crate::noun::{NOW, RUN, step_at, task_id, with_run};
+use crate::noun::{NOW, RUN, ready, step_at, task_id, with_run};
 use crate::support::{Place, act, cases, look};
 
-cases! { approvals_are_asked_answered_and_used, a_person_votes_once_and_so_does_a_place, roles_are_changed_and_counted, however_many_come_at_once_it_is_used_once }
+cases! { approvals_are_asked_answered_and_used, a_person_votes_once_and_so_does_a_place, roles_are_changed_and_counted, what_people_do_is_found, however_many_come_at_once_it_is_used_once }
 
 fn id(n: u128) -> ApprovalId {
     ApprovalId(Uuid::from_u128(0x5000 + n))
@@ -83,6 +84,27 @@ async fn roles_are_changed_and_counted(place: Place) {
     act!(store, tx => user::set_role(tx, ada.id, "viewer").await);
     assert_eq!(look!(store, tx => user::count(tx, "owner").await), 0);
     assert_eq!(look!(store, tx => user::by_name(tx, "ada").await).expect("ada").role, "viewer");
+}
+
+async fn what_people_do_is_found(place: Place) {
+    let store = with_run(&place).await;
+    let at = StepRef { task: task_id(1), attempt: 1, n: 1 };
+    let due = Timestamp::from_micros(77);
+    act!(store, tx => {
+        task::insert(tx, &ready(1, "ada")).await?;
+        task::start(tx, task_id(1), 1, 4, ("w", NOW)).await?;
+        task::park(tx, task_id(1), "person", "").await?;
+        let row = wait::NewRow { at, run: RUN, reason: "child", key: "k", due: Some(NOW) };
+        wait::insert(tx, &row).await?;
+        wait::postpone(tx, at, due).await?;
+        run::set_state(tx, RUN, "paused", Some("by a person")).await
+    });
+    let given = look!(store, tx => task::for_people(tx, None, 10).await);
+    assert_eq!(given, [act!(store, tx => task::given(tx, task_id(1)).await)]);
+    assert_eq!((given[0].fence, given[0].attempt, given[0].timeout().as_secs()), (4, 1, 60));
+    assert!(look!(store, tx => task::for_people(tx, Some(task_id(1)), 10).await).is_empty());
+    assert_eq!(look!(store, tx => wait::of_attempt(tx, task_id(1), 1).await)[0].due, Some(due));
+    assert_eq!(look!(store, tx => run::for_people(tx, 10).await).len(), 1);
 }
 
 /// Random schedules, each over an approval of its own: askers vote, decide and use it at once from several sides.
