@@ -1,13 +1,14 @@
 //! The *act* door: every tool call passes here. Authority, then the record of what is about to be done, then the tool,
 //! then the record of what became of it: done, failed, or unknown.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use convoke_domain::attempt::{ToolResult, canonical};
 use convoke_domain::authority;
 use convoke_domain::team::OnExhausted;
 use convoke_domain::transcript::ToolCall;
-use convoke_port::tool::{Repeat, ToolError, ToolInfo, ToolOutput, ToolRequest};
+use convoke_port::tool::{Fence, Repeat, ToolError, ToolInfo, ToolOutput, ToolRequest};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sha2::{Digest, Sha256};
@@ -16,6 +17,7 @@ use crate::approval::Ask;
 use crate::desk;
 use crate::drive::{Driver, Halt};
 use crate::journal::{Begun, End, Finished, Intent, Progress, effect_key};
+use crate::lock::guard::Stale;
 use crate::pulse::PulseKind;
 
 /// Characters of a tool's arguments that are shown to those who watch.
@@ -26,6 +28,7 @@ struct Admitted {
     n: i64,
     call: ToolCall,
     tool: ToolInfo,
+    fence: Option<Fence>,
 }
 
 /// What a call came to.
@@ -51,7 +54,7 @@ impl Driver {
                 Ok(tool) if let Some(desk) = desk::find(&tool.id) => begin.push(self.desk_intent(turn, n, call, desk)),
                 Ok(tool) => {
                     begin.push(self.tool_intent(turn, n, &call, &tool));
-                    admitted.push(Admitted { n, call, tool });
+                    admitted.push(Admitted { n, call, tool, fence: None });
                 }
                 Err((tool, rule, message)) => {
                     let what = Intent::Denied {
@@ -67,16 +70,21 @@ impl Driver {
         if begin.is_empty() {
             return self.wait_for_calls().await;
         }
+        let mut under = BTreeMap::new();
         self.used_desk |= begin.iter().any(|intent| matches!(intent.what, Intent::Desk { .. }));
-        if let Progress::Going(verdicts) = self.journal(begin, OnExhausted::Pause, None).await? {
+        if let Progress::Going(verdicts, fences) = self.journal(begin, OnExhausted::Pause, None).await? {
             admitted.retain(|call| !verdicts.iter().any(|verdict| verdict.n == call.n));
             self.take_verdicts(turn, verdicts);
+            under.extend(fences);
+        }
+        for call in &mut admitted {
+            call.fence = under.get(&call.n).copied();
         }
         self.run_all(turn, admitted).await
     }
 
     fn desk_intent(&self, turn: u32, n: i64, call: ToolCall, tool: &'static desk::Tool) -> Begun {
-        let (input_hash, ask) = (hash_of(&call), self.ask(turn, tool.id, &call));
+        let (input_hash, ask) = (hash_of(&call), self.ask(tool.id, &call));
         let what = Intent::Desk { call_id: call.id, args: call.input, tool, profile: Arc::clone(&self.profile) };
         Begun { n, turn: turn.into(), name: tool.id.to_owned(), input_hash, what, ask }
     }
@@ -107,13 +115,13 @@ impl Driver {
 
     fn tool_intent(&self, turn: u32, n: i64, call: &ToolCall, tool: &ToolInfo) -> Begun {
         let what = Intent::Tool { call_id: call.id.clone(), args: call.input.to_string(), repeat: tool.repeat };
-        let ask = self.ask(turn, &tool.id, call);
+        let ask = self.ask(&tool.id, call);
         Begun { n, turn: turn.into(), name: tool.id.clone(), input_hash: hash_of(call), what, ask }
     }
 
     /// What people are asked before this call, if they must be.
-    fn ask(&self, turn: u32, tool: &str, call: &ToolCall) -> Option<Ask> {
-        Ask::of(&self.profile, tool, &call.input, &self.said(turn))
+    fn ask(&self, tool: &str, call: &ToolCall) -> Option<Ask> {
+        Ask::of(&self.profile, tool, &call.input, &self.said())
     }
 
     /// Runs what was admitted. Each outcome is journaled as it comes, the last one together with what follows.
@@ -142,7 +150,7 @@ impl Driver {
     }
 
     async fn run_one(&self, admitted: Admitted) -> Outcome {
-        let Admitted { n, call, tool } = admitted;
+        let Admitted { n, call, tool, fence } = admitted;
         let args: String = call.input.to_string().chars().take(ARGS_SHOWN).collect();
         self.tell(PulseKind::Tool { tool: tool.id.clone(), args });
         let request = ToolRequest {
@@ -150,9 +158,23 @@ impl Driver {
             input: call.input.clone(),
             key: effect_key(&self.at, n),
             timeout: self.engine.config().tool_timeout,
+            fence,
         };
         let result = self.engine.tools().call(&self.scope, &request, &self.cancel).await;
+        if let Err(ToolError::Stale(_)) = &result {
+            self.note_stale(&tool.id, &call).await;
+        }
         Outcome { n, call, tool: tool.id, result, repeat: tool.repeat }
+    }
+
+    /// Counts a write that its old token kept from being made. The refusal stands whether or not it can be counted.
+    async fn note_stale(&self, tool: &str, call: &ToolCall) {
+        let path = call.input["path"].as_str().unwrap_or_default().to_owned();
+        let (run, task, agent) = (self.at.run, self.at.task, self.at.agent.clone());
+        let stale = Stale { ws: self.engine.ws(), run, task, agent, tool: tool.to_owned(), path };
+        if let Err(error) = self.engine.store().run(stale).await {
+            tracing::warn!(%error, "a refused write could not be counted");
+        }
     }
 
     async fn take_in(&mut self, turn: u32, outcomes: Vec<Outcome>) -> Result<(), Halt> {

@@ -20,6 +20,8 @@ DROP TABLE context;
 -- == bus ==
 
 -- == lock ==
+DROP TABLE lock_count;
+DROP TABLE lock;
 
 -- == wait ==
 DROP TABLE wait;

@@ -94,6 +94,8 @@ pub enum Command {
     Events(crate::events::EventsArgs),
     /// Offers to hand a task over, and what became of them
     Handoffs(crate::handoffs::HandoffsArgs),
+    /// What agents have locked and wait for
+    Locks(crate::locks::LocksArgs),
     /// What the members of a run share: variables and findings
     Context(crate::context::ContextArgs),
     /// What is remembered across runs

@@ -11,7 +11,7 @@ use convoke_domain::id::{ApprovalId, HandoffId, MemoryId, RunId, TaskId};
 use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
 use convoke_domain::user::Role;
-use convoke_engine::{Caps, EffectOutcome, Engine, Resume, TaskAnswer};
+use convoke_engine::{Caps, EffectOutcome, Engine, Resume, TaskAnswer, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
@@ -98,6 +98,13 @@ pub enum Request {
         /// There is none of that name yet.
         is_new: bool,
         /// Who says so.
+        user: String,
+    },
+    /// Take locks away from whoever holds them.
+    ReleaseLocks {
+        /// Which.
+        which: Which,
+        /// Who takes them.
         user: String,
     },
     /// Accept a handoff for the agent that was asked, or decline it.
@@ -230,6 +237,9 @@ impl Request {
             }
             Self::Appoint { name, role, is_new, user } => {
                 engine.appoint(&name, role, is_new, &format!("user:{user}")).await?;
+            }
+            Self::ReleaseLocks { which, user } => {
+                engine.force_locks(which, &user).await?;
             }
             Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
             Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,

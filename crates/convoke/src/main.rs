@@ -25,6 +25,7 @@ mod inbox;
 mod init;
 mod job;
 mod live;
+mod locks;
 mod log;
 mod memory;
 mod outcome;
@@ -135,6 +136,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,
+        Command::Locks(command) => command.act(global).await,
         Command::Context(command) => command.act(global).await,
         Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,

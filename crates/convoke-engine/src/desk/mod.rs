@@ -6,6 +6,7 @@
 
 mod context;
 mod handoff;
+mod lock;
 mod memory;
 
 use std::future::Future;
@@ -100,6 +101,7 @@ pub(crate) struct Wait {
 const NOUNS: &[&[Tool]] = &[
     context::TOOLS,
     handoff::TOOLS, // each on a line of its own
+    lock::TOOLS,
     memory::TOOLS,
 ];
 
@@ -173,5 +175,6 @@ pub(crate) struct Left<'a> {
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     crate::approval::withdraw(tx, left).await?;
     handoff::left(tx, left).await?;
-    crate::wait::withdraw(tx, left).await
+    crate::wait::withdraw(tx, left).await?;
+    crate::lock::left(tx, left).await
 }

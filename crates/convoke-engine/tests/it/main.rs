@@ -12,6 +12,7 @@ mod handoff;
 mod lease;
 mod leave;
 mod limits;
+mod lock;
 mod memory;
 mod outage;
 mod pattern;
