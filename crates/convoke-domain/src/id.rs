@@ -131,6 +131,8 @@ ids! {
     RunId = "run";
     /// A unit of work inside a run.
     TaskId = "task";
+    /// Leave for one tool call.
+    ApprovalId = "appr";
     /// An offer to hand a task over.
     HandoffId = "hand";
     /// An entry of memory.

@@ -3,6 +3,7 @@
 //! Pure: no IO, no async, no clock, no random ids. Start at [`task`] and [`run`], then [`pattern`].
 
 pub mod agent;
+pub mod approval;
 pub mod attempt;
 pub mod authority;
 pub mod budget;
@@ -34,3 +35,4 @@ pub mod task;
 pub mod team;
 pub mod time;
 pub mod transcript;
+pub mod user;

@@ -16,7 +16,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::spend::Journaled;
-use crate::{Engine, Result};
+use crate::{Engine, Result, inbox};
 
 /// Steps told of one attempt.
 const STEPS: usize = 10_000;
@@ -232,6 +232,7 @@ impl UseCase for Full {
             usage: by_agent(&bills),
             budgets,
             effects,
+            approvals: inbox::approvals_of(tx, self.run).await?,
         })
     }
 }

@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 
-use convoke_domain::id::{AgentId, GrantId, HandoffId, MemoryId, RunId, SessionId, TaskId, UserId, WorkspaceId};
+use convoke_domain::id::{
+    AgentId, ApprovalId, GrantId, HandoffId, MemoryId, RunId, SessionId, TaskId, UserId, WorkspaceId,
+};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use serde::Serialize;
@@ -78,6 +80,7 @@ from! {
     SessionId => |v| Self::Uuid(v.0);
     RunId => |v| Self::Uuid(v.0);
     TaskId => |v| Self::Uuid(v.0);
+    ApprovalId => |v| Self::Uuid(v.0);
     HandoffId => |v| Self::Uuid(v.0);
     MemoryId => |v| Self::Uuid(v.0);
     Timestamp => |v| Self::Int(v.as_micros());

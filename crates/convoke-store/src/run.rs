@@ -227,6 +227,17 @@ pub async fn unfinished(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId, Strin
     .await
 }
 
+/// Runs that people must decide about: handed to them, or held.
+pub async fn for_people(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT id, session, team, team_version, spec, task, input, state, phase, reason, simulated, created_by, created_at, \
+         started_at, finished_at, output, error FROM run WHERE ws = $1 AND state IN ('escalated', 'paused') ORDER BY id LIMIT $2",
+        p![ws, limit],
+    )
+    .await
+}
+
 /// Runs whose time is up.
 pub async fn overdue(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId,)>> {
     let (ws, now) = (tx.ws(), tx.now());
