@@ -9,7 +9,10 @@ fn agents_are_changed_and_rights_are_given_and_taken_back() {
     place.done(&["agents", "role", "security-specialist", "supervisor"]);
     place.done(&["agents", "heartbeat", "cost-specialist", "--degraded"]);
     let shown = place.json(&["agents", "show", "logs-specialist"]);
-    assert_eq!((&shown["default"], &shown["status"], &shown["health"]), (&true.into(), &"idle".into(), &"unknown".into()));
+    assert_eq!(
+        (&shown["default"], &shown["status"], &shown["health"]),
+        (&true.into(), &"idle".into(), &"unknown".into())
+    );
     assert_eq!(place.json(&["agents", "show", "security-specialist"])["workspace_role"], "supervisor");
     assert_eq!(place.json(&["agents", "show", "cost-specialist"])["health"], "degraded");
 
