@@ -129,6 +129,10 @@ ids! {
     RunId = "run";
     /// A unit of work inside a run.
     TaskId = "task";
+    /// A conversation on the bus.
+    ThreadId = "thr";
+    /// One entry in a thread.
+    MessageId = "msg";
 }
 
 /// Comes after every id: where a list from the newest begins.
