@@ -131,6 +131,8 @@ impl UseCase for Create {
             parents: 0,
             retries_left: 3,
             timeout_us: TIMEOUT_US,
+            parent: None,
+            depth: 0,
         };
         task::insert(tx, &row).await?;
         let payload = json!({"key": self.key, "title": row.title, "stage": row.stage, "round": 1, "agent": self.agent, "state": row.state});

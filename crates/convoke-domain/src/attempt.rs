@@ -41,6 +41,8 @@ pub struct Exchange {
 pub struct Dialogue {
     /// Finished model calls in order, each with the tool results that have come.
     pub exchanges: Vec<Exchange>,
+    /// What the agent was given between turns, each with the number of exchanges before it, in order.
+    pub notes: Vec<(usize, String)>,
 }
 
 /// What an attempt does next.
@@ -151,8 +153,9 @@ impl Dialogue {
     /// The conversation to send: `opening`, then every exchange with what the runtime has to say about it.
     pub fn turns(&self, opening: Turn, fits: &dyn Fn(&str) -> Result<String, String>) -> Vec<Turn> {
         let mut turns = vec![opening];
+        self.add_notes(0, &mut turns);
         let mut seen: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for exchange in &self.exchanges {
+        for (place, exchange) in self.exchanges.iter().enumerate() {
             turns.push(Turn { speaker: Speaker::Assistant, blocks: exchange.reply.clone() });
             let mut blocks: Vec<Block> = Vec::new();
             for call in calls_of(&exchange.reply) {
@@ -164,8 +167,16 @@ impl Dialogue {
                 blocks.push(Block::Text { text: objection(exchange, fits) });
             }
             turns.push(Turn { speaker: Speaker::User, blocks });
+            self.add_notes(place + 1, &mut turns);
         }
         turns
+    }
+
+    /// Adds what was given to the agent after `place` exchanges to the turn that is last.
+    fn add_notes(&self, place: usize, turns: &mut [Turn]) {
+        let Some(last) = turns.last_mut() else { return };
+        let here = self.notes.iter().filter(|(after, _)| *after == place);
+        last.blocks.extend(here.map(|(_, text)| Block::Text { text: text.clone() }));
     }
 }
 
@@ -239,7 +250,7 @@ mod tests {
     }
 
     fn after(exchanges: Vec<Exchange>) -> Next {
-        Dialogue { exchanges }.next(10, &accept)
+        Dialogue { exchanges, ..Dialogue::default() }.next(10, &accept)
     }
 
     #[test]
@@ -260,9 +271,10 @@ mod tests {
     #[test]
     fn the_last_turn_has_no_tools_and_then_it_ends() {
         let many: Vec<_> = (0..2).map(|n| asked(&[("a", json!({"n": n}))], true)).collect();
-        let dialogue = Dialogue { exchanges: many };
+        let dialogue = Dialogue { exchanges: many, ..Dialogue::default() };
         assert_eq!(dialogue.next(2, &accept), Next::CallModel { turn: 3, with_tools: false });
-        let more = Dialogue { exchanges: (0..3).map(|n| asked(&[("a", json!({"n": n}))], true)).collect() };
+        let exchanges = (0..3).map(|n| asked(&[("a", json!({"n": n}))], true)).collect();
+        let more = Dialogue { exchanges, ..Dialogue::default() };
         assert!(matches!(more.next(2, &accept), Next::Stop { code: "turn_limit", .. }));
     }
 
@@ -281,7 +293,7 @@ mod tests {
                 })
                 .collect()
         };
-        let told = Dialogue { exchanges: same(3) };
+        let told = Dialogue { exchanges: same(3), ..Dialogue::default() };
         assert!(matches!(told.next(10, &accept), Next::CallModel { .. }));
         let turns = told.turns(Turn::user("go"), &accept);
         let Some(Block::ToolResult { content, .. }) = turns.last().and_then(|turn| turn.blocks.first()) else {
@@ -293,15 +305,27 @@ mod tests {
 
     #[test]
     fn a_misfit_gets_one_more_chance() {
-        let once = Dialogue { exchanges: vec![said("plain text")] };
+        let once = Dialogue { exchanges: vec![said("plain text")], ..Dialogue::default() };
         assert_eq!(once.next(10, &only_json), Next::CallModel { turn: 2, with_tools: true });
         assert!(
             once.turns(Turn::user("go"), &only_json).last().is_some_and(|turn| turn.text().contains("it is not JSON"))
         );
-        let twice = Dialogue { exchanges: vec![said("plain text"), said("again")] };
+        let twice = Dialogue { exchanges: vec![said("plain text"), said("again")], ..Dialogue::default() };
         assert!(matches!(twice.next(10, &only_json), Next::Stop { code: "schema_mismatch", .. }));
-        let mended = Dialogue { exchanges: vec![said("plain text"), said("{}")] };
+        let mended = Dialogue { exchanges: vec![said("plain text"), said("{}")], ..Dialogue::default() };
         assert_eq!(mended.next(10, &only_json), Next::Answer("{}".into()));
+    }
+
+    #[test]
+    fn notes_stand_where_they_came() {
+        let exchanges = vec![asked(&[("a", json!({}))], true)];
+        let notes = vec![(0, "first".to_owned()), (1, "second".to_owned())];
+        let turns = Dialogue { exchanges, notes }.turns(Turn::user("go"), &accept);
+        assert_eq!(turns.len(), 3, "a note is no turn of its own: speakers take turns");
+        assert!(turns[0].text().ends_with("first"), "{:?}", turns[0]);
+        assert!(
+            matches!(turns[2].blocks.as_slice(), [Block::ToolResult { .. }, Block::Text { text }] if text == "second")
+        );
     }
 
     #[test]

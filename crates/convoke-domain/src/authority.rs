@@ -16,8 +16,19 @@ pub struct Denial {
     pub message: String,
 }
 
-/// True if the pattern of a profile's `tools` covers `tool`: the name itself, or `mcp:SERVER/*`.
+/// Groups of tools by which agents work together, for the `tools` of a profile.
+pub const GROUPS: &[(&str, &[&str])] = &[
+    ("@talk", &["send", "broadcast", "ask", "answer", "reply", "wait_for"]),
+    ("@share", &["read_context", "write_context", "add_finding", "remember", "recall"]),
+    ("@work", &["progress", "escalate", "delegate", "hand_off", "accept", "decline"]),
+    ("@lock", &["lock", "unlock"]),
+];
+
+/// True if the pattern of a profile's `tools` covers `tool`: the name itself, a group, or `mcp:SERVER/*`.
 pub fn covers(pattern: &str, tool: &str) -> bool {
+    if pattern.starts_with('@') {
+        return GROUPS.iter().any(|(group, tools)| *group == pattern && tools.contains(&tool));
+    }
     match pattern.strip_suffix("/*") {
         Some(server) => tool.strip_prefix(server).is_some_and(|rest| rest.starts_with('/')),
         None => pattern == tool,

@@ -83,6 +83,8 @@ kinds! {
     TaskTakenOver = "task.taken_over",
     /// A task waits for a person, a message or a timer.
     TaskWaiting = "task.waiting",
+    /// What a task waited for has come; its attempt goes on.
+    TaskWoken = "task.woken",
     /// A failed attempt will be tried again.
     TaskRetried = "task.retried",
     /// A task was given to its fallback agent.

@@ -45,6 +45,29 @@ impl Stage {
     }
 }
 
+/// What a task is for that no pattern made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SideStage {
+    /// An agent gave it to another and waits for it.
+    Delegated,
+    /// An agent answers a question.
+    Reply,
+    /// An agent that was made for it does it.
+    Spawned,
+}
+
+impl SideStage {
+    /// The name in JSON and the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delegated => "delegated",
+            Self::Reply => "reply",
+            Self::Spawned => "spawned",
+        }
+    }
+}
+
 /// How a task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {

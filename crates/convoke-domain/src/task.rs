@@ -65,6 +65,20 @@ pub enum WaitReason {
     UnknownEffect,
     /// The budget must grow.
     Budget,
+    /// A message must come.
+    Message,
+    /// A question or request must be answered.
+    Answer,
+    /// A task that was given away must end.
+    Child,
+    /// An offer to hand the task over must be accepted or declined.
+    Handoff,
+    /// A lock must become free.
+    Lock,
+    /// A person must approve a tool call.
+    Approval,
+    /// A person does the task, or must answer.
+    Person,
 }
 
 impl WaitReason {
@@ -73,6 +87,39 @@ impl WaitReason {
         match self {
             Self::UnknownEffect => "unknown_effect",
             Self::Budget => "budget",
+            Self::Message => "message",
+            Self::Answer => "answer",
+            Self::Child => "child",
+            Self::Handoff => "handoff",
+            Self::Lock => "lock",
+            Self::Approval => "approval",
+            Self::Person => "person",
+        }
+    }
+
+    /// All reasons.
+    pub const ALL: [Self; 9] = [
+        Self::UnknownEffect,
+        Self::Budget,
+        Self::Message,
+        Self::Answer,
+        Self::Child,
+        Self::Handoff,
+        Self::Lock,
+        Self::Approval,
+        Self::Person,
+    ];
+
+    /// Reads the name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
+    /// Only a person can end the wait.
+    pub const fn is_for_a_person(self) -> bool {
+        match self {
+            Self::UnknownEffect | Self::Budget | Self::Approval | Self::Person => true,
+            Self::Message | Self::Answer | Self::Child | Self::Handoff | Self::Lock => false,
         }
     }
 }

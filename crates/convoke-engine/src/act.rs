@@ -1,6 +1,8 @@
 //! The *act* door: every tool call passes here. Authority, then the record of what is about to be done, then the tool,
 //! then the record of what became of it: done, failed, or unknown.
 
+use std::sync::Arc;
+
 use convoke_domain::attempt::{ToolResult, canonical};
 use convoke_domain::authority;
 use convoke_domain::team::OnExhausted;
@@ -10,8 +12,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sha2::{Digest, Sha256};
 
+use crate::desk;
 use crate::drive::{Driver, Halt};
-use crate::journal::{Begun, End, Finished, Intent, effect_key};
+use crate::journal::{Begun, End, Finished, Intent, Progress, effect_key};
 use crate::pulse::PulseKind;
 
 /// Characters of a tool's arguments that are shown to those who watch.
@@ -40,7 +43,11 @@ impl Driver {
         let mut admitted = Vec::new();
         for call in calls {
             let n = self.number_of_tool(turn, &call.id);
+            if self.awaits(n) {
+                continue;
+            }
             match self.admit(&call) {
+                Ok(tool) if let Some(desk) = desk::find(&tool.id) => begin.push(self.desk_intent(turn, n, call, desk)),
                 Ok(tool) => {
                     begin.push(self.tool_intent(turn, n, &call, &tool));
                     admitted.push(Admitted { n, call, tool });
@@ -53,12 +60,23 @@ impl Driver {
                         message: message.clone(),
                     };
                     begin.push(Begun { n, turn: turn.into(), name: tool, input_hash: hash_of(&call), what });
-                    self.give_back(turn, &call.id, ToolResult { content: message, is_error: true });
                 }
             }
         }
-        self.journal(begin, OnExhausted::Pause, None).await?;
+        if begin.is_empty() {
+            return self.wait_for_calls().await;
+        }
+        if let Progress::Going(verdicts) = self.journal(begin, OnExhausted::Pause, None).await? {
+            admitted.retain(|call| !verdicts.iter().any(|verdict| verdict.n == call.n));
+            self.take_verdicts(turn, verdicts);
+        }
         self.run_all(turn, admitted).await
+    }
+
+    fn desk_intent(&self, turn: u32, n: i64, call: ToolCall, tool: &'static desk::Tool) -> Begun {
+        let input_hash = hash_of(&call);
+        let what = Intent::Desk { call_id: call.id, args: call.input, tool, profile: Arc::clone(&self.profile) };
+        Begun { n, turn: turn.into(), name: tool.id.to_owned(), input_hash, what }
     }
 
     /// Whether the agent may make this call, and with which tool.

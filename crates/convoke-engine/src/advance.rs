@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 use convoke_domain::event::Kind;
 use convoke_domain::graph::Edge;
 use convoke_domain::id::{RunId, TaskId};
-use convoke_domain::pattern::{self, Ending, Move, NewTask, RunView, Stage, TaskRef, TaskView};
+use convoke_domain::pattern::{self, Ending, Move, NewTask, RunView, SideStage, Stage, TaskRef, TaskView};
+use convoke_domain::refusal::Refusal;
 use convoke_domain::run::{Command, Phase, State, decide};
 use convoke_domain::spec::RunSpec;
-use convoke_domain::task::{self as domain_task, Priority, rank};
+use convoke_domain::task::{self as domain_task, Priority, WaitReason, rank};
 use convoke_store::{Result, Tx, agent, attempt, run, task};
 use serde_json::json;
 
 use crate::engine::emit;
-use crate::recover;
 use crate::run::state_of;
+use crate::{desk, recover, wait};
+
+/// Tasks of one run, those of its pattern included, after which no agent may add one.
+const TASKS_MAX: i64 = 10_000;
 
 /// After `ended` has ended: its dependents, the count, and if this was the last one open, the pattern.
 pub(crate) async fn task_ended(
@@ -64,6 +68,103 @@ async fn release(tx: &mut Tx<'_>, run: RunId, child: &task::Child) -> Result<()>
     Ok(())
 }
 
+/// Tells the task that waits for one of its parts how that ended.
+pub(crate) async fn tell_parent(
+    tx: &mut Tx<'_>,
+    parent: Option<TaskId>,
+    ended: TaskId,
+    result: std::result::Result<&str, &str>,
+) -> Result<()> {
+    if parent.is_none() {
+        return Ok(());
+    }
+    let outcome = match result {
+        Ok(output) => wait::Outcome::Done(output),
+        Err(error) => wait::Outcome::Failed(error),
+    };
+    wait::fulfil(tx, WaitReason::Child, &ended.to_string(), outcome).await?;
+    Ok(())
+}
+
+/// A task that no pattern made: part of another one, or of none.
+pub(crate) struct SideTask<'a> {
+    /// The task it is a part of.
+    pub parent: TaskId,
+    /// How many tasks are above it.
+    pub depth: i64,
+    /// What it is for.
+    pub stage: SideStage,
+    /// Its name, unique among those of its stage.
+    pub key: &'a str,
+    /// One line.
+    pub title: &'a str,
+    /// What to do.
+    pub instructions: &'a str,
+    /// Who does it.
+    pub agent: &'a str,
+    /// JSON Schema of the answer, as text.
+    pub output_schema: Option<String>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Time for one attempt.
+    pub timeout: std::time::Duration,
+}
+
+/// Adds a task that no pattern made. The pattern does not see it; its run does not go on before it has ended.
+pub(crate) async fn add_side_task(tx: &mut Tx<'_>, run: RunId, spec: &RunSpec, new: &SideTask<'_>) -> Result<TaskId> {
+    let held = run::hold(tx, run).await?;
+    if held.made_tasks >= TASKS_MAX {
+        let message = format!("the run has made {TASKS_MAX} tasks and may make no more");
+        return Err(Refusal::new("too_many_tasks", message).into());
+    }
+    let seed = format!("{}/{}", new.stage.as_str(), new.key);
+    let id = TaskId::derived(tx.now(), &[run.0.as_bytes(), seed.as_bytes()]);
+    let row = task::NewRow {
+        id,
+        run,
+        n: held.made_tasks + 1,
+        key: new.key,
+        title: new.title,
+        stage: new.stage.as_str(),
+        round: 1,
+        agent: new.agent,
+        instructions: new.instructions,
+        output_schema: new.output_schema.clone(),
+        priority: new.priority.as_str(),
+        state: "ready",
+        rank: rank(new.priority, tx.now()),
+        held: held.state == "paused",
+        deps_left: 0,
+        parents: 0,
+        retries_left: spec.team.rules.retries.into(),
+        timeout_us: i64::try_from(new.timeout.as_micros()).unwrap_or(i64::MAX),
+        parent: Some(new.parent),
+        depth: new.depth,
+    };
+    task::insert(tx, &row).await?;
+    run::count_tasks(tx, run, 1, 1).await?;
+    let payload = json!({"key": new.key, "title": new.title, "stage": new.stage, "round": 1, "agent": new.agent, "state": row.state, "parent": new.parent});
+    emit(tx, Kind::TaskCreated, ("task", id.to_string()), (Some(run), "system"), payload);
+    Ok(id)
+}
+
+/// Calls off what is open of the parts of a task.
+pub(crate) async fn cancel_parts(tx: &mut Tx<'_>, run: RunId, parent: TaskId, who: &str) -> Result<()> {
+    let mut queue = vec![parent];
+    while let Some(next) = queue.pop() {
+        let open = task::open_parts(tx, next).await?;
+        queue.extend(open.iter().map(|part| part.id));
+        let count = i64::try_from(open.len()).unwrap_or(i64::MAX);
+        for part in &open {
+            call_off(tx, run, part, who).await?;
+        }
+        if count > 0 {
+            run::count_tasks(tx, run, 0, -count).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Asks the pattern what comes next and carries it out.
 pub(crate) async fn decide_next(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> Result<()> {
     let held = run::hold(tx, id).await?;
@@ -71,7 +172,8 @@ pub(crate) async fn decide_next(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> R
     if state.has_ended() {
         return Ok(());
     }
-    let records = task::of_run(tx, id).await?;
+    let mut records = task::of_run(tx, id).await?;
+    records.retain(|record| record.parent.is_none());
     let views = records.iter().map(view_of).collect::<Result<Vec<_>>>()?;
     let members = spec.members();
     let moves = pattern::next(&RunView { team: &spec.team, members: &members, task: &held.task, tasks: &views });
@@ -187,6 +289,8 @@ impl Turn<'_> {
             parents: i64::try_from(parents.len()).unwrap_or(i64::MAX),
             retries_left: rules.retries.into(),
             timeout_us: i64::try_from(rules.timeout_per_agent_s.saturating_mul(1_000_000)).unwrap_or(i64::MAX),
+            parent: None,
+            depth: 0,
         };
         task::insert(tx, &row).await?;
         for ((parent, _), edge) in parents {
@@ -208,19 +312,32 @@ async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[TaskId]>, who: 
     let open = task::open(tx, run).await?;
     let mut count = 0;
     for found in open.iter().filter(|found| only.is_none_or(|ids| ids.contains(&found.id))) {
-        if found.state == "running" {
-            agent::count(tx, &found.agent, -1).await?;
-        }
-        if matches!(found.state.as_str(), "running" | "waiting") {
-            attempt::end(tx, found.id, found.attempt, "cancelled", None).await?;
-        }
-        task::end(tx, found.id, "cancelled", None, None).await?;
-        emit(tx, Kind::TaskCancelled, ("task", found.id.to_string()), (Some(run), who), json!({}));
+        call_off(tx, run, found, who).await?;
         count += 1;
     }
     if count > 0 {
         run::count_tasks(tx, run, 0, -count).await?;
     }
+    // Those named may have parts that are not; with all of the run, the parts were among them.
+    for id in only.unwrap_or_default() {
+        cancel_parts(tx, run, *id, who).await?;
+    }
+    Ok(())
+}
+
+/// Cancels one open task.
+async fn call_off(tx: &mut Tx<'_>, run: RunId, found: &task::Open, who: &str) -> Result<()> {
+    if found.state == "running" {
+        agent::count(tx, &found.agent, -1).await?;
+    }
+    if matches!(found.state.as_str(), "running" | "waiting") {
+        attempt::end(tx, found.id, found.attempt, "cancelled", None).await?;
+    }
+    task::end(tx, found.id, "cancelled", None, None).await?;
+    emit(tx, Kind::TaskCancelled, ("task", found.id.to_string()), (Some(run), who), json!({}));
+    let left = desk::Left { run, task: found.id, attempt: found.attempt, agent: &found.agent, is_over: true };
+    desk::left(tx, &left).await?;
+    wait::fulfil(tx, WaitReason::Child, &found.id.to_string(), wait::Outcome::Failed("the task was cancelled")).await?;
     Ok(())
 }
 

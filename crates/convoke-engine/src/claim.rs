@@ -41,6 +41,8 @@ pub(crate) struct Assignment {
     pub run_task: String,
     pub input: Option<String>,
     pub session: SessionId,
+    /// There are messages for the agent.
+    pub has_mail: bool,
 }
 
 /// Who claims how much.
@@ -163,5 +165,6 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
         run_task: found.run_task,
         input: found.input,
         session: found.session,
+        has_mail: found.mail > 0,
     })
 }

@@ -18,16 +18,18 @@ use convoke_domain::transcript::Turn;
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
 use convoke_store::{Error as StoreError, Result as Stored, Tx, UseCase, step, task};
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Assignment;
-use crate::engine::Engine;
-use crate::journal::{Begun, End, Entry, Finished, Journal, Progress};
+use crate::engine::{Driven, Engine};
+use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
+use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, prompt};
+use crate::{act, desk, prompt};
 
 /// Steps read at once when an attempt goes on.
 const STEPS_PAGE: i64 = 10_000;
@@ -84,7 +86,7 @@ pub(crate) struct Driver {
     pub engine: Engine,
     pub at: Assignment,
     pub spec: Arc<RunSpec>,
-    pub profile: Profile,
+    pub profile: Arc<Profile>,
     pub system: String,
     pub schema: Option<Value>,
     pub context: Value,
@@ -95,6 +97,12 @@ pub(crate) struct Driver {
     pub cancel: CancellationToken,
     /// Begin nothing more.
     pub stop: CancellationToken,
+    /// Rung when the model call under way is not wanted any more.
+    pub cut: Arc<Notify>,
+    /// There are messages for the agent.
+    mail: bool,
+    /// Calls whose results come later: their steps, turns and ids.
+    awaited: Vec<Numbered>,
     dialogue: Dialogue,
     opening: Turn,
     numbered: Vec<Numbered>,
@@ -108,11 +116,12 @@ pub(crate) struct Driver {
 pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToken, room: Room) {
     let engine = engine.within(at.ws);
     let cancel = CancellationToken::new();
-    engine.register(at.task, at.run, at.fence, cancel.clone());
+    let cut = Arc::new(Notify::new());
+    engine.register(at.task, Driven { run: at.run, fence: at.fence, cancel: cancel.clone(), cut: Arc::clone(&cut) });
     let mut held = Held { engine: engine.clone(), task: at.task, fence: at.fence, is_recorded: false };
     let (timeout, of) = (at.timeout, (at.run, at.agent.clone()));
     let timer = expire(cancel.clone(), timeout);
-    let outcome = run(&engine, at, (cancel, stop), room, &timer).await;
+    let outcome = run(&engine, at, Signals { cancel, stop, cut }, room, &timer).await;
     drop(timer);
     held.is_recorded = outcome.is_ok();
     if let Err(error) = outcome {
@@ -163,14 +172,15 @@ fn expire(cancel: CancellationToken, after: Duration) -> Timer {
     Timer { expired, handle }
 }
 
-async fn run(
-    engine: &Engine,
-    at: Assignment,
-    (cancel, stop): (CancellationToken, CancellationToken),
-    room: Room,
-    timer: &Timer,
-) -> crate::Result<()> {
-    let mut driver = match Driver::begin(engine.clone(), at, cancel, stop).await {
+/// What reaches an attempt from outside.
+struct Signals {
+    cancel: CancellationToken,
+    stop: CancellationToken,
+    cut: Arc<Notify>,
+}
+
+async fn run(engine: &Engine, at: Assignment, signals: Signals, room: Room, timer: &Timer) -> crate::Result<()> {
+    let mut driver = match Driver::begin(engine.clone(), at, signals).await {
         Ok(driver) => driver,
         Err(Halt::Store(error)) => return Err(error),
         Err(_) => return Ok(()),
@@ -187,12 +197,7 @@ async fn run(
 }
 
 impl Driver {
-    async fn begin(
-        engine: Engine,
-        at: Assignment,
-        cancel: CancellationToken,
-        stop: CancellationToken,
-    ) -> Result<Self, Halt> {
+    async fn begin(engine: Engine, at: Assignment, signals: Signals) -> Result<Self, Halt> {
         let spec = engine.spec(&at.spec).await?;
         let profile = spec.profiles.get(&at.agent).cloned();
         let profile =
@@ -204,14 +209,18 @@ impl Driver {
         let opening = Turn::user(prompt::opening(&at, &inputs, engine.config().input_bytes));
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = scope(&engine, &at, &spec, &profile);
+        let Signals { cancel, stop, cut } = signals;
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
             context: prompt::context(&inputs),
             after_crash: at.continued,
+            mail: at.has_mail,
             engine,
             at,
             spec,
-            profile,
+            profile: Arc::new(profile),
+            cut,
+            awaited: Vec::new(),
             schema,
             offered: Vec::new(),
             scope,
@@ -235,6 +244,7 @@ impl Driver {
     }
 
     async fn offer_tools(&mut self) {
+        self.offered = desk::offer(&self.profile);
         if self.scope.allowed.is_empty() {
             return;
         }
@@ -242,7 +252,7 @@ impl Driver {
             self.tell(PulseKind::Notice(format!("the folder of the attempt cannot be made: {error}")));
         }
         let (offered, notices) = self.engine.tools().offer(&self.scope).await;
-        self.offered = offered;
+        self.offered.extend(offered);
         notices.into_iter().for_each(|notice| self.tell(PulseKind::Notice(notice)));
     }
 
@@ -253,6 +263,11 @@ impl Driver {
             self.numbered.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id.clone() });
             if step.kind == "model" {
                 self.replay_reply(&step)?;
+            } else if step.kind == mail::STEP {
+                let turn = usize::try_from(step.turn).unwrap_or(usize::MAX);
+                self.dialogue.notes.push((turn.saturating_sub(1), step.output.unwrap_or_default()));
+            } else if step.status == "waiting" {
+                self.awaited.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id });
             } else {
                 let lost = step.status == "unknown" || (step.status == "started" && self.acts_once(&step.name));
                 if lost {
@@ -292,9 +307,15 @@ impl Driver {
             match self.next() {
                 Next::CallModel { turn, with_tools } => {
                     self.note_repeats();
+                    if self.mail {
+                        self.take_mail(turn).await?;
+                    }
                     let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
-                    let exchange = self.spend(turn, turns, with_tools).await?;
-                    self.dialogue.exchanges.push(exchange);
+                    // Without an exchange, messages have come: they are read first.
+                    match self.spend(turn, turns, with_tools).await? {
+                        Some(exchange) => self.dialogue.exchanges.push(exchange),
+                        None => self.mail = true,
+                    }
                 }
                 Next::RunTools(calls) => {
                     let turn = u32::try_from(self.dialogue.exchanges.len()).unwrap_or(u32::MAX);
@@ -304,6 +325,59 @@ impl Driver {
                 Next::Stop { code, message } => return Err(Halt::failed(code, message, false)),
             }
         }
+    }
+
+    /// Takes in the messages that have come, before the `turn`-th model call.
+    async fn take_mail(&mut self, turn: u32) -> Result<(), Halt> {
+        let n = self.numbered.last().map_or(0, |step| step.n) + 1;
+        let letters = mail::Deliver { ws: self.engine.ws(), at: self.at.clone(), turn: turn.into(), n };
+        match self.engine.store().run(letters).await? {
+            Delivered::Gone => return Err(Halt::Gone),
+            Delivered::Nothing => {}
+            Delivered::Letters(text) => {
+                self.numbered.push(Numbered { n, turn: turn.into(), call_id: mail::call_id(n) });
+                self.dialogue.notes.push((self.dialogue.exchanges.len(), text));
+            }
+        }
+        self.mail = false;
+        Ok(())
+    }
+
+    /// The result of this step comes later.
+    pub(crate) fn awaits(&self, n: i64) -> bool {
+        self.awaited.iter().any(|step| step.n == n)
+    }
+
+    /// Takes in what became of calls in the transaction that journaled them.
+    pub(crate) fn take_verdicts(&mut self, turn: u32, verdicts: Vec<Verdict>) {
+        for verdict in verdicts {
+            let Some(step) = self.numbered.iter().find(|step| step.n == verdict.n).cloned() else { continue };
+            match verdict.result {
+                Some(result) => self.give_back(turn, &step.call_id, result),
+                None => self.awaited.push(step),
+            }
+        }
+        // What was done at the desk may have given others something to do.
+        self.engine.wake().notify_one();
+    }
+
+    /// Lets the task wait for the calls whose results come later, unless they have come meanwhile.
+    pub(crate) async fn wait_for_calls(&mut self) -> Result<(), Halt> {
+        let steps = self.awaited.iter().map(|step| step.n).collect();
+        let results = match self.journal(Vec::new(), OnExhausted::Pause, Some(End::Wait { steps })).await? {
+            Progress::Woken(results) => results,
+            _ => {
+                self.engine.wake().notify_one();
+                return Err(Halt::Gone);
+            }
+        };
+        self.awaited.clear();
+        for step in results.into_iter().filter(|step| step.status != "retry") {
+            let turn = u32::try_from(step.turn).unwrap_or(u32::MAX);
+            let content = step.output.or(step.error).unwrap_or_default();
+            self.give_back(turn, &step.call_id, ToolResult { content, is_error: step.status != "done" });
+        }
+        Ok(())
     }
 
     /// Puts on record, once, that the agent is told to stop repeating a call.
@@ -367,12 +441,16 @@ impl Driver {
         on_exhausted: OnExhausted,
         end: Option<End>,
     ) -> Result<Progress, Halt> {
+        let is_going = end.is_none();
         let finish = std::mem::take(&mut self.pending);
         let repeated = self.repeated.take();
         let entry = Journal { repeated, ..self.entry(finish, begin, on_exhausted, end) };
         let progress = self.record(entry).await?.0;
         match progress {
-            Progress::Going | Progress::Ended | Progress::Short(_) => Ok(progress),
+            Progress::Ended if is_going => Err(Halt::Gone),
+            Progress::Going(_) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
+                Ok(progress)
+            }
             Progress::Gone | Progress::PutBack | Progress::Exhausted => Err(Halt::Gone),
         }
     }
@@ -462,7 +540,8 @@ fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) ->
     let workdir =
         engine.config().work_dir.join(at.run.to_string()).join(at.task.to_string()).join(at.attempt.to_string());
     ToolScope {
-        allowed: profile.tools.clone(),
+        // Tools of the desk are not the toolbox's.
+        allowed: profile.tools.iter().filter(|id| !id.starts_with('@') && desk::find(id).is_none()).cloned().collect(),
         mcp_servers: spec.team.mcp_servers.clone(),
         workdir,
         input: at.input.as_ref().map(PathBuf::from),

@@ -24,6 +24,18 @@ const PULSES: usize = 1_024;
 /// Specs kept in memory.
 const SPECS: usize = 256;
 
+/// An attempt that is driven here, and how it is reached.
+pub(crate) struct Driven {
+    /// Its run.
+    pub run: RunId,
+    /// The token it was claimed under.
+    pub fence: i64,
+    /// Cuts all of it.
+    pub cancel: CancellationToken,
+    /// Cuts the model call that is under way, and no more.
+    pub cut: Arc<Notify>,
+}
+
 /// The engine, as one workspace sees it. Clones share everything.
 #[derive(Clone)]
 pub struct Engine {
@@ -40,7 +52,7 @@ struct Inner {
     worker: String,
     specs: Mutex<HashMap<String, Arc<RunSpec>>>,
     schemas: Schemas,
-    driving: Mutex<HashMap<TaskId, (RunId, i64, CancellationToken)>>,
+    driving: Mutex<HashMap<TaskId, Driven>>,
     abandoned: Mutex<BTreeMap<WorkspaceId, Vec<(TaskId, i64)>>>,
     slots: Arc<Semaphore>,
     wake: Notify,
@@ -183,13 +195,20 @@ impl Engine {
     }
 
     /// Remembers which attempt is driven here, so that a cancellation reaches its running call.
-    pub(crate) fn register(&self, task: TaskId, run: RunId, fence: i64, token: CancellationToken) {
-        self.driving().insert(task, (run, fence, token));
+    pub(crate) fn register(&self, task: TaskId, driven: Driven) {
+        self.driving().insert(task, driven);
+    }
+
+    /// Cuts the model call that is under way for a task, if it is driven here: there is something to read first.
+    pub(crate) fn cut(&self, task: TaskId) {
+        if let Some(driven) = self.driving().get(&task) {
+            driven.cut.notify_waiters();
+        }
     }
 
     pub(crate) fn unregister(&self, task: TaskId, fence: i64) {
         let mut driving = self.driving();
-        if driving.get(&task).is_some_and(|(_, held, _)| *held == fence) {
+        if driving.get(&task).is_some_and(|driven| driven.fence == fence) {
             driving.remove(&task);
         }
     }
@@ -210,20 +229,20 @@ impl Engine {
 
     /// Cancels every attempt of a run that is driven here.
     pub(crate) fn interrupt(&self, run: RunId) {
-        self.driving().values().filter(|(of, _, _)| *of == run).for_each(|(_, _, token)| token.cancel());
+        self.driving().values().filter(|driven| driven.run == run).for_each(|driven| driven.cancel.cancel());
     }
 
     /// The attempts that are driven here now.
     pub(crate) fn driving_now(&self) -> Vec<(TaskId, i64)> {
-        self.driving().iter().map(|(task, (_, fence, _))| (*task, *fence)).collect()
+        self.driving().iter().map(|(task, driven)| (*task, driven.fence)).collect()
     }
 
     /// Cancels these attempts, where they are still driven here.
     pub(crate) fn interrupt_these(&self, lost: &[(TaskId, i64)]) {
         let driving = self.driving();
         for (task, fence) in lost {
-            if let Some((_, _, token)) = driving.get(task).filter(|(_, held, _)| held == fence) {
-                token.cancel();
+            if let Some(driven) = driving.get(task).filter(|driven| driven.fence == *fence) {
+                driven.cancel.cancel();
             }
         }
     }
@@ -253,7 +272,7 @@ impl Engine {
         self.driving().len()
     }
 
-    fn driving(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, (RunId, i64, CancellationToken)>> {
+    fn driving(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, Driven>> {
         self.inner.driving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

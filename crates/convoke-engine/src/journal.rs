@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use convoke_domain::attempt::ToolResult;
 use convoke_domain::budget::{Amount, Shortage};
 use convoke_domain::event::Kind;
 use convoke_domain::id::WorkspaceId;
+use convoke_domain::profile::Profile;
 use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
@@ -16,12 +18,14 @@ use convoke_domain::time::Timestamp;
 use convoke_port::tool::Repeat;
 use convoke_store::step::StepRef;
 use convoke_store::{Result, Tx, UseCase, agent, attempt, effect, run, step, task};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::advance;
 use crate::claim::{Assignment, ClaimSpec, claim_ready};
+use crate::desk::{self, Answer, Caller};
 use crate::engine::emit;
 use crate::ledger::{self, Bill, Scope};
+use crate::wait;
 
 /// An outcome that has come.
 #[derive(Debug, Clone)]
@@ -36,7 +40,7 @@ pub(crate) struct Finished {
 }
 
 /// An intent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Begun {
     pub n: i64,
     pub turn: i64,
@@ -46,7 +50,7 @@ pub(crate) struct Begun {
     pub what: Intent,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Intent {
     Model {
         bound: Amount,
@@ -57,6 +61,13 @@ pub(crate) enum Intent {
         call_id: String,
         args: String,
         repeat: Repeat,
+    },
+    /// A tool of the desk: carried out in this very transaction.
+    Desk {
+        call_id: String,
+        args: Value,
+        tool: &'static desk::Tool,
+        profile: Arc<Profile>,
     },
     /// A tool call that the *act* door refused: recorded, never run.
     Denied {
@@ -85,6 +96,10 @@ pub(crate) enum End {
     UnknownEffect {
         message: String,
     },
+    /// The results of calls come later: the task waits, unless they have come already.
+    Wait {
+        steps: Vec<i64>,
+    },
 }
 
 /// Moves an attempt forward.
@@ -106,8 +121,12 @@ pub(crate) struct Journal {
 /// What came of it.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// Go on.
-    Going,
+    /// Go on. What became of those intents that are not the driver's to carry out.
+    Going(Vec<Verdict>),
+    /// There are messages for the agent: the call was not begun.
+    Mail,
+    /// All that was waited for has come.
+    Woken(Vec<step::Record>),
     /// The task is not ours any more: stop.
     Gone,
     /// The run is paused and the task put back: stop.
@@ -118,6 +137,25 @@ pub(crate) enum Progress {
     Short(Shortage),
     /// The attempt has ended.
     Ended,
+}
+
+/// What became of an intent in the transaction that journaled it.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// The step.
+    pub n: i64,
+    /// Its result; `None` if it comes later.
+    pub result: Option<ToolResult>,
+}
+
+/// What is to be done about an intent.
+enum Admitted {
+    /// The driver carries it out.
+    Go,
+    /// It is settled, or waits.
+    Settled(Verdict),
+    /// Nothing more of this entry.
+    Stop(Progress),
 }
 
 /// An entry that can be offered more than once.
@@ -147,6 +185,11 @@ impl Journal {
             return Ok((Progress::Gone, Vec::new()));
         }
         if let Some(end) = &self.end {
+            if let End::Wait { steps } = end
+                && wait::park(tx, self.at.task, &held).await?.is_none()
+            {
+                return Ok((Progress::Woken(self.results(tx, steps).await?), Vec::new()));
+            }
             self.end_attempt(tx, &held, end).await?;
             let claimed = match &self.claim {
                 Some(spec) => claim_ready(tx, spec).await?,
@@ -162,12 +205,23 @@ impl Journal {
             let payload = json!({"tool": tool, "count": count});
             emit(tx, Kind::LoopDetected, self.on(), (Some(self.at.run), &self.agent()), payload);
         }
+        let mut verdicts = Vec::new();
         for intent in &self.begin {
-            if let Some(stop) = self.record_intent(tx, &held, intent).await? {
-                return Ok((stop, Vec::new()));
+            match self.record_intent(tx, &held, intent).await? {
+                Admitted::Go => {}
+                Admitted::Settled(verdict) => verdicts.push(verdict),
+                Admitted::Stop(stop) => return Ok((stop, Vec::new())),
             }
         }
-        Ok((Progress::Going, Vec::new()))
+        Ok((Progress::Going(verdicts), Vec::new()))
+    }
+
+    async fn results(&self, tx: &mut Tx<'_>, steps: &[i64]) -> Result<Vec<step::Record>> {
+        let mut found = Vec::with_capacity(steps.len());
+        for n in steps {
+            found.extend(step::get(tx, self.step(*n)).await?);
+        }
+        Ok(found)
     }
 
     fn step(&self, n: i64) -> StepRef {
@@ -209,15 +263,18 @@ impl Journal {
         Ok(())
     }
 
-    /// Records an intent. Gives why it must not be carried out, if it must not.
-    async fn record_intent(&self, tx: &mut Tx<'_>, held: &task::Held, intent: &Begun) -> Result<Option<Progress>> {
+    /// Records an intent, and says whether it is to be carried out.
+    async fn record_intent(&self, tx: &mut Tx<'_>, held: &task::Held, intent: &Begun) -> Result<Admitted> {
+        if held.mail > 0 && matches!(intent.what, Intent::Model { .. }) {
+            return Ok(Admitted::Stop(Progress::Mail));
+        }
         if self.after_crash {
             ledger::bill_lost(tx, self.step(intent.n), &self.at.agent).await?;
         }
         match &intent.what {
             Intent::Model { bound, scopes, tariff } => {
                 if let Err(shortage) = ledger::reserve(tx, scopes, *bound).await? {
-                    return self.exhausted(tx, held, shortage).await.map(Some);
+                    return self.exhausted(tx, held, shortage).await.map(Admitted::Stop);
                 }
                 let names: Vec<_> = scopes.iter().map(|scope| scope.name.as_str()).collect();
                 let row = step::NewRow {
@@ -232,16 +289,56 @@ impl Journal {
             Intent::Tool { call_id, args, repeat } => self.start_tool(tx, intent, (call_id, args), *repeat).await?,
             Intent::Denied { call_id, args, rule, message } => {
                 step::start(tx, &self.row(intent, "tool", call_id, Some(args))).await?;
-                step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
-                let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
-                emit(tx, Kind::ToolDenied, self.on(), (Some(self.at.run), &self.agent()), payload);
-                return Ok(None);
+                return self.deny(tx, intent, rule, message).await;
+            }
+            Intent::Desk { call_id, args, tool, profile } => {
+                step::start(tx, &self.row(intent, "tool", call_id, Some(&args.to_string()))).await?;
+                let caller = Caller { at: &self.at, spec: &self.spec, profile, step: self.step(intent.n) };
+                return self.at_desk(tx, intent, &caller, (tool, args)).await;
             }
         }
         let kind = if matches!(intent.what, Intent::Model { .. }) { "model" } else { "tool" };
         let payload = json!({"step": intent.n, "kind": kind, "name": intent.name, "turn": intent.turn});
         emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(None)
+        Ok(Admitted::Go)
+    }
+
+    async fn deny(&self, tx: &mut Tx<'_>, intent: &Begun, rule: &str, message: &str) -> Result<Admitted> {
+        step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
+        let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
+        emit(tx, Kind::ToolDenied, self.on(), (Some(self.at.run), &self.agent()), payload);
+        Ok(settled(intent.n, message, true))
+    }
+
+    /// Carries out a call at the desk.
+    async fn at_desk(
+        &self,
+        tx: &mut Tx<'_>,
+        intent: &Begun,
+        caller: &Caller<'_>,
+        (tool, args): (&desk::Tool, &Value),
+    ) -> Result<Admitted> {
+        let (text, is_error) = match desk::call(tx, caller, tool, args).await? {
+            Answer::Done(text) => (text, false),
+            Answer::Failed(text) => (text, true),
+            Answer::Denied(rule, message) => return self.deny(tx, intent, rule, &message).await,
+            Answer::Leave => return Ok(Admitted::Stop(Progress::Ended)),
+            Answer::Wait(on) => {
+                wait::begin(tx, caller, &on).await?;
+                let payload = json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
+                emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
+                return Ok(Admitted::Settled(Verdict { n: intent.n, result: None }));
+            }
+        };
+        let (status, kind) = if is_error { ("failed", Kind::StepFailed) } else { ("done", Kind::StepCompleted) };
+        let error = is_error.then_some(text.as_str());
+        step::finish(tx, self.step(intent.n), self.at.fence, status, (Some(&text), error)).await?;
+        let mut payload = json!({"step": intent.n, "kind": "tool", "name": intent.name, "try": 1});
+        if let Some(error) = error {
+            payload["error"] = error.into();
+        }
+        emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
+        Ok(settled(intent.n, &text, is_error))
     }
 
     fn row<'a>(
@@ -343,18 +440,25 @@ impl Journal {
     async fn end_attempt(&self, tx: &mut Tx<'_>, held: &task::Held, end: &End) -> Result<()> {
         match end {
             End::Yield => self.put_back(tx, held).await,
-            End::Completed { output } => self.complete(tx, held, output).await,
+            // Parked already.
+            End::Wait { .. } => Ok(()),
+            End::Completed { output } => {
+                self.complete(tx, held, output).await?;
+                wait::rest(tx, self.at.run).await
+            }
             End::Failed { code, message, can_pass, not_before } => {
                 let error = format!("{code}: {message}");
                 attempt::end(tx, self.at.task, self.at.attempt, "failed", Some(&error)).await?;
                 agent::count(tx, &held.agent, -1).await?;
+                self.leave(tx, false).await?;
                 if *can_pass && held.retries_left > 0 {
                     return self.retry(tx, held, &error, *not_before).await;
                 }
                 match self.fallback(tx, held).await? {
-                    Some(other) => self.reassign(tx, held, &error, &other).await,
-                    None => self.fail(tx, code, &error).await,
+                    Some(other) => self.reassign(tx, held, &error, &other).await?,
+                    None => self.fail(tx, held, code, &error).await?,
                 }
+                wait::rest(tx, self.at.run).await
             }
             End::UnknownEffect { message } => {
                 domain::decide(domain::State::Running, Command::Wait)?;
@@ -382,7 +486,17 @@ impl Journal {
         task::end(tx, self.at.task, "completed", Some(output), None).await?;
         let payload = json!({"key": self.at.key, "stage": self.at.stage, "attempt": self.at.attempt});
         emit(tx, Kind::TaskCompleted, self.on(), (Some(self.at.run), &self.agent()), payload);
+        self.leave(tx, true).await?;
+        advance::tell_parent(tx, held.parent, self.at.task, Ok(output)).await?;
         advance::task_ended(tx, self.at.run, self.at.task, true, &self.spec).await
+    }
+
+    /// Lets go of what the attempt held.
+    async fn leave(&self, tx: &mut Tx<'_>, is_over: bool) -> Result<()> {
+        let at = &self.at;
+        let left = desk::Left { run: at.run, task: at.task, attempt: at.attempt, agent: &at.agent, is_over };
+        desk::left(tx, &left).await?;
+        advance::cancel_parts(tx, at.run, at.task, "system").await
     }
 
     async fn retry(&self, tx: &mut Tx<'_>, held: &task::Held, error: &str, not_before: Timestamp) -> Result<()> {
@@ -426,11 +540,13 @@ impl Journal {
         Ok(())
     }
 
-    async fn fail(&self, tx: &mut Tx<'_>, code: &str, error: &str) -> Result<()> {
+    async fn fail(&self, tx: &mut Tx<'_>, held: &task::Held, code: &str, error: &str) -> Result<()> {
         domain::decide(domain::State::Running, Command::Fail)?;
         task::end(tx, self.at.task, "failed", None, Some(error)).await?;
         let payload = json!({"key": self.at.key, "stage": self.at.stage, "code": code, "error": error});
         emit(tx, Kind::TaskFailed, self.on(), (Some(self.at.run), &self.agent()), payload);
+        self.leave(tx, true).await?;
+        advance::tell_parent(tx, held.parent, self.at.task, Err(error)).await?;
         if self.wants_person(code) {
             let reason = format!("{} ({}): {error}", self.at.key, self.at.agent);
             run::count_tasks(tx, self.at.run, 0, -1).await?;
@@ -447,6 +563,10 @@ impl Journal {
         let stuck = matches!(code, "repeated_call" | "schema_mismatch");
         leads && escalates && stuck && self.spec.team.rules.escalation_policy != EscalationPolicy::Never
     }
+}
+
+fn settled(n: i64, text: &str, is_error: bool) -> Admitted {
+    Admitted::Settled(Verdict { n, result: Some(ToolResult { content: text.to_owned(), is_error }) })
 }
 
 /// The stable key of a step's effect.

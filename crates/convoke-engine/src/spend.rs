@@ -11,6 +11,7 @@ use convoke_domain::team::OnExhausted;
 use convoke_domain::transcript::{Block, Turn, Usage};
 use convoke_port::model::{Fault, ModelError, ModelHandle, ModelReply, ModelRequest, Origin, Tariff};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use crate::claim::Assignment;
 use crate::drive::{Driver, Halt};
@@ -37,9 +38,25 @@ struct Call {
     bound: Amount,
 }
 
+/// What came of a call.
+enum Made {
+    /// The model's reply.
+    Reply(Exchange),
+    /// It was not made, or cut: the agent has something to read first.
+    Interrupted,
+    /// It failed.
+    Failed(ModelError),
+}
+
 impl Driver {
-    /// Makes the `turn`-th model call of the attempt, at whichever of the agent's models will have it.
-    pub(crate) async fn spend(&mut self, turn: u32, turns: Vec<Turn>, with_tools: bool) -> Result<Exchange, Halt> {
+    /// Makes the `turn`-th model call of the attempt, at whichever of the agent's models will have it. Nothing if the agent
+    /// has something to read first.
+    pub(crate) async fn spend(
+        &mut self,
+        turn: u32,
+        turns: Vec<Turn>,
+        with_tools: bool,
+    ) -> Result<Option<Exchange>, Halt> {
         let models = self.spec.models.get(&self.at.agent).cloned().unwrap_or_default();
         let mut last = None;
         for (place, name) in models.iter().enumerate() {
@@ -52,15 +69,16 @@ impl Driver {
                 }
             };
             match self.try_model(&call, turn, is_last).await? {
-                Ok(exchange) => return Ok(exchange),
-                Err(error) => last = Some(error),
+                Made::Reply(exchange) => return Ok(Some(exchange)),
+                Made::Interrupted => return Ok(None),
+                Made::Failed(error) => last = Some(error),
             }
         }
         Err(failure(last, &self.at.agent))
     }
 
-    /// Tries one model. The outer error ends the attempt; the inner one leads to the next model.
-    async fn try_model(&mut self, call: &Call, turn: u32, is_last: bool) -> Result<Result<Exchange, ModelError>, Halt> {
+    /// Tries one model. A failure leads to the next one.
+    async fn try_model(&mut self, call: &Call, turn: u32, is_last: bool) -> Result<Made, Halt> {
         let tries = self.engine.config().call_tries.max(1);
         for tried in 1..=tries {
             let n = self.number_of_call(turn);
@@ -69,19 +87,25 @@ impl Driver {
                 policy => policy,
             };
             let begin = self.intent(call, turn, n);
-            if let Progress::Short(shortage) = self.journal(vec![begin], exhausted, None).await? {
-                return Ok(Err(too_dear(&shortage)));
+            match self.journal(vec![begin], exhausted, None).await? {
+                Progress::Short(shortage) => return Ok(Made::Failed(too_dear(&shortage))),
+                Progress::Mail => return Ok(Made::Interrupted),
+                _ => {}
             }
-            let error = match self.make(call, turn).await {
-                Ok(reply) => return Ok(Ok(self.answered(call, n, reply))),
+            let was_cut = CancellationToken::new();
+            let error = match self.make(call, turn, &was_cut).await {
+                Ok(reply) => return Ok(Made::Reply(self.answered(call, n, reply))),
                 Err(error) => error,
             };
             self.failed(call, n, &error);
+            if was_cut.is_cancelled() && !self.cancel.is_cancelled() {
+                return Ok(Made::Interrupted);
+            }
             if self.cancel.is_cancelled() {
                 return Err(Halt::Interrupted);
             }
             if !error.fault.can_pass() || tried == tries {
-                return Ok(Err(error));
+                return Ok(Made::Failed(error));
             }
             self.journal(Vec::new(), exhausted, None).await?;
             self.wait_to_retry(tried - 1, &error).await?;
@@ -138,14 +162,23 @@ impl Driver {
         Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what }
     }
 
-    async fn make(&self, call: &Call, turn: u32) -> Result<ModelReply, ModelError> {
+    /// Calls the model, until it has answered or the call is cut: `was_cut` tells.
+    async fn make(&self, call: &Call, turn: u32, was_cut: &CancellationToken) -> Result<ModelReply, ModelError> {
         self.tell(PulseKind::Calling { model: call.full_name.clone(), turn });
         let watch = |delta| {
             if let convoke_port::model::Delta::Text(text) = delta {
                 self.tell(PulseKind::Text(text));
             }
         };
-        call.handle.model.call(&call.request, &watch, &self.cancel).await
+        let token = self.cancel.child_token();
+        let mut calling = std::pin::pin!(call.handle.model.call(&call.request, &watch, &token));
+        tokio::select! {
+            made = &mut calling => return made,
+            () = self.cut.notified() => {}
+        }
+        was_cut.cancel();
+        token.cancel();
+        calling.await
     }
 
     fn answered(&mut self, call: &Call, n: i64, reply: ModelReply) -> Exchange {

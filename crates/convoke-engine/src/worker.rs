@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::claim::{Assignment, Claim, ClaimSpec};
 use crate::drive::drive;
 use crate::recover::{PutBack, Reap, Renew};
+use crate::wait::FallDue;
 use crate::{Engine, Result};
 
 /// Tasks claimed in one transaction.
@@ -260,6 +261,7 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
         }
         for ws in engine.workspaces() {
             reap(&engine, ws).await;
+            end_waits(&engine, ws).await;
         }
     }
 }
@@ -289,6 +291,15 @@ async fn reap(engine: &Engine, ws: WorkspaceId) {
             }
         }
         Err(error) => tracing::warn!(%error, "lapsed leases could not be taken over"),
+    }
+}
+
+/// Ends waits whose time has come.
+async fn end_waits(engine: &Engine, ws: WorkspaceId) {
+    match engine.store().run(FallDue { ws }).await {
+        Ok(0) => {}
+        Ok(_) => engine.wake().notify_one(),
+        Err(error) => tracing::warn!(%error, "waits could not be ended"),
     }
 }
 

@@ -34,6 +34,7 @@ pub mod usage;
 mod use_case;
 pub mod user;
 pub mod verify;
+pub mod wait;
 pub mod workspace;
 
 pub use error::{Error, OrMissing, Result};

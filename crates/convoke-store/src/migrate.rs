@@ -47,6 +47,7 @@ macro_rules! migrations {
 pub const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_base",
     2 "0002_work",
+    3 "0003_together",
 };
 
 /// The schema version that this program needs.

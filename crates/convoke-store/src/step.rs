@@ -108,6 +108,33 @@ pub async fn finish(
     .await
 }
 
+/// Lets a step that is under way wait for its result; see [`crate::wait`].
+pub async fn suspend(tx: &mut Tx<'_>, at: StepRef) -> Result<()> {
+    let ws = tx.ws();
+    let sql = "UPDATE step SET status = 'waiting' WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started'";
+    tx.exec(sql, p![ws, at.task, at.attempt, at.n]).await?;
+    Ok(())
+}
+
+/// Gives a waiting step its result: `done`, `failed`, or `retry` when it shall now be carried out. False if it does not wait.
+pub async fn fulfil(
+    tx: &mut Tx<'_>,
+    at: StepRef,
+    status: &str,
+    output: Option<&str>,
+    error: Option<&str>,
+) -> Result<bool> {
+    let (ws, now) = (tx.ws(), tx.now());
+    let changed = tx
+        .exec(
+            "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'waiting'",
+            p![ws, at.task, at.attempt, at.n, status, output, error, now],
+        )
+        .await?;
+    Ok(changed > 0)
+}
+
 /// Changes the outcome of a step whose outcome was unknown.
 pub async fn resolve(
     tx: &mut Tx<'_>,
@@ -166,6 +193,17 @@ pub async fn of_attempt(tx: &mut Tx<'_>, task: TaskId, attempt: i64, after: i64,
         "SELECT n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
          WHERE ws = $1 AND task = $2 AND attempt = $3 AND n > $4 ORDER BY n LIMIT $5",
         p![ws, task, attempt, after, limit],
+    )
+    .await
+}
+
+/// One step.
+pub async fn get(tx: &mut Tx<'_>, at: StepRef) -> Result<Option<Record>> {
+    let ws = tx.ws();
+    tx.opt(
+        "SELECT n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
+         WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4",
+        p![ws, at.task, at.attempt, at.n],
     )
     .await
 }

@@ -46,6 +46,10 @@ pub struct NewRow<'a> {
     pub retries_left: i64,
     /// Time for one attempt, in microseconds.
     pub timeout_us: i64,
+    /// The task it is a part of, if no pattern made it.
+    pub parent: Option<TaskId>,
+    /// How many tasks are above it.
+    pub depth: i64,
 }
 
 /// Adds a task.
@@ -53,12 +57,12 @@ pub async fn insert(tx: &mut Tx<'_>, task: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.exec(
         "INSERT INTO task (ws, id, run, n, key, title, stage, round, agent, instructions, output_schema, priority, state, rank, \
-         not_before, held, deps_left, attempt, resume, retries_left, fence, timeout_us, created_at, parents) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, 0, 0, $17, 0, $18, $19, $20)",
+         not_before, held, deps_left, attempt, resume, retries_left, fence, timeout_us, created_at, parents, parent, depth) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, 0, 0, $17, 0, $18, $19, $20, $21, $22)",
         p![
             ws, task.id, task.run, task.n, task.key, task.title, task.stage, task.round, task.agent, task.instructions,
             task.output_schema.as_deref(), task.priority, task.state, task.rank, task.held, task.deps_left,
-            task.retries_left, task.timeout_us, now, task.parents
+            task.retries_left, task.timeout_us, now, task.parents, task.parent, task.depth
         ],
     )
     .await?;
@@ -91,6 +95,12 @@ row! {
         pub agent: String,
         /// How urgent it is.
         pub priority: String,
+        /// Messages that were not yet given to its agent.
+        pub mail: i64,
+        /// The task it is a part of, if no pattern made it.
+        pub parent: Option<TaskId>,
+        /// How many tasks are above it.
+        pub depth: i64,
     }
 }
 
@@ -99,7 +109,7 @@ pub async fn hold(tx: &mut Tx<'_>, id: TaskId) -> Result<Held> {
     let ws = tx.ws();
     let held = tx
         .opt(
-            "SELECT run, state, fence, attempt, held, retries_left, agent, priority FROM task WHERE ws = $1 AND id = $2 /*pg FOR UPDATE*/",
+            "SELECT run, state, fence, attempt, held, retries_left, agent, priority, mail, parent, depth FROM task WHERE ws = $1 AND id = $2 /*pg FOR UPDATE*/",
             p![ws, id],
         )
         .await?;
@@ -151,6 +161,8 @@ row! {
         pub session: SessionId,
         /// Where the run stands.
         pub run_state: String,
+        /// Messages that were not yet given to the agent.
+        pub mail: i64,
     }
 }
 
@@ -159,7 +171,7 @@ pub async fn candidates(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Candidate>> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state \
+         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
@@ -173,7 +185,7 @@ pub async fn candidates_of(tx: &mut Tx<'_>, agent: &str, limit: i64) -> Result<V
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state \
+         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.agent = $4 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
@@ -256,6 +268,63 @@ pub async fn wake(tx: &mut Tx<'_>, run: RunId, reason: &str, rank: i64) -> Resul
         p![ws, run, reason, rank],
     )
     .await
+}
+
+/// Wakes one parked task: its attempt goes on. False if it is not parked.
+pub async fn wake_one(tx: &mut Tx<'_>, id: TaskId, rank: i64) -> Result<bool> {
+    let ws = tx.ws();
+    let changed = tx
+        .exec(
+            "UPDATE task SET state = 'ready', waits_for = NULL, error = NULL, rank = $3, not_before = 0 \
+             WHERE ws = $1 AND id = $2 AND state = 'waiting'",
+            p![ws, id, rank],
+        )
+        .await?;
+    Ok(changed > 0)
+}
+
+/// Counts messages (`more` > 0) for the agent of each of these tasks.
+pub async fn add_mail(tx: &mut Tx<'_>, id: TaskId, more: i64) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec("UPDATE task SET mail = mail + $3 WHERE ws = $1 AND id = $2", p![ws, id, more]).await?;
+    Ok(())
+}
+
+/// All messages for the agent of a task were given to it.
+pub async fn clear_mail(tx: &mut Tx<'_>, id: TaskId) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec("UPDATE task SET mail = 0 WHERE ws = $1 AND id = $2", p![ws, id]).await?;
+    Ok(())
+}
+
+/// The parts of a task that have not ended: tasks that no pattern made.
+pub async fn open_parts(tx: &mut Tx<'_>, parent: TaskId) -> Result<Vec<Open>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT id, state, agent, attempt FROM task WHERE ws = $1 AND parent = $2 \
+         AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') ORDER BY n /*pg FOR UPDATE*/",
+        p![ws, parent],
+    )
+    .await
+}
+
+/// What the parked tasks of a run wait for, each reason once.
+pub async fn waiting(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(String,)>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT DISTINCT waits_for FROM task WHERE ws = $1 AND run = $2 AND state = 'waiting' AND waits_for IS NOT NULL ORDER BY waits_for",
+        p![ws, run],
+    )
+    .await
+}
+
+/// True if a task of the run is at work, or may be.
+pub async fn is_busy(tx: &mut Tx<'_>, run: RunId) -> Result<bool> {
+    let ws = tx.ws();
+    let found: Option<(i64,)> = tx
+        .opt("SELECT n FROM task WHERE ws = $1 AND run = $2 AND state IN ('ready', 'running') LIMIT 1", p![ws, run])
+        .await?;
+    Ok(found.is_some())
 }
 
 row! {
@@ -409,6 +478,8 @@ row! {
         pub started_at: Option<Timestamp>,
         /// When it ended.
         pub finished_at: Option<Timestamp>,
+        /// The task it is a part of, if no pattern made it.
+        pub parent: Option<TaskId>,
     }
 }
 
@@ -417,7 +488,7 @@ pub async fn of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Record>> {
     let ws = tx.ws();
     tx.many(
         "SELECT id, n, key, title, stage, round, agent, state, priority, attempt, waits_for, output, error, created_at, \
-         started_at, finished_at FROM task WHERE ws = $1 AND run = $2 ORDER BY n",
+         started_at, finished_at, parent FROM task WHERE ws = $1 AND run = $2 ORDER BY n",
         p![ws, run],
     )
     .await

@@ -2,11 +2,11 @@
 //! code. Rule: every failure of the program is told here and nowhere else. Start at [`Failure`].
 
 use std::fmt::Display;
-use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
+use crate::say;
 use crate::text::plain;
 
 /// The result of a command.
@@ -99,7 +99,7 @@ impl Failure {
     pub fn tell(&self, as_json: bool) {
         let text = if as_json { self.to_json().to_string() + "\n" } else { self.to_text() };
         // Nobody is left to tell of a failure to tell.
-        let _ = anstream::stderr().lock().write_all(text.as_bytes());
+        let _ = say::to_err(&text);
     }
 
     /// The form for programs.

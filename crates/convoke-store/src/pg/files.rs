@@ -74,6 +74,9 @@ pub(crate) async fn backup(engine: &Engine, to: &Path) -> Result<()> {
     for table in &contents.tables {
         copy_out(&client, table, &mut file).await?;
     }
+    // Ended here and not with the connection: that is closed some time after it was dropped, and till then its transaction
+    // would keep locks on every table.
+    client.batch_execute("COMMIT").await.map_err(error)?;
     file.finish().await?;
     check(&unfinished).await?;
     let renamed = fs::rename(&unfinished, &done).await.and_then(|()| sqlite::sync_dir(to));

@@ -157,3 +157,13 @@ async fn a_backup_goes_back_only_where_it_came_from() {
         assert!(error.to_string().ends_with(expected), "{error}");
     }
 }
+
+/// The runtime stands still right after the backup, so that nothing is ended that was not ended before the answer.
+#[tokio::test]
+async fn a_backup_leaves_nothing_locked() {
+    let (away, place) = (tempfile::tempdir().expect("a folder"), Place::postgres());
+    let store = place.open().await;
+    store.backup(away.path()).await.expect("backed up");
+    let schema = place.pg.as_ref().expect("on PostgreSQL");
+    schema.aside("BEGIN; LOCK TABLE meta, users IN ACCESS EXCLUSIVE MODE NOWAIT").expect("nobody holds them");
+}

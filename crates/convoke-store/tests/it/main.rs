@@ -22,3 +22,4 @@ mod run;
 mod server;
 mod task;
 mod tenant;
+mod wait;

@@ -29,6 +29,7 @@ const NOUNS: &[&str] = &[
     "task",
     "usage",
     "user",
+    "wait",
     "workspace",
 ];
 
@@ -77,6 +78,8 @@ pub fn ready(n: u8, agent: &str) -> task::NewRow<'_> {
         parents: 0,
         retries_left: 2,
         timeout_us: 60_000_000,
+        parent: None,
+        depth: 0,
     }
 }
 

@@ -33,6 +33,10 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
+/// How long a schema waits for what still uses it. The runtime of its test stands still meanwhile, so what only that could
+/// end does not end.
+const DROP_WAIT: &str = "10s";
+
 /// Where the store of one test lives.
 pub struct Place {
     pub dir: tempfile::TempDir,
@@ -70,20 +74,27 @@ impl Schema {
     }
 }
 
-impl Drop for Schema {
-    fn drop(&mut self) {
-        let (url, sql) = (self.url.clone(), format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name));
-        let dropped = std::thread::spawn(move || {
+impl Schema {
+    /// Runs statements from a thread with a runtime of its own, while that of the test stands still.
+    pub fn aside(&self, sql: &str) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let (url, sql) = (self.url.clone(), format!("SET search_path={}; {sql}", self.name));
+        let done = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
                 tokio::spawn(connection);
-                client.batch_execute(&sql).await?;
-                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+                Ok(client.batch_execute(&sql).await?)
             })
         });
+        done.join().expect("no panic")
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let drop = format!("SET lock_timeout='{DROP_WAIT}'; DROP SCHEMA IF EXISTS {} CASCADE", self.name);
         // A schema that stays hurts nobody, and the test may be failing already.
-        if let Ok(Err(error)) = dropped.join() {
+        if let Err(error) = self.aside(&drop) {
             eprintln!("the schema {} stays: {error}", self.name);
         }
     }

@@ -4,6 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::say;
 use crate::text::width;
 
 const HIDE: &str = "\x1b[?25l";
@@ -38,14 +39,10 @@ impl Stream {
 
     /// Writes, without colours where the stream has none. Whether progress can be shown changes nothing.
     pub fn write(self, text: &str) {
-        let written = match self {
-            Self::Out => {
-                let mut out = anstream::stdout().lock();
-                out.write_all(text.as_bytes()).and_then(|()| out.flush())
-            }
-            Self::Err => anstream::stderr().lock().write_all(text.as_bytes()),
+        let _ = match self {
+            Self::Out => say::to_out(text),
+            Self::Err => say::to_err(text),
         };
-        let _ = written;
     }
 
     /// Writes to the terminal as it is, cursor movements included.

@@ -1,0 +1,167 @@
+//! Waits: steps of which the result comes later. While a task waits no worker is held; what brings the result wakes it.
+//!
+//! Rule: every wait has a time at which it ends anyway, but for those on people. Start at [`fulfil`].
+
+use convoke_domain::event::Kind;
+use convoke_domain::id::{RunId, TaskId};
+use convoke_domain::run::State;
+use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
+use convoke_store::{Result, Tx, UseCase, run, step, task, wait};
+use serde_json::json;
+
+use crate::desk::{Caller, Left, Wait};
+use crate::engine::emit;
+use crate::run::{set_going, state_of};
+
+/// Waits looked after in one transaction.
+const BATCH: i64 = 256;
+
+/// Lets the step of a call wait.
+pub(crate) async fn begin(tx: &mut Tx<'_>, caller: &Caller<'_>, on: &Wait) -> Result<()> {
+    step::suspend(tx, caller.step).await?;
+    let row =
+        wait::NewRow { at: caller.step, run: caller.at.run, reason: on.reason.as_str(), key: &on.key, due: on.due };
+    wait::insert(tx, &row).await
+}
+
+/// What came of a wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Outcome<'a> {
+    /// This is the result.
+    Done(&'a str),
+    /// It did not work out, for this reason; the agent is told.
+    Failed(&'a str),
+    /// The call may now be carried out.
+    Retry,
+}
+
+/// Ends every wait for this very thing; gives the tasks that were waiting.
+pub(crate) async fn fulfil(
+    tx: &mut Tx<'_>,
+    reason: WaitReason,
+    key: &str,
+    outcome: Outcome<'_>,
+) -> Result<Vec<TaskId>> {
+    let found = wait::of_key(tx, reason.as_str(), key).await?;
+    for row in &found {
+        end(tx, row, outcome).await?;
+    }
+    Ok(found.into_iter().map(|row| row.task).collect())
+}
+
+/// Ends one wait, and wakes its task if it waits for nothing more.
+pub(crate) async fn end(tx: &mut Tx<'_>, row: &wait::Record, outcome: Outcome<'_>) -> Result<()> {
+    let (status, output, error) = match outcome {
+        Outcome::Done(text) => ("done", Some(text), None),
+        Outcome::Failed(text) => ("failed", Some(text), Some(text)),
+        Outcome::Retry => ("retry", None, None),
+    };
+    wait::delete(tx, row.step()).await?;
+    if !step::fulfil(tx, row.step(), status, output, error).await? {
+        return Ok(());
+    }
+    let kind = if error.is_some() { Kind::StepFailed } else { Kind::StepCompleted };
+    let payload = json!({"step": row.n, "kind": "tool", "waited_for": row.reason, "status": status});
+    emit(tx, kind, ("task", row.task.to_string()), (Some(row.run), "system"), payload);
+    if wait::of_attempt(tx, row.task, row.attempt).await?.is_empty() {
+        wake(tx, row.run, row.task).await?;
+    }
+    Ok(())
+}
+
+/// Lets a parked task go on. Nothing if it is not parked: whoever drives it will look for the results.
+pub(crate) async fn wake(tx: &mut Tx<'_>, id: RunId, sleeper: TaskId) -> Result<()> {
+    let rank = rank(Priority::High, tx.now());
+    if !task::wake_one(tx, sleeper, rank).await? {
+        return Ok(());
+    }
+    emit(tx, Kind::TaskWoken, ("task", sleeper.to_string()), (Some(id), "system"), json!({}));
+    let held = run::hold(tx, id).await?;
+    if state_of(&held)? == State::Waiting {
+        run::extend(tx, id).await?;
+        set_going(tx, &held).await?;
+        emit(tx, Kind::RunResumed, ("run", id.to_string()), (Some(id), "system"), json!({}));
+    }
+    Ok(())
+}
+
+/// After a task was parked: a run in which only people can bring anything about waits for them, and its time stands still.
+pub(crate) async fn rest(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
+    let waiting = task::waiting(tx, id).await?;
+    let for_people = |(reason,): &(String,)| WaitReason::parse(reason).is_some_and(WaitReason::is_for_a_person);
+    if !waiting.iter().any(for_people) || task::is_busy(tx, id).await? {
+        return Ok(());
+    }
+    let held = run::hold(tx, id).await?;
+    if !matches!(state_of(&held)?, State::Running | State::Aggregating) {
+        return Ok(());
+    }
+    let reason = "a person must decide or do something";
+    run::set_state(tx, id, State::Waiting.as_str(), Some(reason)).await?;
+    emit(tx, Kind::RunWaiting, ("run", id.to_string()), (Some(id), "system"), json!({"reason": reason}));
+    Ok(())
+}
+
+/// Parks a running task whose calls wait. `None` if there is nothing left to wait for.
+pub(crate) async fn park(tx: &mut Tx<'_>, id: TaskId, held: &task::Held) -> Result<Option<WaitReason>> {
+    let waits = wait::of_attempt(tx, id, held.attempt).await?;
+    let reasons: Vec<_> = waits.iter().filter_map(|row| WaitReason::parse(&row.reason)).collect();
+    // Named after a person where one is awaited, so that people see what waits for them.
+    let person = reasons.iter().find(|reason| reason.is_for_a_person());
+    let Some(reason) = person.or_else(|| reasons.first()).copied() else { return Ok(None) };
+    domain::decide(domain::State::Running, Command::Wait)?;
+    task::park(tx, id, reason.as_str(), "").await?;
+    convoke_store::agent::count(tx, &held.agent, -1).await?;
+    let due = waits.iter().filter_map(|row| row.due).min();
+    let payload = json!({"waits_for": reason.as_str(), "calls": waits.len(), "until": due.map(|at| at.to_string())});
+    emit(tx, Kind::TaskWaiting, ("task", id.to_string()), (Some(held.run), "system"), payload);
+    rest(tx, held.run).await?;
+    Ok(Some(reason))
+}
+
+/// An attempt that has ended waits for nothing any more.
+pub(crate) async fn withdraw(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
+    wait::delete_of_task(tx, left.task).await?;
+    Ok(())
+}
+
+/// Ends the waits of a workspace whose time has come.
+pub(crate) struct FallDue {
+    pub ws: convoke_domain::id::WorkspaceId,
+}
+
+impl UseCase for FallDue {
+    /// How many there were.
+    type Out = usize;
+
+    fn ws(&self) -> convoke_domain::id::WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<usize> {
+        let due = wait::due(tx, BATCH).await?;
+        for row in &due {
+            fall_due(tx, row).await?;
+        }
+        Ok(due.len())
+    }
+}
+
+/// What the end of its time means for a wait.
+async fn fall_due(tx: &mut Tx<'_>, row: &wait::Record) -> Result<()> {
+    let reason = WaitReason::parse(&row.reason);
+    let reason = reason.ok_or_else(|| {
+        convoke_store::Error::broken(format!("task {} waits for `{}`, which nobody knows", row.task, row.reason))
+    })?;
+    let message = match reason {
+        WaitReason::Message => "no message came in time",
+        WaitReason::Answer => "no answer came in time",
+        WaitReason::Child => "the task that was given away did not end in time",
+        WaitReason::Handoff => "the offer was not accepted in time",
+        WaitReason::Lock => "the lock did not become free in time",
+        WaitReason::Approval => "nobody approved the call in time, which means no",
+        WaitReason::Person => "no person answered in time",
+        WaitReason::UnknownEffect | WaitReason::Budget => "its time is up",
+    };
+    end(tx, row, Outcome::Failed(message)).await
+}
