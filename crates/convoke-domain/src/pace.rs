@@ -37,6 +37,8 @@ pub struct Pace {
     pub last: [String; 2],
     /// How many messages went to and fro between these two.
     pub volleys: u32,
+    /// They were stopped, and whoever is above them knows.
+    pub stopped: bool,
 }
 
 /// A message may pass; `told` is what both must hear with it.

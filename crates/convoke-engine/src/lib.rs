@@ -4,7 +4,10 @@
 //! calls pass [`act`]. Start at [`Engine`], then [`drive`] for what an agent does, [`advance`] for what a run does.
 
 mod act;
+mod address;
 mod advance;
+mod answer;
+mod archive;
 mod claim;
 mod config;
 mod definition;
@@ -14,6 +17,7 @@ mod engine;
 mod error;
 mod journal;
 mod ledger;
+mod letter;
 mod mail;
 mod prompt;
 mod pulse;
@@ -21,8 +25,10 @@ mod record;
 mod recover;
 mod resolve;
 mod run;
+mod say;
 mod schema;
 mod spend;
+mod thread;
 mod user;
 mod wait;
 mod worker;
@@ -35,5 +41,7 @@ pub use error::{Error, Result};
 pub use pulse::{Pulse, PulseKind};
 pub use record::Stats;
 pub use resolve::Outcome as EffectOutcome;
+pub use say::{NewMessage, Said};
+pub use thread::{Reader, ThreadFilter};
 pub use run::{Caps, Resume, StartRun};
 pub use worker::Worker;

@@ -7,6 +7,15 @@
 -- == context ==
 
 -- == bus ==
+ALTER TABLE task DROP COLUMN progress;
+ALTER TABLE task DROP COLUMN percent;
+ALTER TABLE run DROP COLUMN talks;
+DROP TABLE addressee;
+DROP TABLE question;
+DROP TABLE receipt;
+DROP TABLE message;
+DROP TABLE participant;
+DROP TABLE thread;
 
 -- == lock ==
 

@@ -196,17 +196,6 @@ pub async fn to_all(tx: &mut Tx<'_>, thread: ThreadId, after: i64, who: &str, li
     .await
 }
 
-/// Agents for whom something waits in a run, with how much: receipts that are queued.
-pub async fn waiting(tx: &mut Tx<'_>, run: RunId, limit: i64) -> Result<Vec<(String, i64)>> {
-    let ws = tx.ws();
-    tx.many(
-        "SELECT r.who, COUNT(*) FROM message x JOIN receipt r ON r.ws = x.ws AND r.message = x.id \
-         WHERE x.ws = $1 AND x.run = $2 AND r.state = 'queued' GROUP BY r.who ORDER BY r.who LIMIT $3",
-        p![ws, run, limit],
-    )
-    .await
-}
-
 row! {
     /// How far a message has come with one recipient.
     pub struct Receipt {
@@ -307,21 +296,50 @@ pub async fn remove(tx: &mut Tx<'_>, thread: ThreadId) -> Result<u64> {
     tx.exec("DELETE FROM message WHERE ws = $1 AND thread = $2", p![ws, thread]).await
 }
 
-/// How many messages a run has, by kind.
-pub async fn tally(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(String, i64)>> {
-    let ws = tx.ws();
-    tx.many("SELECT kind, COUNT(*) FROM message WHERE ws = $1 AND run = $2 GROUP BY kind ORDER BY kind", p![ws, run]).await
+row! {
+    /// Messages of one kind in one thread of a run, counted.
+    pub struct Tally {
+        /// The thread's channel.
+        pub channel: String,
+        /// The kind.
+        pub kind: String,
+        /// How many.
+        pub count: i64,
+    }
 }
 
-/// Counts messages for the agents of open tasks of a run: of one agent, or of all but the sender.
+/// How many messages a run has, by thread and kind.
+pub async fn tally(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Tally>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT t.channel, x.kind, COUNT(*) AS count FROM message x JOIN thread t ON t.ws = x.ws AND t.id = x.thread \
+         WHERE x.ws = $1 AND x.run = $2 GROUP BY t.channel, x.kind ORDER BY t.channel, x.kind",
+        p![ws, run],
+    )
+    .await
+}
+
+/// Running tasks of a run whose agents have something to read.
+pub async fn unread_tasks(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(TaskId,)>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT id FROM task /*lite INDEXED BY task_leased*/ WHERE ws = $1 AND run = $2 AND state = 'running' AND mail > 0",
+        p![ws, run],
+    )
+    .await
+}
+
+/// Counts a message for running tasks of a run: those of `who`, or of everybody but `who`. Gives these tasks. Other tasks look
+/// when they are claimed; see [`crate::run::set_talks`].
 pub async fn raise(tx: &mut Tx<'_>, run: RunId, (who, is_sender): (&str, bool)) -> Result<Vec<(TaskId, String)>> {
     let ws = tx.ws();
+    // Few tasks run at once, however many there are.
     let sql = if is_sender {
-        "UPDATE task SET mail = mail + 1 WHERE ws = $1 AND run = $2 AND agent <> $3 \
-         AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') RETURNING id, state"
+        "UPDATE task /*lite INDEXED BY task_leased*/ SET mail = mail + 1 WHERE ws = $1 AND run = $2 AND agent <> $3 \
+         AND state = 'running' RETURNING id, agent"
     } else {
-        "UPDATE task SET mail = mail + 1 WHERE ws = $1 AND run = $2 AND agent = $3 \
-         AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') RETURNING id, state"
+        "UPDATE task /*lite INDEXED BY task_leased*/ SET mail = mail + 1 WHERE ws = $1 AND run = $2 AND agent = $3 \
+         AND state = 'running' RETURNING id, agent"
     };
     tx.many(sql, p![ws, run, who]).await
 }

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use convoke_domain::id::{AgentId, RunId, SessionId, TaskId, UserId, WorkspaceId};
+use convoke_domain::id::{AgentId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use serde::Serialize;
@@ -72,6 +72,8 @@ from! {
     SessionId => |v| Self::Uuid(v.0);
     RunId => |v| Self::Uuid(v.0);
     TaskId => |v| Self::Uuid(v.0);
+    ThreadId => |v| Self::Uuid(v.0);
+    MessageId => |v| Self::Uuid(v.0);
     Timestamp => |v| Self::Int(v.as_micros());
     Money => |v| Self::Int(v.as_nanos());
     &'a serde_json::Value => |v| Self::Text(Cow::Owned(v.to_string()));

@@ -76,6 +76,21 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::BudgetOverrun => ("task", &["step", "bound_usd", "billed_usd"]),
         K::BudgetChanged => ("budget", &["cap_usd", "cap_tokens", "was_usd"]),
         K::LoopDetected => ("task", &["tool", "count"]),
+        K::AgentMessageSent => {
+            ("message", &["thread", "n", "kind", "priority", "to", "bytes", "reply_to", "cancels", "private"])
+        }
+        K::AgentMessageDelivered => ("task", &["messages", "left"]),
+        K::AgentMessageStopped => ("thread", &["message"]),
+        K::ThreadOpened => ("thread", &["channel", "title", "private"]),
+        K::ThreadClosed | K::ThreadReopened => ("thread", &[]),
+        K::ThreadArchived => ("thread", &["messages"]),
+        K::ThreadAudited => ("thread", &["what"]),
+        K::QuestionAsked => ("question", &["kind", "to", "options", "due"]),
+        K::QuestionAnswered | K::QuestionDefaulted | K::QuestionExpired | K::QuestionWithdrawn => {
+            ("question", &["kind", "by", "choice"])
+        }
+        K::TaskProgress => ("task", &["percent", "text"]),
+        K::TaskEscalated => ("task", &["to", "message"]),
     }
 }
 

@@ -4,6 +4,8 @@
 //! Rule: a tool refuses before it writes; what it has written when it fails would stay. Each noun has a file with its
 //! `TOOLS`; start at [`call`].
 
+mod bus;
+
 use std::future::Future;
 use std::pin::Pin;
 
@@ -92,7 +94,7 @@ pub(crate) struct Wait {
 }
 
 /// The tools of all nouns.
-const NOUNS: &[&[Tool]] = &[];
+const NOUNS: &[&[Tool]] = &[bus::TOOLS];
 
 fn tools() -> impl Iterator<Item = &'static Tool> {
     NOUNS.iter().copied().flatten()
@@ -152,5 +154,6 @@ pub(crate) struct Left<'a> {
 
 /// Lets go of all that an attempt held and waited for.
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
-    crate::wait::withdraw(tx, left).await
+    crate::wait::withdraw(tx, left).await?;
+    crate::answer::left(tx, left).await
 }
