@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::claim::Assignment;
 use crate::engine::emit;
 use crate::letter::{self, GIVEN, GIVEN_BYTES};
+use crate::say::Wanted;
 
 /// The kind of step that holds what was given to the agent.
 pub(crate) const STEP: &str = "message";
@@ -103,19 +104,37 @@ struct Mail {
     is_to_all: bool,
 }
 
+/// All that waits for the task's agent, and the threads in which it is behind.
+async fn box_of(tx: &mut Tx<'_>, at: &Assignment, who: &str) -> Result<(Vec<Waiting<Mail>>, Vec<thread::Behind>)> {
+    let addressed = message::queued(tx, who, at.run, (at.task, at.attempt), LOOK).await?;
+    let mut all: Vec<_> = addressed.into_iter().map(|found| waiting(found, false)).collect();
+    let behind = thread::behind(tx, who, at.run, THREADS).await?;
+    for one in &behind {
+        let found = message::to_all(tx, one.thread, one.cursor, who, LOOK).await?;
+        all.extend(found.into_iter().map(|found| waiting(found, true)));
+    }
+    Ok((all, behind))
+}
+
+/// Whether a message that somebody wants to wait for is there already.
+pub(crate) async fn has_come(tx: &mut Tx<'_>, at: &Assignment, wanted: &Wanted) -> Result<bool> {
+    let (all, _) = box_of(tx, at, &format!("agent:{}", at.agent)).await?;
+    for one in all {
+        let found = message::get(tx, one.what.id, Viewer::Audit).await?;
+        if found.is_some_and(|found| wanted.fits(&found.sender, &found.kind)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The messages for the task's agent as it shall read them, and how many are left; they count as delivered.
 async fn letters(tx: &mut Tx<'_>, at: &Assignment) -> Result<Option<(String, usize)>> {
     let who = format!("agent:{}", at.agent);
     // Whatever it was given before its last call, it has read.
     message::saw(tx, at.task).await?;
     thread::saw(tx, at.task).await?;
-    let addressed = message::queued(tx, &who, at.run, (at.task, at.attempt), LOOK).await?;
-    let mut waiting: Vec<_> = addressed.into_iter().map(|found| waiting(found, false)).collect();
-    let behind = thread::behind(tx, &who, at.run, THREADS).await?;
-    for one in &behind {
-        let found = message::to_all(tx, one.thread, one.cursor, &who, LOOK).await?;
-        waiting.extend(found.into_iter().map(|found| self::waiting(found, true)));
-    }
+    let (waiting, behind) = box_of(tx, at, &who).await?;
     let (given, left) = give(tx, &who, at, in_order(waiting)).await?;
     for one in behind {
         move_on(tx, &who, at, (one, &left)).await?;

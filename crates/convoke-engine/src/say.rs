@@ -16,7 +16,7 @@ use convoke_domain::time::Timestamp;
 use convoke_store::thread::{Held, Viewer};
 use convoke_store::{Error, Result, Tx, message as row, run, step, thread, wait};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::engine::emit;
@@ -227,21 +227,17 @@ impl Letter<'_> {
     /// those that wait for a message wake. Gives the running ones.
     async fn raise(&self, tx: &mut Tx<'_>) -> Result<Vec<TaskId>> {
         let Some(run) = self.by.run else { return Ok(Vec::new()) };
+        run::set_talks(tx, run).await?;
         let agents: Vec<_> = self.to.iter().filter(|party| matches!(party, Party::Agent(_))).map(Party::name).collect();
         let mut raised = Vec::new();
         if self.to.is_empty() {
             let me = if matches!(self.by.who, Party::Agent(_)) { self.by.who.name() } else { "" };
             raised = row::raise(tx, run, (me, true)).await?;
-            run::set_talks(tx, run).await?;
             wake_sleepers(tx, run, None, self).await?;
         }
         for agent in agents {
-            let found = row::raise(tx, run, (agent, false)).await?;
-            if found.is_empty() {
-                run::set_talks(tx, run).await?;
-            }
+            raised.extend(row::raise(tx, run, (agent, false)).await?);
             wake_sleepers(tx, run, Some(agent), self).await?;
-            raised.extend(found);
         }
         Ok(raised.into_iter().map(|(task, _)| task).collect())
     }
@@ -279,7 +275,8 @@ async fn wake_sleepers(tx: &mut Tx<'_>, run: RunId, agent: Option<&str>, letter:
     };
     for sleeper in sleepers {
         let wanted = step::get(tx, sleeper.step()).await?.and_then(|step| step.input).unwrap_or_default();
-        if wants(&wanted, letter) {
+        let wanted: Wanted = serde_json::from_str(&wanted).unwrap_or_default();
+        if wanted.fits(&letter.by.who.to_string(), letter.new.kind.as_str()) {
             let text = format!("a message from `{}` has come; it is given to you now", letter.by.who);
             crate::wait::end(tx, &sleeper, Outcome::Done(&text)).await?;
         }
@@ -287,11 +284,23 @@ async fn wake_sleepers(tx: &mut Tx<'_>, run: RunId, agent: Option<&str>, letter:
     Ok(())
 }
 
-/// Whether a wait's arguments name this sender and kind, or none.
-fn wants(arguments: &str, letter: &Letter<'_>) -> bool {
-    let wanted: Value = serde_json::from_str(arguments).unwrap_or_default();
-    let from = wanted["from"].as_str().is_none_or(|from| from == letter.by.who.name() || from == letter.by.who.to_string());
-    from && wanted["kind"].as_str().is_none_or(|kind| kind == letter.new.kind.as_str())
+/// Which messages somebody waits for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Wanted {
+    /// Only of this sender.
+    pub from: Option<String>,
+    /// Only of this kind.
+    pub kind: Option<String>,
+}
+
+impl Wanted {
+    /// Whether a message of this sender (`agent:NAME`) and kind is one of them.
+    pub(crate) fn fits(&self, sender: &str, kind: &str) -> bool {
+        let name = sender.split_once(':').map_or(sender, |(_, name)| name);
+        let from = self.from.as_deref().is_none_or(|from| from == sender || from == name);
+        from && self.kind.as_deref().is_none_or(|wanted| wanted == kind)
+    }
 }
 
 /// After a pair was stopped: puts it on record once, and tells whoever is above them.

@@ -20,7 +20,8 @@ use super::{Answer, Caller, Tool, Wait};
 use crate::address::message_id;
 use crate::answer;
 use crate::engine::emit;
-use crate::say::{NewMessage, Said, Speaker, say, stop_pair, wait_key};
+use crate::mail;
+use crate::say::{NewMessage, Said, Speaker, Wanted, say, stop_pair, wait_key};
 
 /// Characters of a progress note.
 const PROGRESS_CHARS: usize = 500;
@@ -399,8 +400,8 @@ async fn wait_for(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
     if let Some(kind) = args.kind.as_deref().filter(|kind| Kind::parse(kind).is_none()) {
         return Err(Refusal::new("bad_arguments", format!("there is no kind of message `{kind}`")).into());
     }
-    let is_any = args.from.is_none() && args.kind.is_none();
-    if is_any && task::hold(tx, caller.at.task).await?.mail > 0 {
+    let wanted = Wanted { from: args.from, kind: args.kind };
+    if task::hold(tx, caller.at.task).await?.mail > 0 && mail::has_come(tx, caller.at, &wanted).await? {
         return Ok(Answer::Done("There are messages for you already; they are given to you now.".to_owned()));
     }
     let due = Some(tx.now().after(Duration::from_secs(seconds)));

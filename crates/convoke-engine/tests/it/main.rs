@@ -1,6 +1,7 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
 mod budget;
+mod bus;
 mod concurrency;
 mod crash;
 mod effect;

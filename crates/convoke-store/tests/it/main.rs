@@ -4,6 +4,7 @@ mod support;
 
 mod backup;
 mod batch;
+mod bus;
 mod event;
 mod fault;
 mod folder;
