@@ -224,15 +224,14 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Record>> {
     let (ws, (who, all)) = (tx.ws(), viewer.parts());
-    let nil = uuid::Uuid::nil();
-    let run = run.map_or(nil, |run| run.0);
+    let (any, run) = (run.is_none(), run.map_or(uuid::Uuid::nil(), |run| run.0));
     let before = before.map_or(convoke_domain::id::LAST, |id| id.0);
     tx.many(
         "SELECT q.id, q.thread, q.run, q.task, q.kind, q.asked_by, q.asked, q.audience, q.terms, q.standing, q.due, q.choice, q.rationale, \
          q.answered_by, q.answer, q.asked_at, q.ended_at FROM question q JOIN thread t ON t.ws = q.ws AND t.id = q.thread \
-         WHERE q.ws = $1 AND q.id < $2 AND ($3 = $7 OR q.run = $3) AND (t.is_private = 0 OR CAST($5 AS BIGINT) = 1 OR EXISTS \
+         WHERE q.ws = $1 AND q.id < $2 AND (CAST($7 AS BIGINT) = 1 OR q.run = $3) AND (t.is_private = 0 OR CAST($5 AS BIGINT) = 1 OR EXISTS \
          (SELECT 1 FROM participant m WHERE m.ws = t.ws AND m.thread = t.id AND m.who = $4)) ORDER BY q.id DESC LIMIT $6",
-        p![ws, before, run, who, all, limit, nil],
+        p![ws, before, run, who, all, limit, any],
     )
     .await
 }

@@ -143,15 +143,14 @@ pub async fn of_run(tx: &mut Tx<'_>, run: RunId, after: Option<MessageId>, viewe
 /// Messages that hold `pattern` (of LIKE, `\` before what is meant as it stands), the newest first.
 pub async fn search(tx: &mut Tx<'_>, pattern: &str, run: Option<RunId>, viewer: Viewer<'_>, limit: i64) -> Result<Vec<Record>> {
     let (ws, (who, all)) = (tx.ws(), viewer.parts());
-    let nil = uuid::Uuid::nil();
-    let run = run.map_or(nil, |run| run.0);
+    let (any, run) = (run.is_none(), run.map_or(uuid::Uuid::nil(), |run| run.0));
     tx.many(
         "SELECT x.id, x.thread, x.n, x.run, x.sender, x.audience, x.kind, x.priority, x.subject, x.body, x.reply_to, x.hops, x.cancels, x.at \
          FROM message x JOIN thread t ON t.ws = x.ws AND t.id = x.thread WHERE x.ws = $1 \
          AND (LOWER(x.body) LIKE $2 ESCAPE '\\' OR LOWER(COALESCE(x.subject, '')) LIKE $2 ESCAPE '\\') \
-         AND ($3 = $7 OR x.run = $3) AND (t.is_private = 0 OR CAST($5 AS BIGINT) = 1 OR EXISTS \
+         AND (CAST($7 AS BIGINT) = 1 OR x.run = $3) AND (t.is_private = 0 OR CAST($5 AS BIGINT) = 1 OR EXISTS \
          (SELECT 1 FROM participant m WHERE m.ws = t.ws AND m.thread = t.id AND m.who = $4)) ORDER BY x.id DESC LIMIT $6",
-        p![ws, pattern, run, who, all, limit, nil],
+        p![ws, pattern, run, who, all, limit, any],
     )
     .await
 }
@@ -175,14 +174,14 @@ row! {
 /// What waits for `who` in a run or in none, the oldest first. With `task`, also what another attempt of it was given.
 pub async fn queued(tx: &mut Tx<'_>, who: &str, run: RunId, (task, attempt): (TaskId, i64), limit: i64) -> Result<Vec<Queued>> {
     let ws = tx.ws();
-    let sql = if attempt > 1 {
-        "SELECT message, thread, n, priority, at FROM receipt WHERE ws = $1 AND who = $2 AND (run = $3 OR run IS NULL) \
-         AND (state = 'queued' OR (task = $4 AND attempt < $5)) ORDER BY at, message LIMIT $6"
-    } else {
-        "SELECT message, thread, n, priority, at FROM receipt WHERE ws = $1 AND who = $2 AND (run = $3 OR run IS NULL) \
-         AND state = 'queued' AND ($4 = $4 AND $5 = $5) ORDER BY at, message LIMIT $6"
-    };
-    tx.many(sql, p![ws, who, run, task, attempt, limit]).await
+    if attempt > 1 {
+        let sql = "SELECT message, thread, n, priority, at FROM receipt WHERE ws = $1 AND who = $2 AND (run = $3 OR run IS NULL) \
+                   AND (state = 'queued' OR (task = $4 AND attempt < $5)) ORDER BY at, message LIMIT $6";
+        return tx.many(sql, p![ws, who, run, task, attempt, limit]).await;
+    }
+    let sql = "SELECT message, thread, n, priority, at FROM receipt WHERE ws = $1 AND who = $2 AND (run = $3 OR run IS NULL) \
+               AND state = 'queued' ORDER BY at, message LIMIT $4";
+    tx.many(sql, p![ws, who, run, limit]).await
 }
 
 /// Messages to all in a thread after `after` that `who` did not say itself, without their text.

@@ -200,18 +200,19 @@ pub async fn list(tx: &mut Tx<'_>, filter: &Filter<'_>, viewer: Viewer<'_>, limi
     let (ws, (who, all)) = (tx.ws(), viewer.parts());
     let nil = uuid::Uuid::nil();
     let before = filter.before.map_or(convoke_domain::id::LAST, |id| id.0);
-    let run = filter.run.map_or(nil, |run| run.0);
-    let task = filter.task.map_or(nil, |task| task.0);
+    let (any_run, run) = (filter.run.is_none(), filter.run.map_or(nil, |run| run.0));
+    let (any_task, task) = (filter.task.is_none(), filter.task.map_or(nil, |task| task.0));
     tx.many(
         "SELECT t.id, t.channel, t.kind, t.title, t.run, t.task, t.is_private, t.status, t.last_n, t.created_at, t.created_by, t.last_at, \
          t.summary, t.archive FROM thread t WHERE t.ws = $1 AND t.id < $2 \
          AND (t.is_private = 0 OR CAST($4 AS BIGINT) = 1 OR EXISTS \
          (SELECT 1 FROM participant m WHERE m.ws = t.ws AND m.thread = t.id AND m.who = $3)) \
          AND ($5 = '' OR EXISTS (SELECT 1 FROM participant m WHERE m.ws = t.ws AND m.thread = t.id AND m.who = $5)) \
-         AND ($6 = $10 OR t.run = $6 OR EXISTS (SELECT 1 FROM message x WHERE x.ws = t.ws AND x.thread = t.id AND x.run = $6)) \
-         AND ($7 = $10 OR t.task = $7) AND ($8 = '' OR t.status = $8) ORDER BY t.id DESC LIMIT $9",
+         AND (CAST($10 AS BIGINT) = 1 OR t.run = $6 OR EXISTS (SELECT 1 FROM message x WHERE x.ws = t.ws AND x.thread = t.id AND x.run = $6)) \
+         AND (CAST($11 AS BIGINT) = 1 OR t.task = $7) AND ($8 = '' OR t.status = $8) ORDER BY t.id DESC LIMIT $9",
         p![
-            ws, before, who, all, filter.who.unwrap_or_default(), run, task, filter.status.unwrap_or_default(), limit, nil
+            ws, before, who, all, filter.who.unwrap_or_default(), run, task, filter.status.unwrap_or_default(), limit, any_run,
+            any_task
         ],
     )
     .await

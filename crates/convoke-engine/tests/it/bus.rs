@@ -251,19 +251,23 @@ async fn a_critical_message_comes_before_the_next_call() {
 
 #[tokio::test]
 async fn two_that_write_to_and_fro_are_told_then_stopped() {
-    let volley = |request: &ModelRequest, other: &str| {
-        let text = heard(request);
+    // Each sends when it has heard from the other, `logs` first; no two calls are alike, which would be another loop.
+    let volley = |request: &ModelRequest, other: &str, head_start: usize| {
+        let (text, turn) = (heard(request), request.origin.turn);
         if text.contains("they are stopped") {
             return Ok(says("stopped"));
         }
-        match request.origin.turn % 2 {
-            1 => calls("send", json!({"to": other, "message": format!("and you? {}", request.origin.turn)})),
-            turn => calls("wait_for", json!({"from": other, "timeout_s": turn})),
+        let from_other = text.matches(&format!("from agent:{other}]")).count() + head_start;
+        let sent = text.matches("Stored as").count();
+        if from_other > sent {
+            calls("send", json!({"to": other, "message": format!("and you? {turn}")}))
+        } else {
+            calls("wait_for", json!({"from": other, "timeout_s": 10 + turn}))
         }
     };
     let models = FakeModels::new(move |request| match request.origin.agent.as_str() {
-        "logs" => volley(request, "cost"),
-        "cost" => volley(request, "logs"),
+        "logs" => volley(request, "cost", 1),
+        "cost" => volley(request, "logs", 0),
         _ => Ok(says(heard(request))),
     });
     let hub = Hub::new(models, FakeTools::none()).await;

@@ -283,9 +283,10 @@ async fn random_schedules_keep_their_receipts(place: Place) {
     for seed in 0..200 {
         let mut chance = Chance(seed);
         let plan: Vec<_> = (0..12).map(|_| (chance.below(4), chance.below(64) as usize)).collect();
+        let plan: &'static [_] = plan.leak();
         let first = next;
         next += 16;
-        let told = act!(store, tx => schedule(tx, seed, first, &plan.clone()).await);
+        let told = act!(store, tx => schedule(tx, seed, first, plan).await);
         assert_eq!(told.0, told.1, "seed {seed}");
     }
 }
