@@ -19,8 +19,6 @@ pub const AGENTS: [&str; 8] =
     ["architecture", "billing", "cost", "deploys", "logs", "network", "performance", "security"];
 /// The worker that holds every claim.
 pub const WORKER: &str = "worker-of-the-bench";
-/// Candidates looked at for each task wanted, as in the engine.
-const LOOKAHEAD: i64 = 4;
 const LEASE: Duration = Duration::from_secs(30);
 const CAPACITY: i64 = 1_000_000;
 const TIMEOUT_US: i64 = 300_000_000;
@@ -176,7 +174,7 @@ impl UseCase for Claim {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Claimed>> {
         let want = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        let mut front = task::candidates(tx, want.saturating_mul(LOOKAHEAD)).await?;
+        let mut front = task::candidates(tx, want).await?;
         front.retain(|found| found.running < found.capacity);
         front.truncate(self.limit);
         let mut by_agent: BTreeMap<String, i64> = BTreeMap::new();

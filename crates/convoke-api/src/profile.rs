@@ -18,6 +18,9 @@ pub(crate) fn check(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) 
             report(reporter, node, word::model(text, &format!("model_settings.fallback[{index}]"), known));
         }
     }
+    if let Some((text, node)) = profile.get("compaction").and_then(|rule| rule.text_at("model")) {
+        report(reporter, node, word::model(text, "compaction.model", known));
+    }
     tools(profile, known, reporter);
     hosts(profile, reporter);
 }

@@ -33,6 +33,7 @@ pub(crate) fn check(team: &Node, known: &Known, reporter: &mut Reporter<'_>) {
     check.members();
     check.models();
     check.rules();
+    check.memory();
     check.tasks();
     check.servers();
 }
@@ -122,6 +123,21 @@ impl<'n> TeamCheck<'n, '_, '_, '_> {
             let message = format!("one agent may take {each} s, but the whole run only {whole} s");
             let hint = format!("give at most {whole}, or raise `rules.timeout_s`");
             self.report(node, Some(finding("out_of_range", message, hint)));
+        }
+    }
+
+    fn memory(&mut self) {
+        let team = self.team;
+        let summarizer = team.get("compaction").and_then(|rule| rule.text_at("model"));
+        if let Some((model, node)) = summarizer {
+            let found = word::model(model, "compaction.model", self.known);
+            self.report(node, found);
+        }
+        let scope = team.get("memory").and_then(|rule| rule.text_at("scope"));
+        if let Some((_, node)) = scope.filter(|(scope, _)| *scope == "private") {
+            let message = "`memory.scope` is `private`, but what a run leaves behind has no agent whose it could be";
+            let hint = "write `team`, or `workspace`; agents keep things for themselves with `remember`";
+            self.report(node, Some(finding("out_of_range", message.to_owned(), hint)));
         }
     }
 

@@ -19,7 +19,7 @@ pub struct Denial {
 /// Groups of tools by which agents work together, for the `tools` of a profile.
 pub const GROUPS: &[(&str, &[&str])] = &[
     ("@talk", &["send", "broadcast", "ask", "answer", "reply", "wait_for"]),
-    ("@share", &["read_context", "write_context", "add_finding", "remember", "recall"]),
+    ("@share", &["read_context", "write_context", "add_finding", "read_dropped", "remember", "recall"]),
     ("@work", &["progress", "escalate", "delegate", "hand_off", "accept", "decline"]),
     ("@lock", &["lock", "unlock"]),
 ];

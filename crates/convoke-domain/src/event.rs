@@ -115,6 +115,16 @@ kinds! {
     BudgetOverrun = "budget.overrun",
     /// A cap was changed.
     BudgetChanged = "budget.changed",
+    /// An agent gave a part of its task to another and waits for the result.
+    CollabStarted = "agent.collab.started",
+    /// The part has ended.
+    CollabEnded = "agent.collab.ended",
+    /// An agent offers to hand its task over.
+    HandoffRequested = "agent.handoff.requested",
+    /// The task is the receiver's now, with all that belongs to it.
+    HandoffAccepted = "agent.handoff.accepted",
+    /// The task stays where it is: the receiver said no, or nothing in time, or the runtime stopped it.
+    HandoffDeclined = "agent.handoff.declined",
     /// An agent repeats itself and was told so.
     LoopDetected = "loop.detected",
     /// A message was stored; its body is in its thread.
@@ -147,6 +157,18 @@ kinds! {
     TaskProgress = "task.progress",
     /// An agent asked somebody above it to look.
     TaskEscalated = "task.escalated",
+    /// A variable of a run's shared context was written or removed.
+    ContextChanged = "context.changed",
+    /// A finding was added to a run's shared context.
+    FindingAdded = "finding.added",
+    /// Older turns of an attempt were left out, because it filled its model's window.
+    ContextCompacted = "context.compacted",
+    /// An entry was added to memory.
+    MemoryAdded = "memory.added",
+    /// An entry of memory was written anew.
+    MemoryChanged = "memory.changed",
+    /// An entry of memory was forgotten, by somebody or because its time was up.
+    MemoryForgotten = "memory.forgotten",
 }
 
 /// An event that is about to be recorded.

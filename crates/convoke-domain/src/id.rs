@@ -133,6 +133,10 @@ ids! {
     ThreadId = "thr";
     /// One entry in a thread.
     MessageId = "msg";
+    /// An offer to hand a task over.
+    HandoffId = "hand";
+    /// An entry of memory.
+    MemoryId = "mem";
 }
 
 /// Comes after every id: where a list from the newest begins.

@@ -5,12 +5,17 @@
 pub mod attempt;
 pub mod authority;
 pub mod budget;
+pub mod compaction;
+pub mod context;
 #[cfg(test)]
 mod docs;
 pub mod event;
 pub mod graph;
+pub mod handoff;
 pub mod id;
 pub mod message;
+pub mod material;
+pub mod memory;
 pub mod money;
 pub mod pace;
 pub mod pattern;
@@ -18,6 +23,7 @@ pub mod price;
 pub mod profile;
 pub mod record;
 pub mod refusal;
+pub mod relevance;
 pub mod retry;
 pub mod run;
 pub mod spec;

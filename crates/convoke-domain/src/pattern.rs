@@ -55,6 +55,8 @@ pub enum SideStage {
     Reply,
     /// An agent that was made for it does it.
     Spawned,
+    /// An agent considers whether to take a task over.
+    Offer,
 }
 
 impl SideStage {
@@ -64,6 +66,7 @@ impl SideStage {
             Self::Delegated => "delegated",
             Self::Reply => "reply",
             Self::Spawned => "spawned",
+            Self::Offer => "offer",
         }
     }
 }

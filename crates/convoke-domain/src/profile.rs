@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::compaction::CompactionRule;
 use crate::money::Money;
 
 /// What part an agent plays in a team.
@@ -199,6 +200,9 @@ pub struct Profile {
     /// Spending limits in one run.
     #[serde(default)]
     pub limits: Limits,
+    /// How a conversation that fills its model's window is compacted; as the team says if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<CompactionRule>,
     /// Words to find it by.
     #[serde(default)]
     pub tags: Vec<String>,

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::compaction::CompactionRule;
+use crate::memory::MemoryRule;
 use crate::money::Money;
 use crate::profile::Role;
 use crate::task::Priority;
@@ -266,6 +268,12 @@ pub struct Team {
     /// MCP servers by the name that `mcp:NAME/TOOL` refers to.
     #[serde(default)]
     pub mcp_servers: BTreeMap<String, McpServer>,
+    /// What the team remembers across runs, and what it is reminded of.
+    #[serde(default, skip_serializing_if = "MemoryRule::is_default")]
+    pub memory: MemoryRule,
+    /// How conversations that fill their model's window are compacted, for profiles that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<CompactionRule>,
     /// Kept but never chosen when false.
     #[serde(default = "yes")]
     pub active: bool,

@@ -67,6 +67,7 @@ impl Driver {
             return self.wait_for_calls().await;
         }
         let cuts = begin.iter().any(cuts_others);
+        self.used_desk |= begin.iter().any(|intent| matches!(intent.what, Intent::Desk { .. }));
         if let Progress::Going(verdicts) = self.journal(begin, OnExhausted::Pause, None).await? {
             if cuts {
                 self.engine.cut_readers(self.at.run, self.at.task).await?;

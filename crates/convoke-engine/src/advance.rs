@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::engine::emit;
 use crate::run::state_of;
-use crate::{answer, desk, recover, wait};
+use crate::{answer, desk, memory, recover, wait};
 
 /// Tasks of one run, those of its pattern included, after which no agent may add one.
 const TASKS_MAX: i64 = 10_000;
@@ -71,6 +71,7 @@ async fn release(tx: &mut Tx<'_>, run: RunId, child: &task::Child) -> Result<()>
 /// Tells the task that waits for one of its parts how that ended.
 pub(crate) async fn tell_parent(
     tx: &mut Tx<'_>,
+    run: RunId,
     parent: Option<TaskId>,
     ended: TaskId,
     result: std::result::Result<&str, &str>,
@@ -82,7 +83,12 @@ pub(crate) async fn tell_parent(
         Ok(output) => wait::Outcome::Done(output),
         Err(error) => wait::Outcome::Failed(error),
     };
-    wait::fulfil(tx, WaitReason::Child, &ended.to_string(), outcome).await?;
+    let waiting = wait::fulfil(tx, WaitReason::Child, &ended.to_string(), outcome).await?;
+    for parent in waiting {
+        let state = if result.is_ok() { "completed" } else { "failed" };
+        let payload = json!({"parent": parent, "state": state});
+        emit(tx, Kind::CollabEnded, ("task", ended.to_string()), (Some(run), "system"), payload);
+    }
     Ok(())
 }
 
@@ -150,9 +156,21 @@ pub(crate) async fn add_side_task(tx: &mut Tx<'_>, run: RunId, spec: &RunSpec, n
 
 /// Calls off what is open of the parts of a task.
 pub(crate) async fn cancel_parts(tx: &mut Tx<'_>, run: RunId, parent: TaskId, who: &str) -> Result<()> {
+    cancel_parts_but(tx, run, parent, None, who).await
+}
+
+/// The same, but for one of them.
+pub(crate) async fn cancel_parts_but(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    parent: TaskId,
+    but: Option<TaskId>,
+    who: &str,
+) -> Result<()> {
     let mut queue = vec![parent];
     while let Some(next) = queue.pop() {
-        let open = task::open_parts(tx, next).await?;
+        let mut open = task::open_parts(tx, next).await?;
+        open.retain(|part| Some(part.id) != but);
         queue.extend(open.iter().map(|part| part.id));
         let count = i64::try_from(open.len()).unwrap_or(i64::MAX);
         for part in &open {
@@ -161,6 +179,17 @@ pub(crate) async fn cancel_parts(tx: &mut Tx<'_>, run: RunId, parent: TaskId, wh
         if count > 0 {
             run::count_tasks(tx, run, 0, -count).await?;
         }
+    }
+    Ok(())
+}
+
+/// Calls off one part of a task, with its own parts, if it has not ended.
+pub(crate) async fn cancel_part(tx: &mut Tx<'_>, run: RunId, parent: TaskId, part: TaskId, who: &str) -> Result<()> {
+    let open = task::open_parts(tx, parent).await?;
+    if let Some(found) = open.iter().find(|found| found.id == part) {
+        call_off(tx, run, found, who).await?;
+        run::count_tasks(tx, run, 0, -1).await?;
+        cancel_parts(tx, run, part, who).await?;
     }
     Ok(())
 }
@@ -218,7 +247,10 @@ impl Turn<'_> {
             Move::Enter(phase) => self.enter(tx, phase).await,
             Move::Create(tasks) => self.create(tx, &tasks).await,
             Move::Cancel(refs) => self.call_off(tx, &refs).await,
-            Move::Complete(output) => end_run(tx, id, State::Completed, (Some(&output), None), "system").await,
+            Move::Complete(output) => {
+                memory::propagate(tx, id, self.spec).await?;
+                end_run(tx, id, State::Completed, (Some(&output), None), "system").await
+            }
             Move::Fail(code, reason) => {
                 let error = format!("{code}: {reason}");
                 end_run(tx, id, State::Failed, (None, Some(&error)), "system").await
@@ -335,7 +367,11 @@ async fn call_off(tx: &mut Tx<'_>, run: RunId, found: &task::Open, who: &str) ->
     }
     task::end(tx, found.id, "cancelled", None, None).await?;
     emit(tx, Kind::TaskCancelled, ("task", found.id.to_string()), (Some(run), who), json!({}));
-    let left = desk::Left { run, task: found.id, attempt: found.attempt, agent: &found.agent, is_over: true };
+    if !found.ties {
+        return Ok(());
+    }
+    let left =
+        desk::Left { run, task: found.id, attempt: found.attempt, agent: &found.agent, is_over: true, handed_to: None };
     desk::left(tx, &left).await?;
     wait::fulfil(tx, WaitReason::Child, &found.id.to_string(), wait::Outcome::Failed("the task was cancelled")).await?;
     Ok(())

@@ -81,8 +81,9 @@ impl Question<'_> {
 /// Makes a side task in which `agent` answers, unless it is at work or about to be.
 async fn attend(tx: &mut Tx<'_>, run: RunId, id: MessageId, agent: &str) -> Result<()> {
     let open = row::open_tasks(tx, run, agent).await?;
-    if open.iter().any(|(_, state)| matches!(state.as_str(), "running" | "ready")) {
-        return Ok(());
+    if let Some((busy, _)) = open.iter().find(|(_, state)| matches!(state.as_str(), "running" | "ready")) {
+        // If it ends without an answer, the question is looked after then.
+        return task::tie(tx, *busy).await;
     }
     let Some(question) = decision::hold(tx, id).await? else { return Ok(()) };
     let above = match question.task {
@@ -336,7 +337,7 @@ pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     if !run::talks(tx, left.run).await? {
         return Ok(());
     }
-    if left.is_over {
+    if left.is_over || left.handed_to.is_some() {
         row::saw(tx, left.task).await?;
         thread::saw(tx, left.task).await?;
     } else {

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::engine::emit;
 
-/// Candidates looked at for each task wanted, before the search goes agent by agent.
+/// Candidates looked at for each task wanted where those in front do not do, before the search goes agent by agent.
 const LOOKAHEAD: i64 = 4;
 /// Agents looked at when those in front have no room.
 const AGENTS: i64 = 256;
@@ -94,23 +94,28 @@ pub(crate) async fn claim_ready(tx: &mut Tx<'_>, spec: &ClaimSpec) -> Result<Vec
     Ok(assignments)
 }
 
-/// The tasks to claim: from the front of the queue, or agent by agent where the front is full of agents without room.
+/// The tasks to claim: from the front of the queue, from further behind where some in front belong to agents without
+/// room, and agent by agent where all of those do.
 async fn choose(tx: &mut Tx<'_>, limit: usize) -> Result<Vec<task::Candidate>> {
     let want = i64::try_from(limit).unwrap_or(i64::MAX);
-    let front = task::candidates(tx, want.saturating_mul(LOOKAHEAD)).await?;
-    let more_behind = front.len() >= limit.saturating_mul(usize::try_from(LOOKAHEAD).unwrap_or(1));
-    let mut room: BTreeMap<String, i64> = BTreeMap::new();
-    let mut chosen = take_fitting(front, limit, &mut room);
-    if chosen.len() < limit && more_behind {
-        for (name, free) in agent::with_room(tx, AGENTS).await? {
-            let free = room.get(&name).copied().unwrap_or(free);
-            if free > 0 && chosen.len() < limit {
-                let known: BTreeSet<_> = chosen.iter().map(|task| task.id).collect();
-                let mut more = task::candidates_of(tx, &name, free.min(want).saturating_add(want)).await?;
-                more.retain(|task| !known.contains(&task.id));
-                let left = limit - chosen.len();
-                chosen.extend(take_fitting(more, left, &mut room));
-            }
+    let (mut room, mut chosen) = (BTreeMap::new(), Vec::new());
+    for look in [want, want.saturating_mul(LOOKAHEAD)] {
+        let front = task::candidates(tx, look).await?;
+        let is_all = i64::try_from(front.len()).unwrap_or(i64::MAX) < look;
+        room.clear();
+        chosen = take_fitting(front, limit, &mut room);
+        if is_all || chosen.len() == limit {
+            return Ok(chosen);
+        }
+    }
+    for (name, free) in agent::with_room(tx, AGENTS).await? {
+        let free = room.get(&name).copied().unwrap_or(free);
+        if free > 0 && chosen.len() < limit {
+            let known: BTreeSet<_> = chosen.iter().map(|task| task.id).collect();
+            let mut more = task::candidates_of(tx, &name, free.min(want).saturating_add(want)).await?;
+            more.retain(|task| !known.contains(&task.id));
+            let left = limit - chosen.len();
+            chosen.extend(take_fitting(more, left, &mut room));
         }
     }
     Ok(chosen)

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
+use convoke_domain::handoff::Packet;
 use convoke_domain::id::{TaskId, WorkspaceId};
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
 use convoke_domain::profile::Profile;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::team::{OnExhausted, Planning};
 use convoke_domain::time::Timestamp;
-use convoke_domain::transcript::Turn;
+use convoke_domain::transcript::{Block, Turn};
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
 use convoke_store::{Error as StoreError, Result as Stored, Tx, UseCase, step, task};
 use serde_json::Value;
@@ -23,13 +24,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Assignment;
+use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
 use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, desk, prompt};
+use crate::{act, desk, handoff, prompt};
 
 /// Steps read at once when an attempt goes on.
 const STEPS_PAGE: i64 = 10_000;
@@ -101,8 +103,12 @@ pub(crate) struct Driver {
     pub cut: Arc<Notify>,
     /// There are messages for the agent.
     mail: bool,
+    /// The agent has used a tool of the desk.
+    pub used_desk: bool,
     /// Calls whose results come later: their steps, turns and ids.
     awaited: Vec<Numbered>,
+    /// How the conversation is kept within its model's window.
+    pub fit: Fit,
     dialogue: Dialogue,
     opening: Turn,
     numbered: Vec<Numbered>,
@@ -127,6 +133,7 @@ pub(crate) async fn drive(engine: Engine, at: Assignment, stop: CancellationToke
     if let Err(error) = outcome {
         let task = held.task;
         tracing::error!(%task, %error, "an attempt could not be recorded; it goes on when the store works again");
+        engine.note_unrecorded(&error);
         engine.pulse(Pulse { run: of.0, task, agent: of.1, kind: PulseKind::Unrecorded(error.to_string()) });
     }
 }
@@ -202,19 +209,27 @@ impl Driver {
         let profile = spec.profiles.get(&at.agent).cloned();
         let profile =
             profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
-        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt) };
+        let handed = (at.attempt > 1).then(|| at.agent.clone());
+        let brief = prompt::Brief::of(&at, &spec, &profile);
+        let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed, brief };
         // Most tasks begin with nothing to read.
-        let (inputs, steps) =
-            if at.has_inputs || at.continued { engine.store().read(load).await? } else { (Vec::new(), Vec::new()) };
-        let opening = Turn::user(prompt::opening(&at, &inputs, engine.config().input_bytes));
+        let is_needed = at.has_inputs || at.continued || at.attempt > 1 || load.brief.is_some();
+        let Loaded { inputs, steps, packet, brief } =
+            if is_needed { engine.store().read(load).await? } else { Loaded::default() };
+        let mut opening = prompt::opening(&at, &inputs, engine.config().input_bytes);
+        if let Some((giver, packet)) = packet {
+            opening.push_str(&prompt::handed_over(&giver, &packet));
+        }
+        let opening = Turn::user(opening);
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
-            context: prompt::context(&inputs),
+            context: prompt::data(&inputs),
             after_crash: at.continued,
             mail: at.has_mail,
+            used_desk: at.continued,
             engine,
             at,
             spec,
@@ -227,6 +242,7 @@ impl Driver {
             pending: Vec::new(),
             cancel,
             stop,
+            fit: Fit::default(),
             dialogue: Dialogue::default(),
             opening,
             numbered: Vec::new(),
@@ -234,6 +250,7 @@ impl Driver {
             told: false,
         };
         driver.offer_tools().await;
+        brief.into_iter().for_each(|text| driver.show_brief(text));
         match driver.replay(steps) {
             Ok(()) => Ok(driver),
             Err(halt) => {
@@ -256,12 +273,26 @@ impl Driver {
         notices.into_iter().for_each(|notice| self.tell(PulseKind::Notice(notice)));
     }
 
+    /// Shows the agent a brief in its opening, and has it written down with the first call.
+    fn show_brief(&mut self, text: String) {
+        self.add_brief(&text);
+        let n = self.number(1, compact::BRIEF);
+        self.fit.keep(n, 1, (compact::BRIEF, "opening"), text, None);
+    }
+
+    /// Adds a brief to the opening.
+    pub(crate) fn add_brief(&mut self, text: &str) {
+        self.opening.blocks.push(Block::Text { text: format!("\n\n{text}") });
+    }
+
     /// Takes over the steps of an attempt that was begun before.
     fn replay(&mut self, steps: Vec<step::Record>) -> Result<(), Halt> {
         let mut unknown = Vec::new();
         for step in steps {
             self.numbered.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id.clone() });
-            if step.kind == "model" {
+            if self.replay_fit(&step)? {
+                continue;
+            } else if step.kind == "model" {
                 self.replay_reply(&step)?;
             } else if step.kind == mail::STEP {
                 let turn = usize::try_from(step.turn).unwrap_or(usize::MAX);
@@ -311,6 +342,7 @@ impl Driver {
                         self.take_mail(turn).await?;
                     }
                     let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
+                    let turns = self.fit(turn, turns, with_tools).await?;
                     // Without an exchange, messages have come: they are read first.
                     match self.spend(turn, turns, with_tools).await? {
                         Some(exchange) => self.dialogue.exchanges.push(exchange),
@@ -357,8 +389,16 @@ impl Driver {
                 None => self.awaited.push(step),
             }
         }
-        // What was done at the desk may have given others something to do.
-        self.engine.wake().notify_one();
+        self.used_desk = true;
+        self.tell_others();
+    }
+
+    /// What was done at the desk may have given others something to do, or taken something from them.
+    fn tell_others(&self) {
+        if self.used_desk {
+            self.engine.wake().notify_one();
+            self.engine.look_again().notify_one();
+        }
     }
 
     /// Lets the task wait for the calls whose results come later, unless they have come meanwhile.
@@ -437,17 +477,23 @@ impl Driver {
     /// Journals what is pending and what is about to begin. An end other than going on is a halt.
     pub(crate) async fn journal(
         &mut self,
-        begin: Vec<Begun>,
+        mut begin: Vec<Begun>,
         on_exhausted: OnExhausted,
         end: Option<End>,
     ) -> Result<Progress, Halt> {
         let is_going = end.is_none();
+        if !begin.is_empty() {
+            begin.splice(0..0, self.fit.take_kept());
+        }
         let finish = std::mem::take(&mut self.pending);
         let repeated = self.repeated.take();
         let entry = Journal { repeated, ..self.entry(finish, begin, on_exhausted, end) };
         let progress = self.record(entry).await?.0;
         match progress {
-            Progress::Ended if is_going => Err(Halt::Gone),
+            Progress::Ended if is_going => {
+                self.tell_others();
+                Err(Halt::Gone)
+            }
             Progress::Going(_) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
                 Ok(progress)
             }
@@ -519,6 +565,7 @@ impl Driver {
         if !claims_all {
             self.engine.wake().notify_one();
         }
+        self.tell_others();
         self.engine.take_over(claimed, room);
         Ok(())
     }
@@ -551,21 +598,35 @@ fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) ->
     }
 }
 
-/// Reads what a driver needs: the results its task builds on, and the steps of an attempt that goes on.
+/// Reads what a driver needs: the results its task builds on, the steps of an attempt that goes on, and what an attempt
+/// that begins is shown of shared context and memory.
 struct Load {
     ws: WorkspaceId,
     task: TaskId,
     attempt: Option<i64>,
+    /// Who may have been handed the task.
+    handed: Option<String>,
+    brief: Option<prompt::Brief>,
+}
+
+/// What was read.
+#[derive(Default)]
+struct Loaded {
+    inputs: Vec<task::Input>,
+    steps: Vec<step::Record>,
+    /// Who handed the task over, and what went along.
+    packet: Option<(String, Packet)>,
+    brief: Option<String>,
 }
 
 impl UseCase for Load {
-    type Out = (Vec<task::Input>, Vec<step::Record>);
+    type Out = Loaded;
 
     fn ws(&self) -> WorkspaceId {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Loaded> {
         let inputs = task::inputs(tx, self.task).await?;
         let mut steps = Vec::new();
         if let Some(attempt) = self.attempt {
@@ -579,6 +640,15 @@ impl UseCase for Load {
                 }
             }
         }
-        Ok((inputs, steps))
+        let packet = match &self.handed {
+            Some(agent) => handoff::packet_for(tx, self.task, agent).await?,
+            None => None,
+        };
+        let brief = match &self.brief {
+            // What was shown before the first call is among the steps.
+            Some(brief) if steps.is_empty() => brief.load(tx).await?,
+            _ => None,
+        };
+        Ok(Loaded { inputs, steps, packet, brief })
     }
 }

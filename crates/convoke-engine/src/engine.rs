@@ -12,7 +12,7 @@ use convoke_port::model::Models;
 use convoke_port::tool::Tools;
 use convoke_store::{Store, Tx};
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::pulse::Pulse;
@@ -56,10 +56,12 @@ struct Inner {
     abandoned: Mutex<BTreeMap<WorkspaceId, Vec<(TaskId, i64)>>>,
     slots: Arc<Semaphore>,
     wake: Notify,
+    look_again: Notify,
     stop: Mutex<Option<CancellationToken>>,
     /// Workspaces that may have work.
     workspaces: Mutex<BTreeSet<WorkspaceId>>,
     pulses: broadcast::Sender<Pulse>,
+    unrecorded: watch::Sender<Option<String>>,
 }
 
 impl Engine {
@@ -90,9 +92,11 @@ impl Engine {
                 abandoned: Mutex::default(),
                 slots,
                 wake: Notify::new(),
+                look_again: Notify::new(),
                 stop: Mutex::default(),
                 workspaces: Mutex::new(BTreeSet::from([ws])),
                 pulses,
+                unrecorded: watch::Sender::new(None),
             }),
         }
     }
@@ -110,6 +114,21 @@ impl Engine {
     /// What happens right now, for those who watch.
     pub fn pulses(&self) -> broadcast::Receiver<Pulse> {
         self.inner.pulses.subscribe()
+    }
+
+    /// Why what happens cannot be stored, from when that was first so since the pool began to work. Whoever waits for a run
+    /// should heed it: nothing may go on.
+    pub fn unrecorded(&self) -> watch::Receiver<Option<String>> {
+        self.inner.unrecorded.subscribe()
+    }
+
+    /// Notes that what happens cannot be stored; the first reason is kept.
+    pub(crate) fn note_unrecorded(&self, why: &crate::Error) {
+        self.inner.unrecorded.send_if_modified(|known| {
+            let is_first = known.is_none();
+            known.get_or_insert_with(|| why.to_string());
+            is_first
+        });
     }
 
     /// The same engine as another workspace sees it. Its pool works for all of them.
@@ -159,6 +178,11 @@ impl Engine {
 
     pub(crate) fn wake(&self) -> &Notify {
         &self.inner.wake
+    }
+
+    /// Rung when attempts that are driven here may have lost their task: the pool looks at once.
+    pub(crate) fn look_again(&self) -> &Notify {
+        &self.inner.look_again
     }
 
     pub(crate) fn pulse(&self, pulse: Pulse) {
@@ -261,6 +285,7 @@ impl Engine {
     pub(crate) fn start_working(&self) -> CancellationToken {
         let stop = CancellationToken::new();
         *self.stop_signal() = Some(stop.clone());
+        self.inner.unrecorded.send_replace(None);
         stop
     }
 

@@ -24,6 +24,7 @@ use crate::advance;
 use crate::claim::{Assignment, ClaimSpec, claim_ready};
 use crate::desk::{self, Answer, Caller};
 use crate::engine::emit;
+use crate::handoff;
 use crate::ledger::{self, Bill, Scope};
 use crate::wait;
 
@@ -56,6 +57,14 @@ pub(crate) enum Intent {
         bound: Amount,
         scopes: Vec<Scope>,
         tariff: &'static str,
+        /// Empty, unless the call is beside the conversation; see [`crate::compact`].
+        call_id: String,
+    },
+    /// What was decided about the conversation itself: it is done by being written down.
+    Kept {
+        kind: &'static str,
+        text: String,
+        event: Option<(Kind, Value)>,
     },
     Tool {
         call_id: String,
@@ -272,7 +281,10 @@ impl Journal {
             ledger::bill_lost(tx, self.step(intent.n), &self.at.agent).await?;
         }
         match &intent.what {
-            Intent::Model { bound, scopes, tariff } => {
+            Intent::Kept { kind, text, event } => {
+                return self.write_down(tx, intent, (kind, text, event.as_ref())).await;
+            }
+            Intent::Model { bound, scopes, tariff, call_id } => {
                 if let Err(shortage) = ledger::reserve(tx, scopes, *bound).await? {
                     return self.exhausted(tx, held, shortage).await.map(Admitted::Stop);
                 }
@@ -282,7 +294,7 @@ impl Journal {
                     bound_tokens: bound.tokens,
                     scopes: &names.join("\n"),
                     tariff,
-                    ..self.row(intent, "model", "", None)
+                    ..self.row(intent, "model", call_id, None)
                 };
                 step::start(tx, &row).await?;
             }
@@ -303,6 +315,20 @@ impl Journal {
         Ok(Admitted::Go)
     }
 
+    async fn write_down(
+        &self,
+        tx: &mut Tx<'_>,
+        intent: &Begun,
+        (kind, text, event): (&'static str, &str, Option<&(Kind, Value)>),
+    ) -> Result<Admitted> {
+        step::start(tx, &self.row(intent, kind, kind, None)).await?;
+        step::finish(tx, self.step(intent.n), self.at.fence, "done", (Some(text), None)).await?;
+        if let Some((kind, payload)) = event {
+            emit(tx, *kind, self.on(), (Some(self.at.run), &self.agent()), payload.clone());
+        }
+        Ok(Admitted::Go)
+    }
+
     async fn deny(&self, tx: &mut Tx<'_>, intent: &Begun, rule: &str, message: &str) -> Result<Admitted> {
         step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
         let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
@@ -318,11 +344,15 @@ impl Journal {
         caller: &Caller<'_>,
         (tool, args): (&desk::Tool, &Value),
     ) -> Result<Admitted> {
+        task::tie(tx, self.at.task).await?;
         let (text, is_error) = match desk::call(tx, caller, tool, args).await? {
             Answer::Done(text) => (text, false),
             Answer::Failed(text) => (text, true),
             Answer::Denied(rule, message) => return self.deny(tx, intent, rule, &message).await,
-            Answer::Leave => return Ok(Admitted::Stop(Progress::Ended)),
+            Answer::Leave(text) => {
+                step::finish(tx, self.step(intent.n), 0, "done", (Some(&text), None)).await?;
+                return Ok(Admitted::Stop(Progress::Ended));
+            }
             Answer::Wait(on) => {
                 wait::begin(tx, caller, &on).await?;
                 let payload = json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
@@ -450,7 +480,7 @@ impl Journal {
                 let error = format!("{code}: {message}");
                 attempt::end(tx, self.at.task, self.at.attempt, "failed", Some(&error)).await?;
                 agent::count(tx, &held.agent, -1).await?;
-                self.leave(tx, false).await?;
+                self.leave(tx, held, false).await?;
                 if *can_pass && held.retries_left > 0 {
                     return self.retry(tx, held, &error, *not_before).await;
                 }
@@ -483,18 +513,25 @@ impl Journal {
         domain::decide(domain::State::Running, Command::Complete)?;
         attempt::end(tx, self.at.task, self.at.attempt, "completed", None).await?;
         agent::count(tx, &held.agent, -1).await?;
+        if self.at.attempt > 1 && handoff::give_back(tx, &self.at, held, output).await? {
+            return Ok(());
+        }
         task::end(tx, self.at.task, "completed", Some(output), None).await?;
         let payload = json!({"key": self.at.key, "stage": self.at.stage, "attempt": self.at.attempt});
         emit(tx, Kind::TaskCompleted, self.on(), (Some(self.at.run), &self.agent()), payload);
-        self.leave(tx, true).await?;
-        advance::tell_parent(tx, held.parent, self.at.task, Ok(output)).await?;
+        self.leave(tx, held, true).await?;
+        advance::tell_parent(tx, self.at.run, held.parent, self.at.task, Ok(output)).await?;
         advance::task_ended(tx, self.at.run, self.at.task, true, &self.spec).await
     }
 
     /// Lets go of what the attempt held.
-    async fn leave(&self, tx: &mut Tx<'_>, is_over: bool) -> Result<()> {
+    async fn leave(&self, tx: &mut Tx<'_>, held: &task::Held, is_over: bool) -> Result<()> {
+        if !held.ties {
+            return Ok(());
+        }
         let at = &self.at;
-        let left = desk::Left { run: at.run, task: at.task, attempt: at.attempt, agent: &at.agent, is_over };
+        let left =
+            desk::Left { run: at.run, task: at.task, attempt: at.attempt, agent: &at.agent, is_over, handed_to: None };
         desk::left(tx, &left).await?;
         advance::cancel_parts(tx, at.run, at.task, "system").await
     }
@@ -545,8 +582,8 @@ impl Journal {
         task::end(tx, self.at.task, "failed", None, Some(error)).await?;
         let payload = json!({"key": self.at.key, "stage": self.at.stage, "code": code, "error": error});
         emit(tx, Kind::TaskFailed, self.on(), (Some(self.at.run), &self.agent()), payload);
-        self.leave(tx, true).await?;
-        advance::tell_parent(tx, held.parent, self.at.task, Err(error)).await?;
+        self.leave(tx, held, true).await?;
+        advance::tell_parent(tx, self.at.run, held.parent, self.at.task, Err(error)).await?;
         if self.wants_person(code) {
             let reason = format!("{} ({}): {error}", self.at.key, self.at.agent);
             run::count_tasks(tx, self.at.run, 0, -1).await?;

@@ -142,6 +142,7 @@ async fn letters(tx: &mut Tx<'_>, at: &Assignment) -> Result<Option<(String, usi
     if given.is_empty() {
         return Ok(None);
     }
+    task::tie(tx, at.task).await?;
     let ids: Vec<_> = given.iter().map(|message| message.id).collect();
     let payload = json!({"messages": ids, "left": left.len()});
     emit(tx, Kind::AgentMessageDelivered, ("task", at.task.to_string()), (Some(at.run), &who), payload);

@@ -2,13 +2,60 @@
 
 use std::fmt::Write as _;
 
+use convoke_domain::authority;
+use convoke_domain::handoff::Packet;
+use convoke_domain::id::RunId;
+use convoke_domain::memory::Shelf;
 use convoke_domain::pattern::coordinator_worker::answer_of;
 use convoke_domain::profile::{CommunicationStyle, Profile};
 use convoke_domain::spec::RunSpec;
 use convoke_store::task::Input;
+use convoke_store::{Result, Tx};
 use serde_json::{Value, json};
 
 use crate::claim::Assignment;
+use crate::{context, memory};
+
+/// What an agent is shown of shared context and memory when its attempt begins.
+pub(crate) struct Brief {
+    run: RunId,
+    shelves: Vec<Shelf>,
+    task: String,
+    context_tokens: usize,
+    recall_tokens: usize,
+}
+
+impl Brief {
+    /// What this agent may be shown, if anything.
+    pub(crate) fn of(at: &Assignment, spec: &RunSpec, profile: &Profile) -> Option<Self> {
+        let rule = &spec.team.memory;
+        let limit = |tool: &str, tokens: u32| {
+            let granted = authority::may_use(profile, tool).is_ok();
+            if granted { usize::try_from(tokens).unwrap_or(usize::MAX) } else { 0 }
+        };
+        let context_tokens = limit("read_context", rule.context_tokens);
+        let recall_tokens = limit("recall", rule.recall_tokens);
+        (context_tokens + recall_tokens > 0).then(|| Self {
+            run: at.run,
+            shelves: Shelf::readable(&at.agent, &spec.team.name),
+            task: format!("{}\n{}\n{}", at.run_task, at.title, at.instructions),
+            context_tokens,
+            recall_tokens,
+        })
+    }
+
+    /// Reads it.
+    pub(crate) async fn load(&self, tx: &mut Tx<'_>) -> Result<Option<String>> {
+        let mut parts = Vec::new();
+        if self.context_tokens > 0 {
+            parts.extend(context::brief(tx, self.run, self.context_tokens).await?);
+        }
+        if self.recall_tokens > 0 {
+            parts.extend(memory::brief(tx, &self.shelves, &self.task, self.recall_tokens).await?);
+        }
+        Ok((!parts.is_empty()).then(|| parts.join("\n")))
+    }
+}
 
 /// Instructions that hold for the whole attempt.
 pub(crate) fn system(spec: &RunSpec, profile: &Profile, at: &Assignment) -> String {
@@ -61,6 +108,34 @@ pub(crate) fn opening(at: &Assignment, inputs: &[Input], limit: usize) -> String
     text
 }
 
+/// What goes along with a task that was handed over.
+pub(crate) fn handed_over(giver: &str, packet: &Packet) -> String {
+    let mut text = format!("\n# Handed over to you by `{giver}`\n");
+    let parts = [
+        ("Why", Some(&packet.reason)),
+        ("Goal", Some(&packet.goal)),
+        ("Done so far", Some(&packet.done)),
+        ("What is left", Some(&packet.left)),
+        ("What it may still cost", packet.remaining_budget.as_ref()),
+        ("Goes back afterwards to", packet.return_to.as_ref()),
+    ];
+    for (name, part) in parts {
+        if let Some(part) = part.filter(|part| !part.trim().is_empty()) {
+            let _ = write!(text, "\n{name}: {}\n", part.trim());
+        }
+    }
+    for (name, list) in [
+        ("Artifacts", &packet.artifacts),
+        ("Keep to", &packet.constraints),
+        ("Locks that are yours now", &packet.locks),
+    ] {
+        if !list.is_empty() {
+            let _ = write!(text, "\n{name}:\n- {}\n", list.join("\n- "));
+        }
+    }
+    text
+}
+
 fn heading(input: &Input) -> String {
     match input.stage.as_str() {
         "work" => format!("Result of {} ({})", input.agent, input.title),
@@ -89,7 +164,7 @@ fn shortened(text: &str, limit: usize) -> String {
 }
 
 /// The same as data, for the script provider.
-pub(crate) fn context(inputs: &[Input]) -> Value {
+pub(crate) fn data(inputs: &[Input]) -> Value {
     let contributions: Vec<_> = of_stage(inputs, "work").map(entry).collect();
     let judgements: Vec<_> = of_stage(inputs, "validation").map(entry).collect();
     let synthesis = of_stage(inputs, "synthesis").last().map(body);

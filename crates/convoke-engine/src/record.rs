@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 
 use convoke_domain::budget::Budget;
-use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_domain::id::{RunId, TaskId, WorkspaceId};
+use convoke_domain::money::Money;
 use convoke_domain::record::{
     AttemptRecord, EffectRecord, RunRecord, RunSummary, StepRecord, TalkRecord, TaskRecord, UsageRecord,
 };
 use convoke_domain::spec::RunSpec;
 use convoke_domain::transcript::{Usage, calls_of, text_of};
+use convoke_store::step::StepRef;
 use convoke_store::thread::Viewer;
 use convoke_store::{
     Error, Result as Stored, Tx, UseCase, attempt, blob, budget, decision, effect, message, run, stats, step, task, usage,
 };
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::mail;
 use crate::spend::Journaled;
@@ -22,7 +25,11 @@ use crate::thread::decision_record;
 use crate::{Engine, Result};
 
 /// Steps told of one attempt.
-const STEPS: i64 = 10_000;
+const STEPS: usize = 10_000;
+/// Attempts or steps read at once.
+const PAGE: i64 = 10_000;
+/// Before every task.
+const NO_TASK: TaskId = TaskId(Uuid::nil());
 /// Decisions told of one run.
 const DECISIONS: i64 = 1_000;
 
@@ -217,10 +224,12 @@ impl UseCase for Full {
         let summary = summarize(tx, &row).await?;
         let spec: RunSpec = serde_json::from_slice(&blob::get(tx, row.spec.parse()?).await?)?;
         let bills = usage::of_run(tx, self.run).await?;
-        let mut tasks = Vec::new();
-        for task in task::of_run(tx, self.run).await? {
-            tasks.push(task_record(tx, task, &bills).await?);
-        }
+        let (mut attempts, mut bills_of) = (attempts(tx, self.run).await?, by_task(&bills));
+        let tasks = task::of_run(tx, self.run).await?.into_iter().map(|task| {
+            let own = (attempts.remove(&task.id).unwrap_or_default(), bills_of.remove(&task.id).unwrap_or_default());
+            task_record(task, own)
+        });
+        let tasks = tasks.collect();
         let budgets = budgets(tx, &row).await?;
         let effects = effect::of_run(tx, self.run).await?.into_iter().map(effect_record).collect();
         let mut decisions = decision::list(tx, Some(self.run), None, Viewer::Party(""), DECISIONS).await?;
@@ -255,18 +264,58 @@ fn talks(tally: Vec<message::Tally>) -> Vec<TalkRecord> {
     talks
 }
 
-async fn task_record(tx: &mut Tx<'_>, task: task::Record, bills: &[usage::Record]) -> Stored<TaskRecord> {
-    let mut attempts = Vec::new();
-    for found in attempt::of_task(tx, task.id).await? {
-        let steps = step::of_attempt(tx, task.id, found.n, 0, STEPS).await?.into_iter().map(step_record).collect();
-        let attempt::Record { n, agent, state, started_at, finished_at, error } = found;
-        attempts.push(AttemptRecord { n, agent, state, started_at, finished_at, error, steps });
+/// The attempts of a run's tasks, each with its steps. However many there are, they are read in pages of the whole run.
+async fn attempts(tx: &mut Tx<'_>, run: RunId) -> Stored<BTreeMap<TaskId, Vec<AttemptRecord>>> {
+    let mut steps = steps(tx, run).await?;
+    let (mut attempts, mut after): (BTreeMap<_, Vec<_>>, _) = (BTreeMap::new(), (NO_TASK, 0));
+    loop {
+        let page = attempt::of_run(tx, run, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(attempts) };
+        after = (last.task, last.n);
+        for found in page {
+            let attempt::Record { task, n, agent, state, started_at, finished_at, error } = found;
+            let steps = steps.remove(&(task, n)).unwrap_or_default();
+            let found = AttemptRecord { n, agent, state, started_at, finished_at, error, steps };
+            attempts.entry(task).or_default().push(found);
+        }
     }
-    let mine = || bills.iter().filter(|bill| bill.task == task.id);
-    Ok(TaskRecord {
+}
+
+/// The steps of a run by task and attempt.
+async fn steps(tx: &mut Tx<'_>, run: RunId) -> Stored<BTreeMap<(TaskId, i64), Vec<StepRecord>>> {
+    let mut steps: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut after = StepRef { task: NO_TASK, attempt: 0, n: 0 };
+    loop {
+        let page = step::of_run(tx, run, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(steps) };
+        after = StepRef { task: last.task, attempt: last.attempt, n: last.n };
+        for step in page {
+            let told = steps.entry((step.task, step.attempt)).or_default();
+            if told.len() < STEPS {
+                told.push(step_record(step));
+            }
+        }
+    }
+}
+
+/// What a task was billed: dollars and tokens.
+type Billed = (Money, i64);
+
+fn by_task(bills: &[usage::Record]) -> BTreeMap<TaskId, Billed> {
+    let mut sums: BTreeMap<TaskId, Billed> = BTreeMap::new();
+    for bill in bills {
+        let (cost, tokens) = sums.entry(bill.task).or_default();
+        *cost += bill.cost;
+        *tokens += i64::try_from(bill.input_tokens + bill.output_tokens).unwrap_or(i64::MAX);
+    }
+    sums
+}
+
+fn task_record(task: task::Record, (attempts, (cost_usd, tokens)): (Vec<AttemptRecord>, Billed)) -> TaskRecord {
+    TaskRecord {
         id: task.id,
-        cost_usd: mine().map(|bill| bill.cost).sum(),
-        tokens: mine().map(|bill| i64::try_from(bill.input_tokens + bill.output_tokens).unwrap_or(i64::MAX)).sum(),
+        cost_usd,
+        tokens,
         key: task.key,
         title: task.title,
         stage: task.stage,
@@ -281,7 +330,7 @@ async fn task_record(tx: &mut Tx<'_>, task: task::Record, bills: &[usage::Record
         started_at: task.started_at,
         finished_at: task.finished_at,
         attempts,
-    })
+    }
 }
 
 fn step_record(step: step::Record) -> StepRecord {
@@ -289,6 +338,7 @@ fn step_record(step: step::Record) -> StepRecord {
         "model" => step.output.as_deref().map(told),
         // What was said is in its thread, for those who may read it.
         mail::STEP => step.output.map(|text| format!("{} bytes of messages, in their threads", text.len())),
+        crate::compact::STEP => step.output.as_deref().map(crate::compact::told),
         _ => step.output,
     };
     let input = step.input.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)));

@@ -332,6 +332,11 @@ pub(crate) async fn set_going(tx: &mut Tx<'_>, held: &run::Held) -> Stored<()> {
     run::set_state(tx, held.id, state.as_str(), None).await
 }
 
+/// True if a run in the state of this name has ended.
+pub(crate) fn is_over(state: &str) -> bool {
+    matches!(state, "completed" | "failed" | "cancelled" | "escalated")
+}
+
 pub(crate) fn state_of(held: &run::Held) -> Stored<State> {
     State::parse(&held.state)
         .ok_or_else(|| convoke_store::Error::broken(format!("run {} has no state `{}`", held.id, held.state)))

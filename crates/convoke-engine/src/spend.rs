@@ -32,11 +32,13 @@ pub(crate) struct Journaled {
 }
 
 /// One call at one model, ready to be made.
-struct Call {
+pub(crate) struct Call {
     handle: ModelHandle,
     full_name: String,
     request: ModelRequest,
     bound: Amount,
+    /// Empty, unless the call is beside the conversation.
+    call_id: String,
 }
 
 /// What came of a call.
@@ -116,6 +118,48 @@ impl Driver {
         unreachable!("the last try returns")
     }
 
+    /// Makes one call beside the conversation, once: nothing if it cannot be afforded or failed, or if the agent has
+    /// something to read first.
+    pub(crate) async fn spend_beside(
+        &mut self,
+        turn: u32,
+        mut call: Call,
+        call_id: String,
+    ) -> Result<Option<Exchange>, Halt> {
+        let n = self.number_of_tool(turn, &call_id);
+        call.call_id = call_id;
+        let begin = self.intent(&call, turn, n);
+        match self.journal(vec![begin], OnExhausted::Downgrade, None).await? {
+            Progress::Short(_) | Progress::Mail => return Ok(None),
+            _ => {}
+        }
+        let was_cut = CancellationToken::new();
+        match self.make(&call, turn, &was_cut).await {
+            Ok(reply) => Ok(Some(self.answered(&call, n, reply))),
+            Err(error) => {
+                self.failed(&call, n, &error);
+                if self.cancel.is_cancelled() { Err(Halt::Interrupted) } else { Ok(None) }
+            }
+        }
+    }
+
+    /// A call to a model of the caller's choice, about something else than the task.
+    pub(crate) fn prepare_beside(
+        &self,
+        name: &str,
+        turn: u32,
+        (system, turns): (&str, Vec<Turn>),
+        most: u32,
+    ) -> Result<Call, ModelError> {
+        let mut call = self.prepare(name, turn, &turns, false)?;
+        call.request.system = system.to_owned();
+        call.request.output_schema = None;
+        call.request.max_output_tokens = most.min(call.handle.max_output_tokens);
+        call.request.reasoning_effort = None;
+        call.bound = bound(&call.handle, &call.request);
+        Ok(call)
+    }
+
     fn prepare(&self, name: &str, turn: u32, turns: &[Turn], with_tools: bool) -> Result<Call, ModelError> {
         let handle = self.engine.models().find(name)?;
         if matches!(handle.tariff, Tariff::Unpriced) && !self.spec.allow_unpriced {
@@ -140,7 +184,7 @@ impl Driver {
             origin: self.origin(turn),
         };
         let bound = bound(&handle, &request);
-        Ok(Call { handle, full_name: name.to_owned(), request, bound })
+        Ok(Call { handle, full_name: name.to_owned(), request, bound, call_id: String::new() })
     }
 
     fn origin(&self, turn: u32) -> Origin {
@@ -161,7 +205,8 @@ impl Driver {
     fn intent(&self, call: &Call, turn: u32, n: i64) -> Begun {
         let scopes = scopes(&self.spec, &self.at, self.engine.config().daily_cap, &self.engine.now().day());
         let tariff = tariff_name(&call.handle.tariff);
-        let what = Intent::Model { bound: call.bound, scopes, tariff };
+        let call_id = call.call_id.clone();
+        let what = Intent::Model { bound: call.bound, scopes, tariff, call_id };
         Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what }
     }
 
@@ -185,6 +230,9 @@ impl Driver {
     }
 
     fn answered(&mut self, call: &Call, n: i64, reply: ModelReply) -> Exchange {
+        if let Some(usage) = reply.usage.filter(|_| !matches!(call.handle.tariff, Tariff::Simulated(_))) {
+            self.fit.measure(bytes_of(&call.request), usage.input_tokens);
+        }
         let bill = bill(call, reply.usage, true, Some(reply.response_id.clone()));
         self.tell(PulseKind::Billed { tokens: bill.usage.total(), cost: bill.cost });
         let kept =
@@ -212,13 +260,18 @@ impl Driver {
     }
 }
 
-/// The most that a call can use: what goes in, measured in bytes, and the longest reply.
-fn bound(handle: &ModelHandle, request: &ModelRequest) -> Amount {
+/// Bytes of what goes in.
+fn bytes_of(request: &ModelRequest) -> usize {
     let turns: usize = request.turns.iter().flat_map(|turn| &turn.blocks).map(size_of_block).sum();
     let tools: usize =
         request.tools.iter().map(|tool| tool.description.len() + tool.input_schema.to_string().len()).sum();
     let schema = request.output_schema.as_ref().map_or(0, |schema| schema.to_string().len());
-    let input = tokens_at_most(request.system.len() + turns + tools + schema);
+    request.system.len() + turns + tools + schema
+}
+
+/// The most that a call can use: what goes in, measured in bytes, and the longest reply.
+fn bound(handle: &ModelHandle, request: &ModelRequest) -> Amount {
+    let input = tokens_at_most(bytes_of(request));
     let output = u64::from(request.max_output_tokens);
     let cost = match handle.tariff {
         Tariff::Priced(price) | Tariff::Simulated(price) => price.at_most(input.unsigned_abs(), output),

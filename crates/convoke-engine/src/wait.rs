@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::desk::{Caller, Left, Wait};
 use crate::engine::emit;
+use crate::handoff;
 use crate::run::{set_going, state_of};
 
 /// Waits looked after in one transaction.
@@ -18,6 +19,7 @@ const BATCH: i64 = 256;
 
 /// Lets the step of a call wait.
 pub(crate) async fn begin(tx: &mut Tx<'_>, caller: &Caller<'_>, on: &Wait) -> Result<()> {
+    task::tie(tx, caller.at.task).await?;
     step::suspend(tx, caller.step).await?;
     let row =
         wait::NewRow { at: caller.step, run: caller.at.run, reason: on.reason.as_str(), key: &on.key, due: on.due };
@@ -76,6 +78,11 @@ pub(crate) async fn wake(tx: &mut Tx<'_>, id: RunId, sleeper: TaskId) -> Result<
         return Ok(());
     }
     emit(tx, Kind::TaskWoken, ("task", sleeper.to_string()), (Some(id), "system"), json!({}));
+    go_on(tx, id).await
+}
+
+/// Lets a run go on that waited for people.
+pub(crate) async fn go_on(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
     let held = run::hold(tx, id).await?;
     if state_of(&held)? == State::Waiting {
         run::extend(tx, id).await?;
@@ -117,6 +124,15 @@ pub(crate) async fn park(tx: &mut Tx<'_>, id: TaskId, held: &task::Held) -> Resu
     emit(tx, Kind::TaskWaiting, ("task", id.to_string()), (Some(held.run), "system"), payload);
     rest(tx, held.run).await?;
     Ok(Some(reason))
+}
+
+/// Gives all that an attempt waits for one result, without waking it: it goes on elsewhere.
+pub(crate) async fn settle_steps(tx: &mut Tx<'_>, on: TaskId, attempt: i64, text: &str) -> Result<()> {
+    for row in wait::of_attempt(tx, on, attempt).await? {
+        wait::delete(tx, row.step()).await?;
+        step::fulfil(tx, row.step(), "done", Some(text), None).await?;
+    }
+    Ok(())
 }
 
 /// An attempt that has ended waits for nothing any more.
@@ -165,5 +181,10 @@ async fn fall_due(tx: &mut Tx<'_>, row: &wait::Record) -> Result<()> {
         WaitReason::Person => "no person answered in time",
         WaitReason::UnknownEffect | WaitReason::Budget => "its time is up",
     };
-    end(tx, row, Outcome::Failed(message)).await
+    end(tx, row, Outcome::Failed(message)).await?;
+    match reason {
+        WaitReason::Child => handoff::child_is_late(tx, row).await,
+        WaitReason::Handoff => handoff::expire(tx, row).await,
+        _ => Ok(()),
+    }
 }

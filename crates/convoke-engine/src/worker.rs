@@ -138,8 +138,11 @@ impl Worker {
 
 /// Claims whatever may be claimed, whenever there is room and a reason to look.
 async fn dispatch(engine: Engine, stop: CancellationToken) {
+    let mut outage = Outage::default();
     while !stop.is_cancelled() {
-        let wait = match claim_round(&engine).await {
+        let round = claim_round(&engine).await;
+        outage.look(&engine, round.as_ref().err());
+        let wait = match round {
             Ok(Round::More) => continue,
             Ok(Round::Empty(next)) => until(&engine, next),
             Err(error) => {
@@ -151,6 +154,21 @@ async fn dispatch(engine: Engine, stop: CancellationToken) {
             () = engine.wake().notified() => {}
             () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// How long the store has refused a duty. Work that waits to be claimed has no attempt that could tell of it.
+#[derive(Default)]
+struct Outage(Option<Instant>);
+
+impl Outage {
+    /// Takes note of how the duty went; past the patience of the engine that is told to whoever waits.
+    fn look(&mut self, engine: &Engine, failed: Option<&crate::Error>) {
+        let Some(error) = failed else { return self.0 = None };
+        let since = *self.0.get_or_insert_with(Instant::now);
+        if since.elapsed() >= engine.config().store_patience {
+            engine.note_unrecorded(error);
         }
     }
 }
@@ -244,13 +262,15 @@ async fn put_back(engine: &Engine) {
 /// Renews the leases of this worker, takes over those of others that have run out, and ends runs whose time is up.
 async fn keep_leases(engine: Engine, stop: CancellationToken) {
     let beat = engine.config().lease / 3;
-    let mut renewed = Instant::now();
+    let (mut renewed, mut outage) = (Instant::now(), Outage::default());
     loop {
+        let mut is_asked = false;
         tokio::select! {
             () = tokio::time::sleep(engine.config().poll.min(beat)) => {}
+            () = engine.look_again().notified() => is_asked = true,
             () = stop.cancelled() => return,
         }
-        if renewed.elapsed() >= beat {
+        if is_asked || renewed.elapsed() >= beat {
             renewed = Instant::now();
             renew(&engine).await;
         }
@@ -259,10 +279,15 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "workspaces could not be listed"),
         }
+        let mut reaped = Ok(());
         for ws in engine.workspaces() {
-            reap(&engine, ws).await;
+            reaped = reaped.and(reap(&engine, ws).await);
             end_waits(&engine, ws).await;
         }
+        if let Err(error) = &reaped {
+            tracing::warn!(%error, "lapsed leases could not be taken over");
+        }
+        outage.look(&engine, reaped.as_ref().err());
     }
 }
 
@@ -282,23 +307,23 @@ async fn renew(engine: &Engine) {
     engine.interrupt_these(&lost);
 }
 
-async fn reap(engine: &Engine, ws: WorkspaceId) {
-    match engine.store().run(Reap { ws, sole: None }).await {
-        Ok(reaped) => {
-            reaped.overdue.iter().for_each(|run| engine.interrupt(*run));
-            if reaped.requeued > 0 {
-                engine.wake().notify_one();
-            }
-        }
-        Err(error) => tracing::warn!(%error, "lapsed leases could not be taken over"),
+async fn reap(engine: &Engine, ws: WorkspaceId) -> Result<()> {
+    let reaped = engine.store().run(Reap { ws, sole: None }).await?;
+    reaped.overdue.iter().for_each(|run| engine.interrupt(*run));
+    if reaped.requeued > 0 {
+        engine.wake().notify_one();
     }
+    Ok(())
 }
 
 /// Ends waits whose time has come.
 async fn end_waits(engine: &Engine, ws: WorkspaceId) {
     match engine.store().run(FallDue { ws }).await {
         Ok(0) => {}
-        Ok(_) => engine.wake().notify_one(),
+        Ok(_) => {
+            engine.wake().notify_one();
+            engine.look_again().notify_one();
+        }
         Err(error) => tracing::warn!(%error, "waits could not be ended"),
     }
 }

@@ -182,7 +182,7 @@ fn step_lines(view: &View<'_>, attempt: &AttemptRecord) -> Vec<Vec<Line>> {
 fn step_line(view: &View<'_>, step: &StepRecord) -> Line {
     let is_fine = step.status == "done";
     let status = if is_fine && step.tries < 2 { String::new() } else { sheet::status_word(step) };
-    let what = if step.kind == "model" { decided(step) } else { sheet::arguments(step, WIDTH) };
+    let what = if step.kind == "tool" { sheet::arguments(step, WIDTH) } else { decided(step) };
     let took = view.step_took(step).map(phrase::duration).unwrap_or_else(|| "–".into());
     let paint = if is_fine { Paint::Dim } else { Paint::Held };
     Line {

@@ -1,10 +1,11 @@
 -- What agents and people need to work together: a section for each noun.
 
 -- == wait ==
--- Tasks that no pattern made have a parent. `mail` counts messages that were not yet given to the task's agent.
+-- Tasks that no pattern made have a parent. `ties` is 1 once there may be something to let go of when an attempt ends. `mail` counts messages that were not yet given to the task's agent.
 ALTER TABLE task ADD COLUMN parent {ID};
 ALTER TABLE task ADD COLUMN depth {INT} NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN mail {INT} NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN ties {INT} NOT NULL DEFAULT 0;
 CREATE INDEX task_waiting ON task (ws, run) WHERE state = 'waiting';
 CREATE INDEX task_parent ON task (ws, parent) WHERE parent IS NOT NULL;
 
@@ -87,9 +88,67 @@ ALTER TABLE task ADD COLUMN percent {INT};
 ALTER TABLE task ADD COLUMN progress TEXT;
 
 -- == context ==
+-- Shared context of a run as it stands: variables by name, findings by number. A variable without a value was removed.
+CREATE TABLE context (
+  ws {ID} NOT NULL, run {ID} NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, version {INT} NOT NULL, value TEXT,
+  author TEXT NOT NULL, at {INT} NOT NULL,
+  PRIMARY KEY (ws, run, kind, name)
+) {TABLE};
+-- Every version that a variable had.
+CREATE TABLE context_history (
+  ws {ID} NOT NULL, run {ID} NOT NULL, name TEXT NOT NULL, version {INT} NOT NULL, value TEXT, author TEXT NOT NULL,
+  at {INT} NOT NULL,
+  PRIMARY KEY (ws, run, name, version)
+) {TABLE};
+-- How much the context of a run holds; whoever writes holds this row.
+CREATE TABLE context_size (
+  ws {ID} NOT NULL, run {ID} NOT NULL, entries {INT} NOT NULL, findings {INT} NOT NULL, bytes {INT} NOT NULL,
+  written {INT} NOT NULL,
+  PRIMARY KEY (ws, run)
+) {HOT};
+
+-- Memory that outlasts runs. A shelf is a scope and its owner: an agent, a team, or nobody for the workspace's.
+CREATE TABLE memory (
+  ws {ID} NOT NULL, id {ID} NOT NULL, scope TEXT NOT NULL, owner TEXT NOT NULL, text TEXT NOT NULL, tags TEXT NOT NULL,
+  digest TEXT NOT NULL, author TEXT NOT NULL, run {ID}, source TEXT NOT NULL, version {INT} NOT NULL, length {INT} NOT NULL,
+  created_at {INT} NOT NULL, updated_at {INT} NOT NULL, expires_at {INT},
+  PRIMARY KEY (ws, id)
+) {TABLE};
+CREATE UNIQUE INDEX memory_same ON memory (ws, scope, owner, digest);
+CREATE INDEX memory_shelved ON memory (ws, scope, owner, id);
+CREATE INDEX memory_expiry ON memory (ws, expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX memory_run ON memory (ws, run) WHERE run IS NOT NULL;
+-- Which entries of a shelf have a term, how often, and how many terms they have in all.
+CREATE TABLE memory_term (
+  ws {ID} NOT NULL, scope TEXT NOT NULL, owner TEXT NOT NULL, term TEXT NOT NULL, memory {ID} NOT NULL, count {INT} NOT NULL,
+  length {INT} NOT NULL,
+  PRIMARY KEY (ws, scope, owner, term, memory)
+) {TABLE};
+CREATE INDEX memory_term_of ON memory_term (ws, memory);
+-- How many entries of a shelf have a term.
+CREATE TABLE memory_word (
+  ws {ID} NOT NULL, scope TEXT NOT NULL, owner TEXT NOT NULL, term TEXT NOT NULL, texts {INT} NOT NULL,
+  PRIMARY KEY (ws, scope, owner, term)
+) {WARM};
+-- How much a shelf holds; whoever writes to it holds this row.
+CREATE TABLE memory_shelf (
+  ws {ID} NOT NULL, scope TEXT NOT NULL, owner TEXT NOT NULL, texts {INT} NOT NULL, terms {INT} NOT NULL,
+  PRIMARY KEY (ws, scope, owner)
+) {HOT};
 
 -- == agent ==
 
 -- == approval ==
 
 -- == handoff ==
+-- Offers to hand a task over. `offer` is the task in which an agent considers it.
+CREATE TABLE handoff (
+  ws {ID} NOT NULL, id {ID} NOT NULL, run {ID} NOT NULL, task {ID} NOT NULL, attempt {INT} NOT NULL,
+  giver TEXT NOT NULL, receiver TEXT NOT NULL, packet TEXT NOT NULL, state TEXT NOT NULL, reason TEXT, offer {ID},
+  requested_at {INT} NOT NULL, due {INT}, settled_at {INT}, settled_by TEXT, returned {INT} NOT NULL,
+  PRIMARY KEY (ws, id)
+) {TABLE};
+CREATE INDEX handoff_task ON handoff (ws, task, requested_at);
+CREATE INDEX handoff_run ON handoff (ws, run, id);
+CREATE INDEX handoff_offer ON handoff (ws, offer) WHERE offer IS NOT NULL;
+CREATE INDEX handoff_open ON handoff (ws, id) WHERE state = 'requested';

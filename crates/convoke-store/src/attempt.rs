@@ -1,6 +1,6 @@
 //! Attempts: one try of a task by one agent.
 
-use convoke_domain::id::TaskId;
+use convoke_domain::id::{RunId, TaskId};
 use convoke_domain::time::Timestamp;
 
 use crate::{Result, Tx, p, row};
@@ -30,6 +30,8 @@ pub async fn end(tx: &mut Tx<'_>, task: TaskId, n: i64, state: &str, error: Opti
 row! {
     /// An attempt as a report shows it.
     pub struct Record {
+        /// The task.
+        pub task: TaskId,
         /// Which attempt, from 1.
         pub n: i64,
         /// Who made it.
@@ -49,8 +51,20 @@ row! {
 pub async fn of_task(tx: &mut Tx<'_>, task: TaskId) -> Result<Vec<Record>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT n, agent, state, started_at, finished_at, error FROM attempt WHERE ws = $1 AND task = $2 ORDER BY n",
+        "SELECT task, n, agent, state, started_at, finished_at, error FROM attempt WHERE ws = $1 AND task = $2 ORDER BY n",
         p![ws, task],
+    )
+    .await
+}
+
+/// Attempts of a run by task and number, `after` the given one.
+pub async fn of_run(tx: &mut Tx<'_>, run: RunId, after: (TaskId, i64), limit: i64) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT a.task, a.n, a.agent, a.state, a.started_at, a.finished_at, a.error FROM task t CROSS JOIN attempt a \
+         WHERE t.ws = $1 AND t.run = $2 AND a.ws = t.ws AND a.task = t.id AND (a.task, a.n) > ($3, $4) \
+         ORDER BY a.task, a.n LIMIT $5",
+        p![ws, run, after.0, after.1, limit],
     )
     .await
 }

@@ -105,14 +105,17 @@ pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Resul
 pub async fn settle(tx: &mut Tx<'_>, scopes: &[String], bound: Amount, billed: Amount) -> Result<Vec<Record>> {
     let ws = tx.ws();
     let [a, b, c, d, e, f] = six(scopes);
-    tx.many(
-        "UPDATE budget SET reserved_cost = reserved_cost - $8, reserved_tokens = reserved_tokens - $9, \
-         settled_cost = settled_cost + $10, settled_tokens = settled_tokens + $11, overrun = overrun + $12 \
-         WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7) \
-         RETURNING scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned",
-        p![ws, a, b, c, d, e, f, bound.cost, bound.tokens, billed.cost, billed.tokens, billed.cost.beyond(bound.cost)],
-    )
-    .await
+    let told = tx
+        .many(
+            "UPDATE budget SET reserved_cost = reserved_cost - $8, reserved_tokens = reserved_tokens - $9, \
+             settled_cost = settled_cost + $10, settled_tokens = settled_tokens + $11, overrun = overrun + $12 \
+             WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7) /*pg RETURNING scope, cap_cost, cap_tokens, reserved_cost, \
+             reserved_tokens, settled_cost, settled_tokens, overrun, warned*/",
+            p![ws, a, b, c, d, e, f, bound.cost, bound.tokens, billed.cost, billed.tokens, billed.cost.beyond(bound.cost)],
+        )
+        .await?;
+    // On SQLite a look is cheaper than RETURNING, which fills a temporary table.
+    if told.is_empty() { hold(tx, scopes).await } else { Ok(told) }
 }
 
 /// Remembers that the warning was given.

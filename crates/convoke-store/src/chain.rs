@@ -10,7 +10,7 @@ use convoke_domain::time::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::param::storable;
+use crate::param::stored;
 
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
@@ -99,16 +99,16 @@ impl Linked {
 
 /// Gives an event the number after `head` and chains it there.
 pub(crate) fn link(ws: WorkspaceId, now: Timestamp, head: Head, event: NewEvent) -> Linked {
-    let payload = event.payload.to_string();
+    let payload = serde_json::to_string(&event.payload).unwrap_or_else(|_| event.payload.to_string());
     let event = Event {
         seq: head.seq + 1,
         workspace: ws.0,
         at: now,
         kind: event.kind.as_str().to_owned(),
         entity: event.entity.to_owned(),
-        entity_id: storable(&event.entity_id).into_owned(),
+        entity_id: stored(event.entity_id),
         run: event.run,
-        actor: storable(&event.actor).into_owned(),
+        actor: stored(event.actor),
         payload: event.payload,
     };
     let link = Link {

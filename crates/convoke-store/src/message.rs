@@ -334,10 +334,10 @@ pub async fn raise(tx: &mut Tx<'_>, run: RunId, (who, is_sender): (&str, bool)) 
     let ws = tx.ws();
     // Few tasks run at once, however many there are.
     let sql = if is_sender {
-        "UPDATE task /*lite INDEXED BY task_leased*/ SET mail = mail + 1 WHERE ws = $1 AND run = $2 AND agent <> $3 \
+        "UPDATE task /*lite INDEXED BY task_leased*/ SET mail = mail + 1, ties = 1 WHERE ws = $1 AND run = $2 AND agent <> $3 \
          AND state = 'running' RETURNING id, agent"
     } else {
-        "UPDATE task /*lite INDEXED BY task_leased*/ SET mail = mail + 1 WHERE ws = $1 AND run = $2 AND agent = $3 \
+        "UPDATE task /*lite INDEXED BY task_leased*/ SET mail = mail + 1, ties = 1 WHERE ws = $1 AND run = $2 AND agent = $3 \
          AND state = 'running' RETURNING id, agent"
     };
     tx.many(sql, p![ws, run, who]).await

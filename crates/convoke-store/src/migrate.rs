@@ -48,6 +48,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_base",
     2 "0002_work",
     3 "0003_together",
+    4 "0004_lean",
 };
 
 /// The schema version that this program needs.

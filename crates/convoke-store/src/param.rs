@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 
-use convoke_domain::id::{AgentId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId, WorkspaceId};
+use convoke_domain::id::{
+    AgentId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId, WorkspaceId,
+};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use serde::Serialize;
@@ -40,6 +42,11 @@ pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(text) }
 }
 
+/// A text that is given away, as both databases keep it.
+pub(crate) fn stored(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text }
+}
+
 macro_rules! from {
     ($($type:ty => |$value:ident| $make:expr;)+) => {$(
         impl<'a> From<$type> for P<'a> {
@@ -60,7 +67,7 @@ from! {
     f64 => |v| Self::Real(v);
     &'a str => |v| Self::Text(storable(v));
     &'a String => |v| Self::Text(storable(v));
-    String => |v| Self::Text(if v.contains('\0') { Cow::Owned(v.replace('\0', "\u{FFFD}")) } else { Cow::Owned(v) });
+    String => |v| Self::Text(Cow::Owned(stored(v)));
     &'a [u8] => |v| Self::Bytes(Cow::Borrowed(v));
     &'a Vec<u8> => |v| Self::Bytes(Cow::Borrowed(v));
     Vec<u8> => |v| Self::Bytes(Cow::Owned(v));
@@ -74,6 +81,8 @@ from! {
     TaskId => |v| Self::Uuid(v.0);
     ThreadId => |v| Self::Uuid(v.0);
     MessageId => |v| Self::Uuid(v.0);
+    HandoffId => |v| Self::Uuid(v.0);
+    MemoryId => |v| Self::Uuid(v.0);
     Timestamp => |v| Self::Int(v.as_micros());
     Money => |v| Self::Int(v.as_nanos());
     &'a serde_json::Value => |v| Self::Text(Cow::Owned(v.to_string()));

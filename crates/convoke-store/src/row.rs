@@ -1,7 +1,9 @@
 //! Reading rows: a cell is read by its meaning, not by its database. Rule: a cell of the wrong type is
 //! [`Error::Broken`] with the column's name, never a silent default. Start at [`FromRow`] and [`crate::row!`].
 
-use convoke_domain::id::{AgentId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId, WorkspaceId};
+use convoke_domain::id::{
+    AgentId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId, WorkspaceId,
+};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -80,12 +82,18 @@ impl Row<'_> {
 
     /// Column `at` for the field `field`; in debug builds the names must agree, so that swapped columns show in tests.
     pub fn field<T: FromCell>(&self, at: usize, field: &str) -> Result<T> {
-        let (name, field) = (self.name(at), field.trim_start_matches("r#"));
-        if cfg!(debug_assertions) && name != field {
-            let at = at + 1;
-            return Err(Error::broken(format!("column {at} is `{name}` but the field is `{field}`; alias it with AS")));
+        if cfg!(debug_assertions) {
+            self.expect_name(at, field.trim_start_matches("r#"))?;
         }
         self.get(at)
+    }
+
+    fn expect_name(&self, at: usize, field: &str) -> Result<()> {
+        let (name, at) = (self.name(at), at + 1);
+        if name == field {
+            return Ok(());
+        }
+        Err(Error::broken(format!("column {at} is `{name}` but the field is `{field}`; alias it with AS")))
     }
 
     /// Fails unless the row has exactly `count` columns.
@@ -207,7 +215,7 @@ macro_rules! ids {
     )+};
 }
 
-ids! { WorkspaceId UserId AgentId SessionId RunId TaskId ThreadId MessageId }
+ids! { WorkspaceId UserId AgentId SessionId RunId TaskId ThreadId MessageId HandoffId MemoryId }
 
 impl<T: FromCell> FromRow for T {
     fn from_row(row: &Row<'_>) -> Result<Self> {

@@ -91,13 +91,17 @@ pub async fn hold(tx: &mut Tx<'_>, id: RunId) -> Result<Held> {
 /// Counts tasks that were made (`made` more) and that have not ended (`open` more or fewer). Gives how many have not.
 pub async fn count_tasks(tx: &mut Tx<'_>, id: RunId, made: i64, open: i64) -> Result<i64> {
     let ws = tx.ws();
-    let (left,): (i64,) = tx
-        .one(
-            "UPDATE run SET made_tasks = made_tasks + $3, open_tasks = open_tasks + $4 WHERE ws = $1 AND id = $2 RETURNING open_tasks",
+    let told: Option<(i64,)> = tx
+        .opt(
+            "UPDATE run SET made_tasks = made_tasks + $3, open_tasks = open_tasks + $4 WHERE ws = $1 AND id = $2 /*pg RETURNING open_tasks*/",
             p![ws, id, made, open],
         )
         .await?;
-    Ok(left)
+    match told {
+        Some((left,)) => Ok(left),
+        // On SQLite a look is cheaper than RETURNING, which fills a temporary table.
+        None => Ok(tx.one::<(i64,)>("SELECT open_tasks FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await?.0),
+    }
 }
 
 /// Moves a run to another state that is not an end.

@@ -99,13 +99,30 @@ pub async fn finish(
     (output, error): (Option<&str>, Option<&str>),
 ) -> Result<Option<Started>> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.opt(
-        "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
-         WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' \
-         AND (fence = $9 OR $9 = 0) RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff",
-        p![ws, at.task, at.attempt, at.n, status, output, error, now, fence],
-    )
-    .await
+    let change = p![ws, at.task, at.attempt, at.n, status, output, error, now, fence];
+    if !tx.is_sqlite() {
+        let told = "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' \
+             AND (fence = $9 OR $9 = 0) RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff";
+        return tx.opt(told, change).await;
+    }
+    // On SQLite a look is cheaper than RETURNING, which fills a temporary table; nobody else can write in between.
+    let found = tx
+        .opt(
+            "SELECT run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff FROM step \
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' AND (fence = $5 OR $5 = 0)",
+            p![ws, at.task, at.attempt, at.n, fence],
+        )
+        .await?;
+    if found.is_some() {
+        tx.exec(
+            "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4",
+            &change[..8],
+        )
+        .await?;
+    }
+    Ok(found)
 }
 
 /// Lets a step that is under way wait for its result; see [`crate::wait`].
@@ -157,6 +174,8 @@ pub async fn resolve(
 row! {
     /// A step in full.
     pub struct Record {
+        /// The task.
+        pub task: TaskId,
         /// Its place in the attempt, from 1.
         pub n: i64,
         /// The attempt.
@@ -190,9 +209,20 @@ row! {
 pub async fn of_attempt(tx: &mut Tx<'_>, task: TaskId, attempt: i64, after: i64, limit: i64) -> Result<Vec<Record>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
+        "SELECT task, n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
          WHERE ws = $1 AND task = $2 AND attempt = $3 AND n > $4 ORDER BY n LIMIT $5",
         p![ws, task, attempt, after, limit],
+    )
+    .await
+}
+
+/// The steps of one turn of an attempt, in order.
+pub async fn of_turn(tx: &mut Tx<'_>, task: TaskId, attempt: i64, turn: i64, limit: i64) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
+         WHERE ws = $1 AND task = $2 AND attempt = $3 AND turn = $4 ORDER BY n LIMIT $5",
+        p![ws, task, attempt, turn, limit],
     )
     .await
 }
@@ -201,9 +231,20 @@ pub async fn of_attempt(tx: &mut Tx<'_>, task: TaskId, attempt: i64, after: i64,
 pub async fn get(tx: &mut Tx<'_>, at: StepRef) -> Result<Option<Record>> {
     let ws = tx.ws();
     tx.opt(
-        "SELECT n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
+        "SELECT task, n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
          WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4",
         p![ws, at.task, at.attempt, at.n],
+    )
+    .await
+}
+
+/// The steps of a run by task, attempt and place, `after` the given one.
+pub async fn of_run(tx: &mut Tx<'_>, run: RunId, after: StepRef, limit: i64) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT task, n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
+         WHERE ws = $1 AND run = $2 AND (task, attempt, n) > ($3, $4, $5) ORDER BY task, attempt, n LIMIT $6",
+        p![ws, run, after.task, after.attempt, after.n, limit],
     )
     .await
 }

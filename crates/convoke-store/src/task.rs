@@ -57,12 +57,13 @@ pub async fn insert(tx: &mut Tx<'_>, task: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.exec(
         "INSERT INTO task (ws, id, run, n, key, title, stage, round, agent, instructions, output_schema, priority, state, rank, \
-         not_before, held, deps_left, attempt, resume, retries_left, fence, timeout_us, created_at, parents, parent, depth) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, 0, 0, $17, 0, $18, $19, $20, $21, $22)",
+         not_before, held, deps_left, attempt, resume, retries_left, fence, timeout_us, created_at, parents, parent, depth, ties) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, 0, 0, $17, 0, $18, $19, $20, $21, $22, $23)",
         p![
             ws, task.id, task.run, task.n, task.key, task.title, task.stage, task.round, task.agent, task.instructions,
             task.output_schema.as_deref(), task.priority, task.state, task.rank, task.held, task.deps_left,
-            task.retries_left, task.timeout_us, now, task.parents, task.parent, task.depth
+            task.retries_left, task.timeout_us, now, task.parents, task.parent, task.depth,
+            task.parent.is_some()
         ],
     )
     .await?;
@@ -101,6 +102,8 @@ row! {
         pub parent: Option<TaskId>,
         /// How many tasks are above it.
         pub depth: i64,
+        /// There may be something to let go of when its attempt ends.
+        pub ties: bool,
     }
 }
 
@@ -109,7 +112,7 @@ pub async fn hold(tx: &mut Tx<'_>, id: TaskId) -> Result<Held> {
     let ws = tx.ws();
     let held = tx
         .opt(
-            "SELECT run, state, fence, attempt, held, retries_left, agent, priority, mail, parent, depth FROM task WHERE ws = $1 AND id = $2 /*pg FOR UPDATE*/",
+            "SELECT run, state, fence, attempt, held, retries_left, agent, priority, mail, parent, depth, ties FROM task WHERE ws = $1 AND id = $2 /*pg FOR UPDATE*/",
             p![ws, id],
         )
         .await?;
@@ -290,6 +293,13 @@ pub async fn add_mail(tx: &mut Tx<'_>, id: TaskId, more: i64) -> Result<()> {
     Ok(())
 }
 
+/// From now on there may be something to let go of when an attempt of the task ends.
+pub async fn tie(tx: &mut Tx<'_>, id: TaskId) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec("UPDATE task SET ties = 1 WHERE ws = $1 AND id = $2 AND ties = 0", p![ws, id]).await?;
+    Ok(())
+}
+
 /// All messages for the agent of a task were given to it.
 pub async fn clear_mail(tx: &mut Tx<'_>, id: TaskId) -> Result<()> {
     let ws = tx.ws();
@@ -301,7 +311,7 @@ pub async fn clear_mail(tx: &mut Tx<'_>, id: TaskId) -> Result<()> {
 pub async fn open_parts(tx: &mut Tx<'_>, parent: TaskId) -> Result<Vec<Open>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT id, state, agent, attempt FROM task WHERE ws = $1 AND parent = $2 \
+        "SELECT id, state, agent, attempt, ties FROM task WHERE ws = $1 AND parent = $2 \
          AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') ORDER BY n /*pg FOR UPDATE*/",
         p![ws, parent],
     )
@@ -379,6 +389,8 @@ row! {
         pub agent: String,
         /// Its attempt.
         pub attempt: i64,
+        /// There may be something to let go of when its attempt ends.
+        pub ties: bool,
     }
 }
 
@@ -386,7 +398,7 @@ row! {
 pub async fn open(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Open>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT id, state, agent, attempt FROM task WHERE ws = $1 AND run = $2 \
+        "SELECT id, state, agent, attempt, ties FROM task WHERE ws = $1 AND run = $2 \
          AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') ORDER BY n /*pg FOR UPDATE*/",
         p![ws, run],
     )
@@ -544,14 +556,11 @@ pub async fn id_of(
 }
 
 /// When the next task may be claimed that must not be claimed yet.
-///
-/// `$2 + 0`: SQLite compares a bare parameter with the partial index's own condition, and then plans the statement anew
-/// for every value.
 pub async fn next_not_before(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
     let (ws, now) = (tx.ws(), tx.now());
     let found: Option<(Option<Timestamp>,)> = tx
         .opt(
-            "SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > 0 AND not_before > $2 + 0",
+            "SELECT MIN(not_before) FROM task WHERE ws = $1 AND state = 'ready' AND held = 0 AND not_before > 0 AND not_before > $2",
             p![ws, now],
         )
         .await?;

@@ -42,6 +42,12 @@ impl<'c> Tx<'c> {
         self.ws
     }
 
+    /// For the few acts whose cheapest statements differ: in SQLite a statement costs next to nothing, in PostgreSQL a
+    /// round trip.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        matches!(self.db, Db::Lite(_))
+    }
+
     /// Runs a statement that gives no rows; answers how many it changed.
     pub async fn exec(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<u64> {
         self.usable()?;

@@ -6,11 +6,6 @@ use clap::{Args, Parser, Subcommand};
 use convoke_domain::id::SessionId;
 use convoke_domain::money::Money;
 
-use crate::{
-    agents, audit, completions, db, demo, doctor, events, hold, init, profiles, report, resume, run, runs, show, stats,
-    teams, validate,
-};
-
 /// Teams of AI agents that carry a task to its end: in parallel, durable, with exact cost.
 #[derive(Debug, Parser)]
 #[command(
@@ -68,45 +63,51 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch a team find the cause of an incident: no key, no service, under 30 seconds
-    Demo(demo::Demo),
+    Demo(crate::demo::Demo),
     /// Give a team a task and watch it
-    Run(run::Run),
+    Run(crate::run::Run),
     /// Let unfinished runs go on: all, or the one named
-    Resume(resume::ResumeArgs),
+    Resume(crate::resume::ResumeArgs),
     /// Call a run off
-    Cancel(hold::CancelArgs),
+    Cancel(crate::hold::CancelArgs),
     /// Hold a run: steps under way end, none begins
-    Pause(hold::PauseArgs),
+    Pause(crate::hold::PauseArgs),
     /// Say what became of a tool call whose outcome is unknown
-    Resolve(hold::ResolveArgs),
+    Resolve(crate::hold::ResolveArgs),
     /// List runs, the newest first
-    Runs(runs::RunsArgs),
+    Runs(crate::runs::RunsArgs),
     /// Show a run: tasks, steps, cost, time
-    Show(show::ShowArgs),
+    Show(crate::show::ShowArgs),
     /// Write a run's report
-    Report(report::ReportArgs),
+    Report(crate::report::ReportArgs),
     /// Print what happened in a run, event by event
-    Events(events::EventsArgs),
+    Events(crate::events::EventsArgs),
+    /// Offers to hand a task over, and what became of them
+    Handoffs(crate::handoffs::HandoffsArgs),
+    /// What the members of a run share: variables and findings
+    Context(crate::context::ContextArgs),
+    /// What is remembered across runs
+    Memory(crate::memory::MemoryArgs),
     /// List registered agents
-    Agents(agents::AgentsArgs),
+    Agents(crate::agents::AgentsArgs),
     /// Profiles, from which agents are made
-    Profiles(profiles::ProfilesArgs),
+    Profiles(crate::profiles::ProfilesArgs),
     /// Teams of agents
-    Teams(teams::TeamsArgs),
+    Teams(crate::teams::TeamsArgs),
     /// Check profile and team files
-    Validate(validate::ValidateArgs),
+    Validate(crate::validate::ValidateArgs),
     /// Make a folder with a small team to start from
-    Init(init::InitArgs),
+    Init(crate::init::InitArgs),
     /// Say whether everything that is needed is there
-    Doctor(doctor::DoctorArgs),
+    Doctor(crate::doctor::DoctorArgs),
     /// Count agents, tasks, runs, events
-    Stats(stats::StatsArgs),
+    Stats(crate::stats::StatsArgs),
     /// Look after the database
-    Db(db::DbArgs),
+    Db(crate::db::DbArgs),
     /// Look after the record of events
-    Audit(audit::AuditArgs),
+    Audit(crate::audit::AuditArgs),
     /// Print completions for a shell
-    Completions(completions::CompletionsArgs),
+    Completions(crate::completions::CompletionsArgs),
 }
 
 /// An amount in dollars.

@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use convoke_domain::id::RunId;
+use convoke_domain::context::Write;
+use convoke_domain::id::{HandoffId, MemoryId, RunId};
+use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
 use convoke_engine::{Caps, EffectOutcome, Engine, Resume};
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,40 @@ pub enum Request {
         /// What there is to say about it.
         note: String,
         /// Who says so.
+        user: String,
+    },
+    /// Accept a handoff for the agent that was asked, or decline it.
+    Handoff {
+        /// The handoff.
+        id: HandoffId,
+        /// Why it is declined; accepted if absent.
+        reason: Option<String>,
+        /// Who says so.
+        user: String,
+    },
+    /// Write a variable of a run's shared context.
+    WriteContext {
+        /// The run.
+        run: RunId,
+        /// What to write.
+        wish: Write,
+        /// Who writes.
+        user: String,
+    },
+    /// Add an entry to memory.
+    AddMemory {
+        /// Whose memory.
+        shelf: Shelf,
+        /// What to remember.
+        note: Note,
+        /// Who writes.
+        user: String,
+    },
+    /// Have an entry of memory forgotten.
+    ForgetMemory {
+        /// The entry.
+        id: MemoryId,
+        /// Who asks.
         user: String,
     },
 }
@@ -97,6 +133,11 @@ impl Request {
                 };
                 engine.resolve_effect(&effect, outcome, &user).await?;
             }
+            Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
+            Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
+            Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
+            Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
+            Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
         }
         Ok(())
     }
@@ -106,7 +147,7 @@ impl Request {
     const fn goes_on(&self) -> Option<RunId> {
         match self {
             Self::Resume { run, .. } => Some(*run),
-            Self::Cancel { .. } | Self::Pause { .. } | Self::Resolve { .. } => None,
+            _ => None,
         }
     }
 }
@@ -149,7 +190,7 @@ mod unix {
 
     const NAME: &str = "control.sock";
     /// The longest line either side may send.
-    const MAX_LINE: u64 = 64 * 1024;
+    const MAX_LINE: u64 = 128 * 1024;
     /// Time for one side to send its line, and for the request to be carried out.
     const PATIENCE: Duration = Duration::from_secs(10);
     /// Askers at once.

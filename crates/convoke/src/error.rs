@@ -29,7 +29,7 @@ pub enum Exit {
     Person,
     /// Stopped by Ctrl-C.
     Interrupted,
-    /// Stopped by SIGTERM.
+    /// Stopped by SIGTERM or SIGHUP.
     Terminated,
 }
 

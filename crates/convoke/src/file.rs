@@ -4,12 +4,18 @@ use std::fs::{Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
-use crate::error::{Failure, Result};
+use crate::error::{Exit, Failure, Result};
 
-/// Reads a text of at most `max` bytes.
+/// Reads a text of at most `max` bytes. What is no file is refused before it is opened: a pipe into which nobody writes
+/// would be waited for, and there is no end to what a device gives.
 pub fn read(path: &Path, max: u64) -> Result<String> {
     let failed = |cause: &std::io::Error| refuse("cannot read", path, cause);
     let mut text = String::new();
+    let there = std::fs::metadata(path).map_err(|cause| failed(&cause))?;
+    if !there.is_file() {
+        let reason = if there.is_dir() { "it is a folder" } else { "it is no file, but a pipe or a device" };
+        return Err(Failure::usage("io", format!("cannot read `{}`", path.display())).cause(reason));
+    }
     let file = std::fs::File::open(path).map_err(|cause| failed(&cause))?;
     // One byte more than allowed tells a file that is too long.
     file.take(max + 1).read_to_string(&mut text).map_err(|cause| failed(&cause))?;
@@ -17,6 +23,16 @@ pub fn read(path: &Path, max: u64) -> Result<String> {
         return Ok(text);
     }
     Err(Failure::usage("file_too_long", format!("`{}` has more than {max} bytes", path.display())))
+}
+
+/// Reads a text of at most `max` bytes from the input stream; white space at its end is left out.
+pub fn read_input(max: u64) -> Result<String> {
+    let mut text = String::new();
+    match std::io::stdin().lock().take(max + 1).read_to_string(&mut text) {
+        Ok(_) if text.len() as u64 <= max => Ok(text.trim_end().to_owned()),
+        Ok(_) => Err(Failure::usage("file_too_long", format!("the input stream has more than {max} bytes"))),
+        Err(cause) => Err(Failure { exit: Exit::Usage, ..Failure::io("cannot read the input stream", &cause) }),
+    }
 }
 
 /// Writes a file so that it is there in full or not at all. What stands there keeps its rights, a link goes on leading to
@@ -101,5 +117,7 @@ mod tests {
         assert_eq!(reader.join().expect("no panic").expect("read"), b"through");
         assert!(pipe.metadata().expect("there").file_type().is_fifo());
         assert_eq!(write(dir.path(), b"x").expect_err("a folder").causes, ["it is a folder"]);
+        assert_eq!(read(&pipe, 10).expect_err("a pipe").causes, ["it is no file, but a pipe or a device"]);
+        assert_eq!(read(dir.path(), 10).expect_err("a folder").causes, ["it is a folder"]);
     }
 }

@@ -80,7 +80,7 @@ fn told(global: &Global, id: &str, what: &str, words: &str) -> Result<Exit> {
 }
 
 /// Carries a request out here, or has it carried out by the process that holds the folder.
-async fn carry_out(global: &Global, request: Request) -> Result<()> {
+pub async fn carry_out(global: &Global, request: Request) -> Result<()> {
     match Hub::writer(global).await {
         Ok(hub) => request.carry_out(&hub.engine).await,
         Err(held) if held.code == "in_use" => {

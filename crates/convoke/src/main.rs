@@ -8,6 +8,7 @@ mod agents;
 mod args;
 mod audit;
 mod completions;
+mod context;
 mod control;
 mod db;
 mod definition;
@@ -16,12 +17,14 @@ mod doctor;
 mod error;
 mod events;
 mod file;
+mod handoffs;
 mod hold;
 mod hub;
 mod init;
 mod job;
 mod live;
 mod log;
+mod memory;
 mod outcome;
 mod place;
 mod profiles;
@@ -123,6 +126,9 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Show(command) => command.act(global).await,
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
+        Command::Handoffs(command) => command.act(global).await,
+        Command::Context(command) => command.act(global).await,
+        Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,

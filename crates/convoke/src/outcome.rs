@@ -91,6 +91,7 @@ fn quietly(hub: &Hub, record: &RunRecord) -> Result<()> {
     if exit_of(run) != Exit::Done {
         let why = run.error.as_deref().or(run.reason.as_deref()).map(text::line);
         say::note(&format!("{}{}", word(run).1, why.map(|why| format!(": {why}")).unwrap_or_default()));
+        last_fault(record).iter().for_each(|fault| say::note(fault));
         next(hub, record).iter().for_each(|next| say::note(next.trim_end()));
     }
     match result(record) {
@@ -112,6 +113,8 @@ fn as_text(hub: &Hub, record: &RunRecord, files: Option<&Files>) -> String {
         out.push('\n');
     }
     out.push_str(&verdict(run));
+    let fault = last_fault(record);
+    fault.iter().flat_map(|fault| rows(fault)).for_each(|row| out.push_str(&(paint(word(run).0, &row) + "\n")));
     if let Some(files) = files {
         out.push_str(&row("report", &files.html.display().to_string()));
         out.push_str(&row("", &files.markdown.display().to_string()));
@@ -181,6 +184,24 @@ fn verdict(run: &RunSummary) -> String {
         why.map(text::line).iter().flat_map(|why| rows(why)).map(|row| paint(style, &row) + "\n").collect();
     let told = rows(&format!("{word}{took} · {}", calls.join(" · "))).join("\n");
     format!("{}{}\n{why}", paint(style, word), told.strip_prefix(word).unwrap_or_default())
+}
+
+/// What went wrong last in a task that gave no result, where the run's own reason does not say it: a budget that bad replies
+/// used up names only the budget.
+fn last_fault(record: &RunRecord) -> Option<String> {
+    let run = &record.summary;
+    if matches!(exit_of(run), Exit::Done | Exit::Cancelled) {
+        return None;
+    }
+    let attempts = record.tasks.iter().filter(|task| task.state != "completed").flat_map(|task| &task.attempts);
+    let faults = attempts.flat_map(|attempt| {
+        let calls = attempt.steps.iter().filter(|step| step.kind == "model");
+        let calls = calls.map(|step| (step.finished_at, step.error.as_deref()));
+        calls.chain([(attempt.finished_at, attempt.error.as_deref())])
+    });
+    let (_, fault) = faults.filter_map(|(at, error)| Some((at?, error?))).max_by_key(|(at, _)| *at)?;
+    let why = run.error.as_deref().or(run.reason.as_deref()).unwrap_or_default();
+    (!why.contains(fault)).then(|| format!("last fault: {}", text::line(fault)))
 }
 
 /// A line as rows of the terminal; one row where there is none.

@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the program at once. Either way nothing that was
-//! recorded is lost.
+//! Ctrl-C, SIGTERM and SIGHUP (the terminal is gone): the first asks for a clean stop, the second ends the program at
+//! once. Either way nothing that was recorded is lost.
 
 use tokio::sync::watch;
 
@@ -40,19 +40,28 @@ impl Signals {
 
 /// The signals that ask the program to end.
 #[cfg(unix)]
-struct Asked(tokio::signal::unix::Signal, tokio::signal::unix::Signal);
+struct Asked {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
 
 #[cfg(unix)]
 impl Asked {
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) -> Exit {
         tokio::select! {
-            _ = self.0.recv() => Exit::Interrupted,
-            _ = self.1.recv() => Exit::Terminated,
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+            _ = self.hangup.recv() => Exit::Terminated,
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! It runs as a process of its own, as it does beside Convoke; the client here shares the machine with it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use convoke_bench_mock::tally::Record;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -33,10 +34,24 @@ pub fn start(context: &Context, options: &[&str]) -> Result<(Process, String)> {
     Ok((process, url.trim().to_owned()))
 }
 
+/// Every request that the mock at this base URL has had, in order of arrival.
+pub fn records(url: &str) -> Result<Vec<Record>> {
+    let mut stream = std::net::TcpStream::connect(address(url))?;
+    stream.write_all(b"GET /__records HTTP/1.1\r\nhost: mock\r\nconnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("the mock answered without a head")?;
+    Ok(serde_json::from_slice(&answer[end + 4..])?)
+}
+
+fn address(url: &str) -> &str {
+    url.trim_start_matches("http://").trim_end_matches("/v1")
+}
+
 /// Measures once.
 pub fn run(context: &Context) -> Result<Vec<Figure>> {
     let (process, url) = start(context, &[])?;
-    let address = url.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let address = address(&url).to_owned();
     let each = context.times(REQUESTS) / CONNECTIONS;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let cpu_before = machine::cpu(process.0.id()).context("the mock ended")?;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use convoke_bench_mock::tally::Record;
 use convoke_store::{Options, PgOptions, Store};
 
 use crate::context::Context;
@@ -17,8 +18,8 @@ use crate::machine;
 use crate::measure::mock;
 
 const LATENCY: Duration = Duration::from_millis(50);
-/// Calls one after the other: plan, one of the specialists, synthesis.
-const CRITICAL_CALLS: u32 = 3;
+/// Calls of a run: plan, the specialists, synthesis.
+const CALLS: usize = SPECIALISTS.len() + 2;
 /// Commits on the critical path: the run; then for each call the intent, and the outcome with all that follows from it.
 const CRITICAL_COMMITS: f64 = 7.0;
 const SINGLE_RUNS: usize = 60;
@@ -66,10 +67,12 @@ pub fn overhead(context: &Context) -> Result<Vec<Figure>> {
     let mut figures = vec![Figure::new("fdatasync in the same round, p50", "ms", fsync_ms)];
     for latency in [Duration::ZERO, LATENCY] {
         let count = context.times(SINGLE_RUNS);
-        let mut done = measure((context, Base::Sqlite), latency, 1, count)?;
-        let wall = percentile(&mut done.walls, 0.5);
-        let over = wall - latency.as_secs_f64() * 1e3 * f64::from(CRITICAL_CALLS);
+        let done = measure((context, Base::Sqlite), latency, 1, count)?;
+        let mut served = done.served.clone();
+        let mut overs: Vec<f64> = done.walls.iter().zip(&served).map(|(wall, served)| wall - served).collect();
+        let over = percentile(&mut overs, 0.5);
         let name = |what: &str| format!("{what} at {} ms", latency.as_millis());
+        figures.push(Figure::new(name("critical path as served, p50"), "ms", percentile(&mut served, 0.5)));
         figures.push(Figure::new(name("overhead of a run, p50"), "ms", over));
         let rest = over - CRITICAL_COMMITS * fsync_ms;
         figures.push(Figure::new(name("of that, without 7 commits"), "ms", rest).wanted(Wanted::AtMost(2.0)));
@@ -115,6 +118,8 @@ struct Done {
     walls: Vec<f64>,
     total: f64,
     cpu: f64,
+    /// Of each run, what the mock took for the calls on its critical path; only where one run goes at a time.
+    served: Vec<f64>,
 }
 
 /// Runs the job `count` times, `at_once` at a time.
@@ -123,7 +128,7 @@ fn measure((context, base): (&Context, Base<'_>), latency: Duration, at_once: us
     let (_mock, url) = mock::start(context, &["--latency-ms", &millis, "--plan-assignees", &SPECIALISTS.join(",")])?;
     let folder = context.folder("runs")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    let mut done = runtime.block_on(async {
         let hub = Hub::over(base.open(&folder).await?, &folder, &url).await?;
         drive(&hub, at_once, at_once.max(4)).await?;
         let cpu_before = machine::cpu(std::process::id()).context("this process runs")?;
@@ -134,8 +139,28 @@ fn measure((context, base): (&Context, Base<'_>), latency: Duration, at_once: us
         let store = hub.stop().await;
         base.clear(&store).await?;
         store.close().await?;
-        Ok(Done { walls, total, cpu: cpu.as_secs_f64() * 1e3 })
-    })
+        anyhow::Ok(Done { walls, total, cpu: cpu.as_secs_f64() * 1e3, served: Vec::new() })
+    })?;
+    if at_once == 1 {
+        done.served = critical_paths(&mock::records(&url)?, count)?;
+    }
+    Ok(done)
+}
+
+/// What the mock took for the calls of each of the last runs, one after another: the plan, the slowest of the specialists,
+/// who are asked together, and the synthesis. In milliseconds.
+fn critical_paths(records: &[Record], runs: usize) -> Result<Vec<f64>> {
+    let from = records.len().checked_sub(runs * CALLS).context("the mock has fewer records than there were calls")?;
+    let path = |calls: &[Record]| {
+        let run = |call: &Record| call.key.split(':').next().unwrap_or_default().to_owned();
+        let [plan, work @ .., synthesis] = calls else { bail!("a run without calls") };
+        if calls.iter().any(|call| run(call) != run(plan) || !call.written) {
+            bail!("the calls of a run did not come one after another, or one was tried again");
+        }
+        let slowest = work.iter().map(|call| call.served_us).max().unwrap_or(0);
+        Ok((plan.served_us + slowest + synthesis.served_us) as f64 / 1e3)
+    };
+    records[from..].chunks(CALLS).map(path).collect()
 }
 
 /// Keeps `at_once` runs going until `count` have ended.
@@ -166,4 +191,28 @@ async fn drive(hub: &Hub, at_once: usize, count: usize) -> Result<Vec<f64>> {
         }
     }
     Ok(walls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(run: &str, served_us: u64) -> Record {
+        let record = serde_json::json!({
+            "number": 1, "id": "", "model": "", "key": format!("{run}:task:1:m1"), "digest": 0, "written": true,
+            "fault": null, "served_us": served_us, "prompt_tokens": 0, "completion_tokens": 0,
+        });
+        serde_json::from_value(record).expect("a record")
+    }
+
+    #[test]
+    fn a_critical_path_takes_the_slowest_of_those_asked_together() {
+        let warm = [call("run_0", 9)];
+        let first = [50_000, 51_000, 53_000, 50_000, 52_000, 51_500].map(|served| call("run_1", served));
+        let second = [1_000; 6].map(|served| call("run_2", served));
+        let records: Vec<_> = warm.into_iter().chain(first).chain(second).collect();
+        assert_eq!(critical_paths(&records, 2).expect("two runs"), [154.5, 3.0]);
+        assert!(critical_paths(&records[..12], 2).is_err(), "calls of three runs");
+        assert!(critical_paths(&records, 3).is_err(), "too few");
+    }
 }

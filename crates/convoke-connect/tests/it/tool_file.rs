@@ -120,6 +120,16 @@ async fn pipes_and_devices_are_not_opened() {
 }
 
 #[tokio::test]
+async fn a_name_cannot_write_rows_of_its_own() {
+    let bench = Bench::new();
+    bench.put("work/a\nsecret.txt  7 bytes\r\u{1b}[2J\u{2028}b.txt", "word");
+    let text = bench.text("list_files", json!({"path": "."})).await;
+    assert_eq!(text, "input/\na\\nsecret.txt  7 bytes\\r\\u{1b}[2J\\u{2028}b.txt  4 bytes\n");
+    let text = bench.text("search_files", json!({"pattern": "word"})).await;
+    assert!(text.starts_with("a\\nsecret.txt  7 bytes\\r\\u{1b}[2J\\u{2028}b.txt:1: word\n"), "{text}");
+}
+
+#[tokio::test]
 async fn folders_are_listed() {
     let bench = Bench::new();
     bench.put("input/logs/app.log", "12345");

@@ -75,6 +75,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::BudgetExhausted => ("budget", &["message", "left", "wanted", "unit"]),
         K::BudgetOverrun => ("task", &["step", "bound_usd", "billed_usd"]),
         K::BudgetChanged => ("budget", &["cap_usd", "cap_tokens", "was_usd"]),
+        K::CollabStarted => ("task", &["from", "to", "title", "until"]),
+        K::CollabEnded => ("task", &["parent", "state"]),
+        K::HandoffRequested => ("task", &["handoff", "from", "to", "reason", "until"]),
+        K::HandoffAccepted => ("task", &["handoff", "from", "to"]),
+        K::HandoffDeclined => ("task", &["handoff", "from", "to", "reason"]),
         K::LoopDetected => ("task", &["tool", "count"]),
         K::AgentMessageSent => {
             ("message", &["thread", "n", "kind", "priority", "to", "bytes", "reply_to", "cancels", "private"])
@@ -91,6 +96,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         }
         K::TaskProgress => ("task", &["percent", "text"]),
         K::TaskEscalated => ("task", &["to", "message"]),
+        K::ContextChanged => ("context", &["name", "version", "bytes", "removed"]),
+        K::FindingAdded => ("context", &["name", "confidence", "tags"]),
+        K::ContextCompacted => ("task", &["step", "turn", "by", "dropped", "bytes_before", "bytes_after", "window"]),
+        K::MemoryAdded | K::MemoryChanged => ("memory", &["scope", "owner", "version", "source", "tags"]),
+        K::MemoryForgotten => ("memory", &["scope", "owner", "reason"]),
     }
 }
 

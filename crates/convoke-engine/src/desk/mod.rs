@@ -5,6 +5,9 @@
 //! `TOOLS`; start at [`call`].
 
 mod bus;
+mod context;
+mod handoff;
+mod memory;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,6 +15,7 @@ use std::pin::Pin;
 use convoke_domain::authority;
 use convoke_domain::id::{RunId, TaskId, derive};
 use convoke_domain::profile::Profile;
+use convoke_domain::refusal::Refusal;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::WaitReason;
 use convoke_domain::time::Timestamp;
@@ -78,8 +82,8 @@ pub(crate) enum Answer {
     Denied(&'static str, String),
     /// The result comes later.
     Wait(Wait),
-    /// The attempt has ended in this very transaction: the task is somebody else's now.
-    Leave,
+    /// The attempt has ended in this very transaction, for this reason: the task is not the agent's any more.
+    Leave(String),
 }
 
 /// What brings a result later.
@@ -94,7 +98,12 @@ pub(crate) struct Wait {
 }
 
 /// The tools of all nouns.
-const NOUNS: &[&[Tool]] = &[bus::TOOLS];
+const NOUNS: &[&[Tool]] = &[
+    bus::TOOLS,
+    context::TOOLS,
+    handoff::TOOLS, // each on a line of its own
+    memory::TOOLS,
+];
 
 fn tools() -> impl Iterator<Item = &'static Tool> {
     NOUNS.iter().copied().flatten()
@@ -138,6 +147,14 @@ pub(crate) async fn call(tx: &mut Tx<'_>, caller: &Caller<'_>, tool: &Tool, args
     }
 }
 
+/// Reads the arguments of a call; what does not fit is told to the model.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(tool: &str, args: &Value) -> Result<T> {
+    T::deserialize(args).map_err(|error| {
+        let refusal = Refusal::new("arguments", format!("the arguments of `{tool}` do not fit its schema: {error}"));
+        Error::Refused(refusal)
+    })
+}
+
 /// An attempt that has ended.
 pub(crate) struct Left<'a> {
     /// The run.
@@ -150,10 +167,13 @@ pub(crate) struct Left<'a> {
     pub agent: &'a str,
     /// The task has ended as well; otherwise another attempt follows.
     pub is_over: bool,
+    /// Who has the task now, if it was handed over.
+    pub handed_to: Option<&'a str>,
 }
 
-/// Lets go of all that an attempt held and waited for.
+/// Lets go of all that an attempt held and waited for. Called only where the task has ties.
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
+    handoff::left(tx, left).await?;
     crate::wait::withdraw(tx, left).await?;
     crate::answer::left(tx, left).await
 }

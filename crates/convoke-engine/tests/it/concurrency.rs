@@ -125,10 +125,15 @@ async fn postgres() -> Store {
 
 /// A hub with a place for everyone, and its folder.
 async fn hub(kept: Kept, models: FakeModels, daily_cap: Option<Money>) -> (Hub, TempDir) {
+    hub_with(kept, models, daily_cap, 2 * CALLS).await
+}
+
+/// The same with so many places.
+async fn hub_with(kept: Kept, models: FakeModels, daily_cap: Option<Money>, places: usize) -> (Hub, TempDir) {
     let dir = tempfile::tempdir().expect("a folder");
     let store = kept.open(dir.path()).await;
     let mut hub = Hub::over(store, dir.path().join("work"), models, FakeTools::none(), |config| {
-        config.concurrency = 2 * CALLS;
+        config.concurrency = places;
         config.daily_cap = daily_cap;
         config.call_tries = 10 * u32::try_from(CALLS).expect("small");
         config.call_backoff.cap = Duration::ZERO;
@@ -327,7 +332,8 @@ async fn a_thousand_calls_that_come_and_go_never_pass_the_cap(kept: Kept) {
             Usage { input_tokens: fastrand::u64(1..400), output_tokens: fastrand::u64(1..1_000), ..Usage::default() };
         Ok(convoke_port::model::ModelReply { usage: Some(usage), ..says("found") })
     });
-    let (hub, _dir) = hub(kept, models.clone(), None).await;
+    // Fewer places than the budget has room for: it runs short only after calls have settled, however late they do.
+    let (hub, _dir) = hub_with(kept, models.clone(), None, usize::try_from(ROOM).expect("small") / 2).await;
     let observer = Observer::of(hub.engine.store());
     let start = start(&hub, CALLS, json!({}), json!({})).await;
     let start = StartRun { caps: Caps { cost: Some(room(bound)), tokens: None }, ..start };

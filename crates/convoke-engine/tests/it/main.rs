@@ -2,14 +2,18 @@
 
 mod budget;
 mod bus;
+mod compact;
 mod concurrency;
 mod crash;
 mod effect;
 mod failure;
 mod fair;
+mod handoff;
 mod lease;
 mod limits;
+mod memory;
 mod outage;
 mod pattern;
 mod play;
 mod run;
+mod share;

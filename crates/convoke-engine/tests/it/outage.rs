@@ -16,6 +16,9 @@ use tokio::sync::oneshot;
 
 use crate::play::usual;
 
+/// Time in which a writer that is not held takes in what is queued, however busy the machine is.
+const QUEUE_WAIT: Duration = Duration::from_millis(500);
+
 /// Holds the writer until it is let go.
 struct Hold(Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>);
 
@@ -51,7 +54,7 @@ async fn fill(store: &Store) -> mpsc::Sender<()> {
 /// A hub whose first call has been sent, and its run.
 async fn begin(models: FakeModels, gate: &Gate, patience: Duration) -> (tempfile::TempDir, Hub, RunId) {
     let dir = tempfile::tempdir().expect("a folder");
-    let options = Options { queue: 1, max_batch: 1, queue_wait: Duration::from_millis(20), ..Options::default() };
+    let options = Options { queue: 1, max_batch: 1, queue_wait: QUEUE_WAIT, ..Options::default() };
     let store = Store::open_sqlite(dir.path(), options).await.expect("a store");
     let set = |config: &mut convoke_engine::Config| config.store_patience = patience;
     let mut hub = Hub::over(store, dir.path().join("work"), models, FakeTools::none(), set);
@@ -92,4 +95,23 @@ async fn an_attempt_that_could_not_be_recorded_goes_on_when_the_store_works_agai
     assert_eq!((record.summary.model_calls, lost), (3, 1), "the reply that was lost is billed at its bound");
     assert!(record.budgets.iter().all(|budget| budget.reserved.tokens == 0), "{:?}", record.budgets);
     assert!(hub.engine.agents().await.expect("agents").iter().all(|agent| agent.running == 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_takes_nothing_is_told_of_although_nothing_is_driven() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = Options { queue: 1, max_batch: 1, queue_wait: QUEUE_WAIT, ..Options::default() };
+    let store = Store::open_sqlite(dir.path(), options).await.expect("a store");
+    let set = |config: &mut convoke_engine::Config| config.store_patience = Duration::from_millis(200);
+    let mut hub = Hub::over(store, dir.path().join("work"), FakeModels::new(usual), FakeTools::none(), set);
+    hub.start().await;
+    let mut unrecorded = hub.engine.unrecorded();
+    assert_eq!(*unrecorded.borrow(), None);
+    let let_go = fill(hub.engine.store()).await;
+    let told = tokio::time::timeout(Duration::from_secs(30), unrecorded.wait_for(Option::is_some)).await;
+    let why = told.expect("in time").expect("the engine is there").clone().unwrap_or_default();
+    assert!(why.contains("the write queue of the store was full"), "{why}");
+    drop(let_go);
+    let run = hub.run(team(&["logs"], json!({"rules": {"planning": "same_task"}})), "Look.").await;
+    assert_eq!(hub.ended(run).await.summary.state, "completed", "it goes on when the store works again");
 }

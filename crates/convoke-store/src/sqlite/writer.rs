@@ -209,8 +209,9 @@ impl Writer {
         if let Some(heads) = &mut self.conn.heads {
             heads.committed();
         }
-        for event in self.conn.recorded.drain(..) {
-            // Fails only when nobody listens.
+        let is_heard = self.feed.receiver_count() > 0;
+        for event in self.conn.recorded.drain(..).filter(|_| is_heard) {
+            // Fails only when the last listener has gone.
             let _ = self.feed.send(Arc::new(event));
         }
     }

@@ -1,14 +1,19 @@
 //! Attempts, steps, effects, budgets and bills on each database, and the checks that hold them together.
 
 use convoke_domain::budget::Amount;
+use convoke_domain::id::{RunId, TaskId};
 use convoke_domain::money::Money;
 use convoke_domain::transcript::Usage;
 use convoke_store::{Store, attempt, blob, budget, effect, p, step, task, usage};
+use uuid::Uuid;
 
 use crate::noun::{NOW, RUN, WS, ready, step_at, task_id, with_run};
 use crate::support::{Place, act, cases, look};
 
-cases! { attempts_are_kept, a_step_is_started_finished_and_resolved, effects_are_told_apart_by_key, budgets_hold_and_bill, checks_find_what_does_not_add_up, a_blob_that_was_changed_is_found }
+cases! { attempts_are_kept, the_steps_of_a_run_come_in_pages, a_step_is_started_finished_and_resolved, effects_are_told_apart_by_key, budgets_hold_and_bill, checks_find_what_does_not_add_up, a_blob_that_was_changed_is_found }
+
+/// Before every task.
+const NO_TASK: TaskId = TaskId(Uuid::nil());
 
 fn scope() -> String {
     format!("run:{RUN}")
@@ -63,6 +68,7 @@ async fn attempts_are_kept(place: Place) {
     let store = with_run(&place).await;
     let id = task_id(1);
     act!(store, tx => {
+        task::insert(tx, &ready(1, "ada")).await?;
         attempt::insert(tx, id, 1, "ada").await?;
         attempt::end(tx, id, 1, "failed", Some("tired")).await?;
         attempt::insert(tx, id, 2, "bob").await
@@ -71,6 +77,31 @@ async fn attempts_are_kept(place: Place) {
     let brief: Vec<_> =
         found.iter().map(|a| (a.n, a.agent.as_str(), a.state.as_str(), a.error.as_deref(), a.finished_at)).collect();
     assert_eq!(brief, [(1, "ada", "failed", Some("tired"), Some(NOW)), (2, "bob", "running", None, None)]);
+    assert_eq!(look!(store, tx => attempt::of_run(tx, RUN, (NO_TASK, 0), 10).await), found);
+    assert_eq!(look!(store, tx => attempt::of_run(tx, RUN, (NO_TASK, 0), 1).await), found[..1]);
+    assert_eq!(look!(store, tx => attempt::of_run(tx, RUN, (id, 1), 10).await), found[1..]);
+    assert_eq!(look!(store, tx => attempt::of_run(tx, RunId(Uuid::from_u128(9)), (NO_TASK, 0), 10).await), []);
+}
+
+async fn the_steps_of_a_run_come_in_pages(place: Place) {
+    let store = with_run(&place).await;
+    let at = |task: u8, attempt, n| step::StepRef { task: task_id(task), attempt, n };
+    let order = [at(1, 1, 1), at(1, 1, 2), at(1, 2, 1), at(2, 1, 1)];
+    act!(store, tx => {
+        for at in [order[3], order[1], order[2], order[0]] {
+            step::start(tx, &step::NewRow { at, ..new_step(1, "model", "") }).await?;
+        }
+        Ok(())
+    });
+    let names = |found: &[step::Record]| -> Vec<_> {
+        found.iter().map(|step| step::StepRef { task: step.task, attempt: step.attempt, n: step.n }).collect()
+    };
+    let first = look!(store, tx => step::of_run(tx, RUN, step::StepRef { task: NO_TASK, attempt: 0, n: 0 }, 3).await);
+    assert_eq!(names(&first), order[..3]);
+    for after in 0..order.len() {
+        let rest = look!(store, tx => step::of_run(tx, RUN, order[after], 10).await);
+        assert_eq!(names(&rest), order[after + 1..]);
+    }
 }
 
 async fn a_step_is_started_finished_and_resolved(place: Place) {
@@ -96,6 +127,8 @@ async fn a_step_is_started_finished_and_resolved(place: Place) {
     let brief: Vec<_> = found.iter().map(|s| (s.n, s.status.as_str(), s.output.as_deref(), s.tries)).collect();
     assert_eq!(brief, [(1, "done", Some("hi"), 2), (2, "done", Some("yes"), 1)]);
     assert_eq!(look!(store, tx => step::of_attempt(tx, task_id(1), 1, 1, 10).await).len(), 1);
+    let turn = found[0].turn;
+    assert_eq!(look!(store, tx => step::of_turn(tx, task_id(1), 1, turn, 10).await).first(), found.first());
     let tally = look!(store, tx => step::tally(tx, RUN).await);
     assert_eq!(tally.iter().map(|t| (t.kind.as_str(), t.count)).collect::<Vec<_>>(), [("model", 1), ("tool", 1)]);
 }

@@ -67,7 +67,10 @@ async fn parts_of_a_task_are_known(place: Place) {
     let parts = act!(store, tx => task::open_parts(tx, task_id(1)).await);
     assert_eq!(parts.iter().map(|part| part.id).collect::<Vec<_>>(), [task_id(2)]);
     let held = act!(store, tx => task::hold(tx, task_id(2)).await);
-    assert_eq!((held.parent, held.depth), (Some(task_id(1)), 1));
+    assert_eq!((held.parent, held.depth, held.ties), (Some(task_id(1)), 1, true));
+    assert!(!act!(store, tx => task::hold(tx, task_id(1)).await).ties);
+    act!(store, tx => task::tie(tx, task_id(1)).await);
+    assert!(act!(store, tx => task::hold(tx, task_id(1)).await).ties);
     assert!(look!(store, tx => task::is_busy(tx, RUN).await));
     act!(store, tx => {
         task::park(tx, task_id(1), "child", "").await?;

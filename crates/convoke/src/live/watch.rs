@@ -12,12 +12,12 @@ use convoke_domain::event::Event;
 use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
-use convoke_engine::{Engine, Pulse, PulseKind, Worker};
+use convoke_engine::{Engine, Pulse, Worker};
 use convoke_port::clock::{Clock, SystemClock};
 use convoke_store::{Feed, Lagged};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Board;
@@ -78,8 +78,8 @@ pub struct Watch {
     added: mpsc::Receiver<RunId>,
     frame: usize,
     footer: Option<String>,
-    /// Why what happened could not be stored.
-    unrecorded: Option<String>,
+    /// Why what happens cannot be stored.
+    unrecorded: watch::Receiver<Option<String>>,
 }
 
 type Stopping = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -96,7 +96,7 @@ impl Watch {
             added,
             frame: 0,
             footer: None,
-            unrecorded: None,
+            unrecorded: engine.unrecorded(),
         }
     }
 
@@ -137,15 +137,15 @@ impl Watch {
                     self.draw();
                 }
             }
-            if stopping.is_none() && (self.unrecorded.is_some() || self.all_ended() || calm >= CALM) {
+            if stopping.is_none() && (self.unrecorded.borrow().is_some() || self.all_ended() || calm >= CALM) {
                 if self.engine.driven() > 0 {
                     self.tell("steps of other runs end first; those runs go on with the next start");
                 }
                 stopping = stop(&mut worker);
             }
         }
-        if let Some(why) = self.unrecorded.take() {
-            return Err(storage_failed(&why));
+        if let Some(why) = self.unrecorded.borrow().as_deref() {
+            return Err(storage_failed(why));
         }
         for at in 0..self.boards.len() {
             self.catch_up(at, true).await?;
@@ -167,9 +167,6 @@ impl Watch {
     fn take_pulse(&mut self, pulse: Result<Pulse, RecvError>) {
         // Pulses that went by unseen are not missed: what counts comes as an event.
         let Ok(pulse) = pulse else { return };
-        if let PulseKind::Unrecorded(why) = &pulse.kind {
-            self.unrecorded.get_or_insert_with(|| why.clone());
-        }
         for board in &mut self.boards {
             if board.pulse(&pulse)
                 && let View::Lines(stream, teller) = &self.view

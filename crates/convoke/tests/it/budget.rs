@@ -32,3 +32,18 @@ fn a_run_that_fails_says_of_what() {
     assert!(ended.code == 1 || ended.code == 5, "{}", ended.out);
     assert!(ended.out.contains(told), "{}", ended.out);
 }
+
+#[test]
+fn a_budget_that_bad_replies_used_up_names_the_last_fault() {
+    let place = Place::new();
+    let mut words = place.team("    - fault: malformed\n");
+    words.extend(["--budget".to_owned(), "0.3".to_owned()]);
+    let ended = place.run(&strs(&words));
+    assert_eq!(ended.code, 3, "{}{}", ended.out, ended.err);
+    let record = place.json(&["show", "last"]);
+    let fault = record["tasks"][1]["attempts"][0]["steps"][0]["error"].as_str().expect("a fault");
+    assert!(fault.starts_with("bad_reply: "), "{fault}");
+    let told: Vec<&str> = ended.out.lines().collect();
+    let at = told.iter().position(|line| line.starts_with("budget: ")).expect("the reason");
+    assert_eq!(told[at + 1], format!("last fault: {fault}"), "{}", ended.out);
+}

@@ -8,6 +8,7 @@ mod json;
 mod person;
 mod postgres;
 mod quiet;
+mod share;
 mod shelf;
 mod stop;
 mod support;

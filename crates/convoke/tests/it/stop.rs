@@ -52,3 +52,19 @@ fn a_run_that_was_killed_goes_on_with_resume() {
     let searches = record["tasks"][1]["attempts"][0]["steps"].as_array().expect("steps");
     assert_eq!(searches.iter().filter(|step| step["kind"] == "tool").count(), 1, "the first search was not made again");
 }
+
+#[test]
+fn a_terminal_that_is_gone_stops_cleanly() {
+    let place = Place::new();
+    let mut work = place.start(&strs(&place.team(SLOW)));
+    work.until("worker                  search_files");
+    work.signal("HUP");
+    work.until("stopping");
+    let ended = work.end();
+    assert_eq!(ended.code, 143, "{}", ended.out);
+    place.done(&["resume"]);
+    let record = place.json(&["show", "last"]);
+    assert_eq!(record["state"], "completed");
+    let steps = record["tasks"][1]["attempts"][0]["steps"].as_array().expect("steps");
+    assert!(steps.iter().all(|step| step["tries"] == 1), "nothing was made twice: {steps:?}");
+}

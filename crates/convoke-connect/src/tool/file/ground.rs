@@ -87,6 +87,16 @@ impl Spot {
         }
     }
 
+    /// The place in a list with one row for each: a name may hold an end of line, and would write rows of its own.
+    pub(crate) fn row(&self) -> String {
+        let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        let shown = self.shown();
+        if !shown.contains(breaks) {
+            return shown;
+        }
+        shown.chars().map(|c| if breaks(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+    }
+
     /// Is it the folder itself?
     pub(crate) fn is_root(&self) -> bool {
         self.relative.as_os_str().is_empty()

@@ -67,7 +67,7 @@ impl<'a> Listing<'a> {
     }
 
     fn take(&mut self, entry: &Entry, depth: usize) -> bool {
-        let path = entry.spot.shown();
+        let path = entry.spot.row();
         let row = match entry.kind {
             Kind::File(bytes) => format!("{path}  {bytes} bytes\n"),
             Kind::Folder if entry.depth == depth => format!("{path}/  (not opened)\n"),

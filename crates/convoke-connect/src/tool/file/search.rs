@@ -141,7 +141,7 @@ impl<'a> Search<'a> {
     }
 
     fn lines(&mut self, spot: &Spot, lines: &mut Lines<std::fs::File>) -> Result<(), ToolError> {
-        let path = spot.shown();
+        let path = spot.row();
         // Lines before a match, not yet shown; and how many after one are still to be shown.
         let mut earlier: VecDeque<(u64, String)> = VecDeque::new();
         let mut after = 0;
