@@ -67,7 +67,9 @@ async fn people(tx: &mut Tx<'_>, role: &str) -> Result<Vec<Party>> {
     let found: Vec<_> = users.into_iter().filter(|user| user.role == role).map(|user| Party::User(user.name)).collect();
     if found.is_empty() {
         let message = format!("nobody in this workspace has the role `{role}`");
-        return Err(Refusal::new("unknown_recipient", message).hint("roles are owner, operator, approver, viewer").into());
+        return Err(Refusal::new("unknown_recipient", message)
+            .hint("roles are owner, operator, approver, viewer")
+            .into());
     }
     Ok(found)
 }

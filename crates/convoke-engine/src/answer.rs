@@ -279,7 +279,8 @@ pub(crate) async fn fall_due(tx: &mut Tx<'_>, id: MessageId, why: &str) -> Resul
     let terms: Ask = serde_json::from_str(&question.terms)?;
     let conclusion = if terms.default.is_some() { Conclusion::Default } else { Conclusion::Expire };
     let standing = ending(&question, conclusion)?;
-    let rationale = format!("{why}; {}", if terms.default.is_some() { "the default was taken" } else { "there is no default" });
+    let rationale =
+        format!("{why}; {}", if terms.default.is_some() { "the default was taken" } else { "there is no default" });
     let said = match &terms.default {
         Some(default) => {
             let by = Speaker { who: &Party::System, run: question.run, spec: None, task: None };
@@ -294,7 +295,13 @@ pub(crate) async fn fall_due(tx: &mut Tx<'_>, id: MessageId, why: &str) -> Resul
         None => None,
     };
     let choice = terms.default.as_deref();
-    let how = End { standing: standing.as_str(), choice, rationale: Some(&rationale), by: choice.map(|_| "system"), answer: said };
+    let how = End {
+        standing: standing.as_str(),
+        choice,
+        rationale: Some(&rationale),
+        by: choice.map(|_| "system"),
+        answer: said,
+    };
     let text = match choice {
         Some(choice) => format!("{why}. By default:\n{}", quoted(choice)),
         None => format!("{why}, and the question has no default"),

@@ -13,7 +13,8 @@ use convoke_domain::transcript::{Usage, calls_of, text_of};
 use convoke_store::step::StepRef;
 use convoke_store::thread::Viewer;
 use convoke_store::{
-    Error, Result as Stored, Tx, UseCase, attempt, blob, budget, decision, effect, message, run, stats, step, task, usage,
+    Error, Result as Stored, Tx, UseCase, attempt, blob, budget, decision, effect, message, run, stats, step, task,
+    usage,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -369,7 +370,9 @@ fn discreet(tool: &str, mut input: Value) -> Value {
 /// A reply in words: its text, or which tools it asks for.
 fn told(output: &str) -> String {
     let Ok(reply) = serde_json::from_str::<Journaled>(output) else { return output.to_owned() };
-    let calls: Vec<_> = calls_of(&reply.blocks).map(|call| format!("{}({})", call.name, discreet(&call.name, call.input.clone()))).collect();
+    let calls: Vec<_> = calls_of(&reply.blocks)
+        .map(|call| format!("{}({})", call.name, discreet(&call.name, call.input.clone())))
+        .collect();
     let text = text_of(&reply.blocks);
     [text, calls.join("\n")].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }

@@ -147,11 +147,8 @@ pub async fn addressees(tx: &mut Tx<'_>, id: MessageId) -> Result<Vec<(String, O
 /// A side task was made in which an addressee answers.
 pub async fn set_reply_task(tx: &mut Tx<'_>, id: MessageId, who: &str, task: TaskId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
-        "UPDATE addressee SET reply_task = $4 WHERE ws = $1 AND question = $2 AND who = $3",
-        p![ws, id, who, task],
-    )
-    .await?;
+    tx.exec("UPDATE addressee SET reply_task = $4 WHERE ws = $1 AND question = $2 AND who = $3", p![ws, id, who, task])
+        .await?;
     Ok(())
 }
 

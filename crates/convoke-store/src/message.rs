@@ -127,7 +127,13 @@ pub async fn of_thread(tx: &mut Tx<'_>, thread: ThreadId, after: i64, limit: i64
 }
 
 /// Messages of a run after `after` in the order of their ids, as far as `viewer` may see them.
-pub async fn of_run(tx: &mut Tx<'_>, run: RunId, after: Option<MessageId>, viewer: Viewer<'_>, limit: i64) -> Result<Vec<Record>> {
+pub async fn of_run(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    after: Option<MessageId>,
+    viewer: Viewer<'_>,
+    limit: i64,
+) -> Result<Vec<Record>> {
     let (ws, (who, all)) = (tx.ws(), viewer.parts());
     let after = after.map_or(uuid::Uuid::nil(), |id| id.0);
     tx.many(
@@ -141,7 +147,13 @@ pub async fn of_run(tx: &mut Tx<'_>, run: RunId, after: Option<MessageId>, viewe
 }
 
 /// Messages that hold `pattern` (of LIKE, `\` before what is meant as it stands), the newest first.
-pub async fn search(tx: &mut Tx<'_>, pattern: &str, run: Option<RunId>, viewer: Viewer<'_>, limit: i64) -> Result<Vec<Record>> {
+pub async fn search(
+    tx: &mut Tx<'_>,
+    pattern: &str,
+    run: Option<RunId>,
+    viewer: Viewer<'_>,
+    limit: i64,
+) -> Result<Vec<Record>> {
     let (ws, (who, all)) = (tx.ws(), viewer.parts());
     let (any, run) = (run.is_none(), run.map_or(uuid::Uuid::nil(), |run| run.0));
     tx.many(
@@ -172,7 +184,13 @@ row! {
 }
 
 /// What waits for `who` in a run or in none, the oldest first. With `task`, also what another attempt of it was given.
-pub async fn queued(tx: &mut Tx<'_>, who: &str, run: RunId, (task, attempt): (TaskId, i64), limit: i64) -> Result<Vec<Queued>> {
+pub async fn queued(
+    tx: &mut Tx<'_>,
+    who: &str,
+    run: RunId,
+    (task, attempt): (TaskId, i64),
+    limit: i64,
+) -> Result<Vec<Queued>> {
     let ws = tx.ws();
     if attempt > 1 {
         let sql = "SELECT message, thread, n, priority, at FROM receipt WHERE ws = $1 AND who = $2 AND (run = $3 OR run IS NULL) \
@@ -247,8 +265,7 @@ pub async fn saw(tx: &mut Tx<'_>, task: TaskId) -> Result<u64> {
 /// What earlier attempts of a task were given: as many messages another attempt has to read again.
 pub async fn given(tx: &mut Tx<'_>, task: TaskId) -> Result<i64> {
     let ws = tx.ws();
-    let (count,): (i64,) =
-        tx.one("SELECT COUNT(*) FROM receipt WHERE ws = $1 AND task = $2", p![ws, task]).await?;
+    let (count,): (i64,) = tx.one("SELECT COUNT(*) FROM receipt WHERE ws = $1 AND task = $2", p![ws, task]).await?;
     Ok(count)
 }
 
@@ -322,7 +339,7 @@ pub async fn tally(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Tally>> {
 pub async fn unread_tasks(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(TaskId,)>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT id FROM task /*lite INDEXED BY task_leased*/ WHERE ws = $1 AND run = $2 AND state = 'running' AND mail > 0",
+        "SELECT id FROM task /*lite INDEXED BY task_running*/ WHERE ws = $1 AND run = $2 AND state = 'running' AND mail > 0",
         p![ws, run],
     )
     .await
@@ -334,10 +351,10 @@ pub async fn raise(tx: &mut Tx<'_>, run: RunId, (who, is_sender): (&str, bool)) 
     let ws = tx.ws();
     // Few tasks run at once, however many there are.
     let sql = if is_sender {
-        "UPDATE task /*lite INDEXED BY task_leased*/ SET mail = mail + 1, ties = 1 WHERE ws = $1 AND run = $2 AND agent <> $3 \
+        "UPDATE task /*lite INDEXED BY task_running*/ SET mail = mail + 1, ties = 1 WHERE ws = $1 AND run = $2 AND agent <> $3 \
          AND state = 'running' RETURNING id, agent"
     } else {
-        "UPDATE task /*lite INDEXED BY task_leased*/ SET mail = mail + 1, ties = 1 WHERE ws = $1 AND run = $2 AND agent = $3 \
+        "UPDATE task /*lite INDEXED BY task_running*/ SET mail = mail + 1, ties = 1 WHERE ws = $1 AND run = $2 AND agent = $3 \
          AND state = 'running' RETURNING id, agent"
     };
     tx.many(sql, p![ws, run, who]).await

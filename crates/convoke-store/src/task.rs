@@ -580,8 +580,11 @@ pub async fn waits_for(tx: &mut Tx<'_>, run: RunId, reason: &str) -> Result<Vec<
 /// How far along a task is, as its agent says.
 pub async fn set_progress(tx: &mut Tx<'_>, id: TaskId, percent: Option<i64>, text: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE task SET percent = COALESCE($3, percent), progress = $4 WHERE ws = $1 AND id = $2", p![ws, id, percent, text])
-        .await?;
+    tx.exec(
+        "UPDATE task SET percent = COALESCE($3, percent), progress = $4 WHERE ws = $1 AND id = $2",
+        p![ws, id, percent, text],
+    )
+    .await?;
     Ok(())
 }
 

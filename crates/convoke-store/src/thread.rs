@@ -267,9 +267,8 @@ pub async fn participants(tx: &mut Tx<'_>, id: ThreadId, limit: i64) -> Result<V
 /// Whether somebody takes part.
 pub async fn takes_part(tx: &mut Tx<'_>, id: ThreadId, who: &str) -> Result<bool> {
     let ws = tx.ws();
-    let found: Option<(i64,)> = tx
-        .opt("SELECT cursor FROM participant WHERE ws = $1 AND thread = $2 AND who = $3", p![ws, id, who])
-        .await?;
+    let found: Option<(i64,)> =
+        tx.opt("SELECT cursor FROM participant WHERE ws = $1 AND thread = $2 AND who = $3", p![ws, id, who]).await?;
     Ok(found.is_some())
 }
 
@@ -302,7 +301,13 @@ pub async fn behind(tx: &mut Tx<'_>, who: &str, run: RunId, limit: i64) -> Resul
 }
 
 /// Moves a cursor on to `cursor`, on behalf of `task`.
-pub async fn move_cursor(tx: &mut Tx<'_>, id: ThreadId, who: &str, cursor: i64, (task, back): (Option<TaskId>, i64)) -> Result<()> {
+pub async fn move_cursor(
+    tx: &mut Tx<'_>,
+    id: ThreadId,
+    who: &str,
+    cursor: i64,
+    (task, back): (Option<TaskId>, i64),
+) -> Result<()> {
     let ws = tx.ws();
     tx.exec(
         "UPDATE participant SET cursor = $4, back = $5, task = $6 WHERE ws = $1 AND thread = $2 AND who = $3",

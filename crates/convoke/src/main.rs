@@ -11,6 +11,7 @@ mod completions;
 mod context;
 mod control;
 mod db;
+mod decision;
 mod definition;
 mod demo;
 mod doctor;
@@ -25,6 +26,7 @@ mod job;
 mod live;
 mod log;
 mod memory;
+mod message;
 mod outcome;
 mod place;
 mod profiles;
@@ -39,7 +41,9 @@ mod signals;
 mod stats;
 mod teams;
 mod text;
+mod thread;
 mod validate;
+mod watch;
 mod which;
 mod wire;
 
@@ -127,6 +131,10 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,
+        Command::Say(command) => command.act(global).await,
+        Command::Threads(command) => command.act(global).await,
+        Command::Watch(command) => command.act(global).await,
+        Command::Decisions(command) => command.act(global).await,
         Command::Context(command) => command.act(global).await,
         Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,

@@ -249,7 +249,8 @@ fn whatever_step_of_a_message_it_dies_in_each_is_there_once() {
         assert_eq!(record.summary.state, "completed", "crash at call {crash_at}");
         let mut kinds: Vec<_> = said.iter().map(|message| (message.from.as_str(), message.kind.as_str())).collect();
         kinds.sort_unstable();
-        let once = [("agent:cost", "note"), ("agent:lead", "decision"), ("agent:logs", "note"), ("agent:logs", "question")];
+        let once =
+            [("agent:cost", "note"), ("agent:lead", "decision"), ("agent:logs", "note"), ("agent:logs", "question")];
         assert_eq!(kinds, once, "crash at call {crash_at}");
         let settled = |message: &convoke_domain::record::MessageRecord| {
             message.receipts.iter().all(|receipt| matches!(receipt.state.as_str(), "read" | "answered"))

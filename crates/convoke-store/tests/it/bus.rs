@@ -32,7 +32,16 @@ const fn message_id(n: u128) -> MessageId {
 fn new_thread(n: u128, channel: &str, is_private: bool) -> thread::NewRow<'_> {
     let run = (!is_private).then_some(RUN);
     let kind = if is_private { "direct" } else { "run" };
-    thread::NewRow { id: thread_id(n), channel, kind, title: "Talk", run, task: None, is_private, created_by: "agent:ada" }
+    thread::NewRow {
+        id: thread_id(n),
+        channel,
+        kind,
+        title: "Talk",
+        run,
+        task: None,
+        is_private,
+        created_by: "agent:ada",
+    }
 }
 
 fn new_message<'a>(id: u128, n: i64, thread: u128, audience: Option<&'a str>) -> message::NewRow<'a> {
@@ -80,7 +89,8 @@ async fn threads_are_kept_and_hidden(place: Place) {
     assert_eq!(ids(look!(store, tx => thread::list(tx, &all, bob, 10).await)), [thread_id(2), thread_id(1)]);
     assert_eq!(ids(look!(store, tx => thread::list(tx, &all, eve, 10).await)), [thread_id(1)]);
     assert_eq!(ids(look!(store, tx => thread::list(tx, &all, Viewer::Audit, 1).await)), [thread_id(2)]);
-    let of = Filter { who: Some("agent:bob"), run: Some(RUN), status: Some("open"), before: Some(thread_id(2)), task: None };
+    let of =
+        Filter { who: Some("agent:bob"), run: Some(RUN), status: Some("open"), before: Some(thread_id(2)), task: None };
     assert_eq!(ids(look!(store, tx => thread::list(tx, &of, Viewer::Audit, 10).await)), [thread_id(1)]);
     assert_eq!(look!(store, tx => thread::get(tx, thread_id(2), eve).await), None);
     assert!(look!(store, tx => thread::get(tx, thread_id(2), bob).await).is_some());
@@ -99,7 +109,10 @@ async fn threads_are_kept_and_hidden(place: Place) {
     assert!(act!(store, tx => thread::idle_since(tx, NOW, 10).await).is_empty());
     act!(store, tx => thread::archive(tx, thread_id(1), "short", "[]").await);
     let kept = look!(store, tx => thread::get(tx, thread_id(1), eve).await).expect("a thread");
-    assert_eq!((kept.status.as_str(), kept.summary.as_deref(), kept.archive.as_deref()), ("archived", Some("short"), Some("[]")));
+    assert_eq!(
+        (kept.status.as_str(), kept.summary.as_deref(), kept.archive.as_deref()),
+        ("archived", Some("short"), Some("[]"))
+    );
 }
 
 async fn a_message_has_a_receipt_for_each_recipient(place: Place) {
@@ -132,9 +145,8 @@ async fn a_message_has_a_receipt_for_each_recipient(place: Place) {
     act!(store, tx => message::delivered(tx, message_id(1), "agent:bob", Some((task_id(1), 1))).await);
     assert_eq!((queued(1).await, queued(2).await), (0, 1), "another attempt reads it again");
     assert_eq!(look!(store, tx => message::given(tx, task_id(1)).await), 1);
-    let state = |store: Store| async move {
-        look!(store, tx => message::receipts(tx, message_id(1)).await).remove(0).state
-    };
+    let state =
+        |store: Store| async move { look!(store, tx => message::receipts(tx, message_id(1)).await).remove(0).state };
     assert_eq!(state(store.clone()).await, "delivered");
     assert_eq!(act!(store, tx => message::saw(tx, task_id(1)).await), 1);
     assert_eq!(state(store.clone()).await, "read");
@@ -169,10 +181,10 @@ async fn a_broadcast_is_one_row_with_cursors(place: Place) {
     assert!(behind("agent:bob").await.is_empty());
     act!(store, tx => thread::saw(tx, task_id(1)).await);
     let found = look!(store, tx => thread::participants(tx, thread_id(1), 10).await);
-    assert_eq!(found.iter().map(|one| (one.who.as_str(), one.cursor, one.seen)).collect::<Vec<_>>(), [
-        ("agent:ada", 0, 0),
-        ("agent:bob", 3, 3)
-    ]);
+    assert_eq!(
+        found.iter().map(|one| (one.who.as_str(), one.cursor, one.seen)).collect::<Vec<_>>(),
+        [("agent:ada", 0, 0), ("agent:bob", 3, 3)]
+    );
     assert_eq!(act!(store, tx => thread::rewind(tx, task_id(1)).await), 1);
     assert_eq!(behind("agent:bob").await[0].cursor, 0, "another attempt reads it again");
     act!(store, tx => thread::read_all(tx, thread_id(1), "agent:ada", 3).await);
@@ -192,7 +204,9 @@ async fn running_tasks_are_told(place: Place) {
     });
     let raised = |who: (&'static str, bool)| {
         let store = store.clone();
-        async move { act!(store, tx => message::raise(tx, RUN, who).await).into_iter().map(|(id, _)| id).collect::<Vec<_>>() }
+        async move {
+            act!(store, tx => message::raise(tx, RUN, who).await).into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+        }
     };
     assert_eq!(raised(("bob", false)).await, [task_id(2)]);
     assert_eq!(raised(("bob", true)).await, [task_id(1)]);
@@ -241,8 +255,15 @@ async fn questions_end_once(place: Place) {
         });
     }
     let held = act!(store, tx => decision::hold(tx, message_id(1)).await).expect("a question");
-    assert_eq!((held.choice.as_deref(), held.answered_by.as_deref()), (Some("yes"), Some("agent:bob")), "the first stands");
-    assert_eq!(look!(store, tx => decision::addressees(tx, message_id(1)).await), [("agent:bob".to_owned(), Some(task_id(2)))]);
+    assert_eq!(
+        (held.choice.as_deref(), held.answered_by.as_deref()),
+        (Some("yes"), Some("agent:bob")),
+        "the first stands"
+    );
+    assert_eq!(
+        look!(store, tx => decision::addressees(tx, message_id(1)).await),
+        [("agent:bob".to_owned(), Some(task_id(2)))]
+    );
     assert!(look!(store, tx => decision::open_for(tx, "agent:bob", 10).await).is_empty());
     assert_eq!(look!(store, tx => decision::list(tx, Some(RUN), None, Viewer::Party(""), 10).await), [held]);
     assert!(act!(store, tx => decision::due(tx, 10).await).is_empty());
