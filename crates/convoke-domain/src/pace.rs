@@ -102,7 +102,7 @@ impl Pace {
             Some((_, count)) if *count >= RATE => {
                 let left = WINDOW.saturating_sub(now.since(Timestamp::from_micros(self.since))).as_secs() + 1;
                 let message = format!("`{from}` has sent {RATE} messages here within {} s", WINDOW.as_secs());
-                Err(Refusal::new("rate_limited", message)
+                Err(Refusal::new("too_fast", message)
                     .hint(format!("go on in {left} s, or put what you have to say into one message")))
             }
             Some((_, count)) => {
@@ -162,7 +162,7 @@ mod tests {
             pace.admit(&agent("a"), None, at(0)).expect("within the rate");
         }
         let refusal = pace.admit(&agent("a"), None, at(1)).expect_err("too fast");
-        assert_eq!(refusal.code, "rate_limited");
+        assert_eq!(refusal.code, "too_fast");
         assert_eq!(refusal.hint.as_deref(), Some("go on in 60 s, or put what you have to say into one message"));
         pace.admit(&agent("b"), None, at(1)).expect("its own rate");
         pace.admit(&agent("a"), None, at(60)).expect("a new window");

@@ -17,6 +17,11 @@ pub fn probe(context: &Context) -> Result<f64> {
     Ok(percentile(&mut write(context)?.0, 0.5))
 }
 
+/// Microseconds that 99 of 100 writes take at most.
+pub fn probe_p99(context: &Context) -> Result<f64> {
+    Ok(percentile(&mut write(context)?.0, 0.99))
+}
+
 /// Measures once.
 pub fn run(context: &Context) -> Result<Vec<Figure>> {
     let (mut micros, per_second) = write(context)?;
