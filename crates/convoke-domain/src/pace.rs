@@ -148,9 +148,8 @@ mod tests {
             told += u32::from(admitted.told.is_some());
         }
         assert_eq!(told, 1);
-        for name in [names[(STOPPED_AT as usize - 1) % 2]] {
-            assert_eq!(pace.admit(&agent(name), None, at(2_000)).expect_err("stopped").code, "ping_pong");
-        }
+        let next = agent(names[(STOPPED_AT as usize - 1) % 2]);
+        assert_eq!(pace.admit(&next, None, at(2_000)).expect_err("stopped").code, "ping_pong");
         assert_eq!(pace.admit(&Party::User("u".into()), None, at(2_001)), Ok(Admitted { told: None }));
         pace.admit(&agent("a"), None, at(2_002)).expect("goes on after a person spoke");
     }

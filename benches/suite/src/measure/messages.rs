@@ -53,7 +53,8 @@ pub fn run(context: &Context) -> Result<Vec<Figure>> {
             Figure::new("fdatasync in the same round, p99", "ms", fsync_p99),
             Figure::new("send to follower at 1,000 a second, p50", "ms", percentile(&mut millis, 0.5)),
             Figure::new("send to follower at 1,000 a second, p99", "ms", p99),
-            Figure::new("the same above the fdatasync p99", "ms", p99 - fsync_p99).wanted(Wanted::AtMost(OVER_FSYNC_MS)),
+            Figure::new("the same above the fdatasync p99", "ms", p99 - fsync_p99)
+                .wanted(Wanted::AtMost(OVER_FSYNC_MS)),
         ])
     })
 }
