@@ -63,6 +63,11 @@ pub const MEASUREMENTS: &[Measurement] = &[
         run: measure::tasks::run,
     },
     Measurement {
+        name: "locks",
+        about: "Locks on SQLite (acquire and release, each answered after its commit) with 1 to 1,024 in flight.",
+        run: measure::locks::run,
+    },
+    Measurement {
         name: "graph",
         about: "A run of 100,000 tasks, each waiting for two others: its start, its ready set, and a task's cost beside one of 1,000.",
         run: measure::graph::run,

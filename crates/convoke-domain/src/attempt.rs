@@ -1,9 +1,11 @@
 //! An attempt: one try of a task by one agent, as the fold of its finished steps.
 //!
 //! What comes next is computed from the exchanges alone, so an attempt that is taken over after a crash goes on exactly
-//! where it was, and nothing of the loop itself has to be stored. Start at [`Dialogue::next`].
+//! where it was, and nothing of the loop itself has to be stored. An exchange is looked at once, when it is taken in: what
+//! a turn costs does not depend on how many went before. Start at [`Dialogue::next`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -37,13 +39,37 @@ pub struct Exchange {
 }
 
 /// The attempt so far.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Dialogue {
-    /// Finished model calls in order, each with the tool results that have come.
-    pub exchanges: Vec<Exchange>,
-    /// What the agent was given between turns, each with the number of exchanges before it, in order.
-    pub notes: Vec<(usize, String)>,
+    /// What was said, as it is sent; the last exchange is in it from when the next is asked for.
+    turns: Arc<Vec<Turn>>,
+    /// Bytes of all that.
+    size: usize,
+    /// Model calls that were answered.
+    answered: u32,
+    last: Option<Last>,
+    /// How often each call was made.
+    made: BTreeMap<Identity, usize>,
+    /// The call that was made most often, once any was made more than once.
+    most: Option<(Identity, usize)>,
+    /// Answers that did not fit.
+    misfits: usize,
 }
+
+/// The last exchange.
+#[derive(Debug, Clone)]
+struct Last {
+    exchange: Exchange,
+    /// For each of its calls, how often it had been made by then.
+    counts: Vec<usize>,
+    /// Why its answer does not fit, if it is one.
+    misfit: Option<String>,
+    /// It stands in the conversation.
+    is_told: bool,
+}
+
+/// What makes two calls the same: name and arguments, whatever the order of their keys.
+type Identity = (String, String);
 
 /// What an attempt does next.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,22 +95,71 @@ pub enum Next {
 }
 
 impl Dialogue {
-    /// What comes next. `fits` checks an answer and returns it as it shall be kept, or says what is wrong with it.
+    /// An attempt that has only been opened.
+    pub fn new(opening: Turn) -> Self {
+        let size = size_of(&opening);
+        Self {
+            turns: Arc::new(vec![opening]),
+            size,
+            answered: 0,
+            last: None,
+            made: BTreeMap::new(),
+            most: None,
+            misfits: 0,
+        }
+    }
+
+    /// How many model calls were answered.
+    pub const fn answered(&self) -> u32 {
+        self.answered
+    }
+
+    /// Takes in the next exchange. `fits` checks an answer and returns it as it shall be kept, or says what is wrong with it.
+    pub fn push(&mut self, exchange: Exchange, fits: &dyn Fn(&str) -> Result<String, String>) {
+        self.tell_last();
+        let counts: Vec<usize> = calls_of(&exchange.reply).map(|call| self.count(call)).collect();
+        let misfit = if counts.is_empty() { fits(&text_of(&exchange.reply)).err() } else { None };
+        self.misfits += usize::from(misfit.is_some());
+        self.answered = self.answered.saturating_add(1);
+        self.last = Some(Last { exchange, counts, misfit, is_told: false });
+    }
+
+    fn count(&mut self, call: &ToolCall) -> usize {
+        let identity = (call.name.clone(), canonical(&call.input));
+        let made = self.made.entry(identity.clone()).or_default();
+        *made += 1;
+        let made = *made;
+        // Of two that were made equally often it is always the same one.
+        if made > 1 && self.most.as_ref().is_none_or(|(most, count)| (made, &identity) > (*count, most)) {
+            self.most = Some((identity, made));
+        }
+        made
+    }
+
+    /// Takes in the result of a tool call of the `turn`-th exchange, which can only be the last.
+    pub fn give_back(&mut self, turn: u32, call_id: &str, result: ToolResult) {
+        if let Some(last) = self.last.as_mut().filter(|last| turn == self.answered && !last.is_told) {
+            last.exchange.results.insert(call_id.to_owned(), result);
+        }
+    }
+
+    /// What comes next. `fits` is asked of the last answer alone.
     pub fn next(&self, max_turns: u32, fits: &dyn Fn(&str) -> Result<String, String>) -> Next {
-        let turn = u32::try_from(self.exchanges.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let Some(last) = self.exchanges.last() else {
+        let turn = self.answered.saturating_add(1);
+        let Some(last) = &self.last else {
             return Next::CallModel { turn, with_tools: max_turns > 1 };
         };
-        if let Some(stop) = self.stopped(last, fits) {
+        if let Some(stop) = self.stopped(last) {
             return stop;
         }
-        if calls_of(&last.reply).next().is_none() {
-            return match fits(&text_of(&last.reply)) {
+        let (reply, results) = (&last.exchange.reply, &last.exchange.results);
+        if last.counts.is_empty() {
+            return match fits(&text_of(reply)) {
                 Ok(answer) => Next::Answer(answer),
                 Err(_) => self.call_again(turn, max_turns),
             };
         }
-        let open: Vec<_> = calls_of(&last.reply).filter(|call| !last.results.contains_key(&call.id)).cloned().collect();
+        let open: Vec<_> = calls_of(reply).filter(|call| !results.contains_key(&call.id)).cloned().collect();
         if open.is_empty() { self.call_again(turn, max_turns) } else { Next::RunTools(open) }
     }
 
@@ -98,91 +173,74 @@ impl Dialogue {
     }
 
     /// The reasons to stop at once.
-    fn stopped(&self, last: &Exchange, fits: &dyn Fn(&str) -> Result<String, String>) -> Option<Next> {
+    fn stopped(&self, last: &Last) -> Option<Next> {
         let stop = |code, message: String| Some(Next::Stop { code, message });
-        let calls = calls_of(&last.reply).count();
-        match last.stop {
+        let calls = last.counts.len();
+        match last.exchange.stop {
             StopReason::ContentFilter => {
                 return stop("content_filter", "the provider's filter stopped the reply".into());
             }
             StopReason::Refusal => return stop("model_refused", "the model declined to answer".into()),
-            StopReason::MaxTokens if calls == 0 && text_of(&last.reply).trim().is_empty() => {
+            StopReason::MaxTokens if calls == 0 && text_of(&last.exchange.reply).trim().is_empty() => {
                 return stop("empty_answer", "the reply ended at its token limit before it said anything".into());
             }
             StopReason::End | StopReason::ToolCalls | StopReason::MaxTokens => {}
         }
-        let misfits = self.misfits(fits);
-        if misfits.len() >= MISFITS_STOPPED {
-            let reason = misfits.into_iter().last().unwrap_or_default();
-            return stop(
-                "schema_mismatch",
-                format!("{MISFITS_STOPPED} answers did not fit the schema; the last: {reason}"),
-            );
+        if let Some(reason) = last.misfit.as_ref().filter(|_| self.misfits >= MISFITS_STOPPED) {
+            let message = format!("{MISFITS_STOPPED} answers did not fit the schema; the last: {reason}");
+            return stop("schema_mismatch", message);
         }
-        let (name, count) = self.most_repeated()?;
-        (count >= REPEATS_STOPPED && calls > 0).then(|| Next::Stop {
+        let ((name, _), count) = self.most.as_ref()?;
+        (*count >= REPEATS_STOPPED && calls > 0).then(|| Next::Stop {
             code: "repeated_call",
             message: format!("the agent made the same call to `{name}` {count} times"),
         })
     }
 
-    /// Why each answer so far did not fit, in order.
-    fn misfits(&self, fits: &dyn Fn(&str) -> Result<String, String>) -> Vec<String> {
-        let answers = self.exchanges.iter().filter(|exchange| calls_of(&exchange.reply).next().is_none());
-        answers.filter_map(|exchange| fits(&text_of(&exchange.reply)).err()).collect()
-    }
-
     /// The tool call that the agent is told to stop repeating, and how often it was made.
     pub fn told_of(&self) -> Option<(String, usize)> {
-        self.most_repeated().filter(|(_, count)| *count >= REPEATS_TOLD)
+        let ((name, _), count) = self.most.as_ref().filter(|(_, count)| *count >= REPEATS_TOLD)?;
+        Some((name.clone(), *count))
     }
 
-    /// The tool call that was made most often with the same arguments, if any was made more than once.
-    fn most_repeated(&self) -> Option<(String, usize)> {
-        let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for call in self.exchanges.iter().flat_map(|exchange| calls_of(&exchange.reply)) {
-            *counts.entry(identity(call)).or_default() += 1;
+    /// The conversation to send, and its bytes: the opening, then every exchange with what the runtime has to say about it.
+    /// It is shared, and grows without being copied once the caller has let go of it.
+    pub fn turns(&mut self) -> (Arc<Vec<Turn>>, usize) {
+        self.tell_last();
+        (Arc::clone(&self.turns), self.size)
+    }
+
+    /// Adds the last exchange to the conversation, if it is not there.
+    fn tell_last(&mut self) {
+        let Some(last) = self.last.as_mut().filter(|last| !last.is_told) else { return };
+        last.is_told = true;
+        let mut blocks: Vec<Block> = Vec::new();
+        for (call, count) in calls_of(&last.exchange.reply).zip(&last.counts) {
+            blocks.extend(last.exchange.results.get(&call.id).map(|result| answer_to(call, result, *count)));
         }
-        counts
-            .into_iter()
-            .filter(|(_, count)| *count > 1)
-            .max_by_key(|(_, count)| *count)
-            .map(|((name, _), n)| (name, n))
-    }
-
-    /// The conversation to send: `opening`, then every exchange with what the runtime has to say about it.
-    pub fn turns(&self, opening: Turn, fits: &dyn Fn(&str) -> Result<String, String>) -> Vec<Turn> {
-        let mut turns = vec![opening];
-        self.add_notes(0, &mut turns);
-        let mut seen: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for (place, exchange) in self.exchanges.iter().enumerate() {
-            turns.push(Turn { speaker: Speaker::Assistant, blocks: exchange.reply.clone() });
-            let mut blocks: Vec<Block> = Vec::new();
-            for call in calls_of(&exchange.reply) {
-                let count = seen.entry(identity(call)).or_default();
-                *count += 1;
-                blocks.extend(exchange.results.get(&call.id).map(|result| answer_to(call, result, *count)));
-            }
-            if blocks.is_empty() {
-                blocks.push(Block::Text { text: objection(exchange, fits) });
-            }
-            turns.push(Turn { speaker: Speaker::User, blocks });
-            self.add_notes(place + 1, &mut turns);
+        if blocks.is_empty() {
+            blocks.push(Block::Text { text: objection(last.misfit.as_deref()) });
         }
-        turns
+        let said = Turn { speaker: Speaker::Assistant, blocks: last.exchange.reply.clone() };
+        let heard = Turn { speaker: Speaker::User, blocks };
+        self.size += size_of(&said) + size_of(&heard);
+        Arc::make_mut(&mut self.turns).extend([said, heard]);
     }
 
-    /// Adds what was given to the agent after `place` exchanges to the turn that is last.
-    fn add_notes(&self, place: usize, turns: &mut [Turn]) {
-        let Some(last) = turns.last_mut() else { return };
-        let here = self.notes.iter().filter(|(after, _)| *after == place);
-        last.blocks.extend(here.map(|(_, text)| Block::Text { text: text.clone() }));
+    /// Takes in what the agent is given between two turns, such as messages: it stands after all that was said so far.
+    pub fn note(&mut self, text: String) {
+        self.tell_last();
+        let block = Block::Text { text };
+        self.size += block.size();
+        if let Some(last) = Arc::make_mut(&mut self.turns).last_mut() {
+            last.blocks.push(block);
+        }
     }
 }
 
-/// What makes two calls the same: name and arguments, whatever the order of their keys.
-fn identity(call: &ToolCall) -> (String, String) {
-    (call.name.clone(), canonical(&call.input))
+/// Bytes of a turn as a bound for its tokens.
+fn size_of(turn: &Turn) -> usize {
+    turn.blocks.iter().map(Block::size).sum()
 }
 
 /// JSON text with keys in order, for hashing and comparing.
@@ -214,8 +272,8 @@ fn answer_to(call: &ToolCall, result: &ToolResult, count: usize) -> Block {
 }
 
 /// What to say to an answer that was not accepted.
-fn objection(exchange: &Exchange, fits: &dyn Fn(&str) -> Result<String, String>) -> String {
-    let reason = fits(&text_of(&exchange.reply)).err().unwrap_or_else(|| "the answer was not accepted".to_owned());
+fn objection(misfit: Option<&str>) -> String {
+    let reason = misfit.unwrap_or("the answer was not accepted");
     format!("Your answer could not be used: {reason}. Answer again, with nothing but JSON that fits the schema.")
 }
 
@@ -249,8 +307,14 @@ mod tests {
         Exchange { reply, stop: StopReason::ToolCalls, results }
     }
 
+    fn fold(exchanges: Vec<Exchange>, fits: &dyn Fn(&str) -> Result<String, String>) -> Dialogue {
+        let mut dialogue = Dialogue::new(Turn::user("go"));
+        exchanges.into_iter().for_each(|exchange| dialogue.push(exchange, fits));
+        dialogue
+    }
+
     fn after(exchanges: Vec<Exchange>) -> Next {
-        Dialogue { exchanges, ..Dialogue::default() }.next(10, &accept)
+        fold(exchanges, &accept).next(10, &accept)
     }
 
     #[test]
@@ -271,10 +335,9 @@ mod tests {
     #[test]
     fn the_last_turn_has_no_tools_and_then_it_ends() {
         let many: Vec<_> = (0..2).map(|n| asked(&[("a", json!({"n": n}))], true)).collect();
-        let dialogue = Dialogue { exchanges: many, ..Dialogue::default() };
+        let dialogue = fold(many, &accept);
         assert_eq!(dialogue.next(2, &accept), Next::CallModel { turn: 3, with_tools: false });
-        let exchanges = (0..3).map(|n| asked(&[("a", json!({"n": n}))], true)).collect();
-        let more = Dialogue { exchanges, ..Dialogue::default() };
+        let more = fold((0..3).map(|n| asked(&[("a", json!({"n": n}))], true)).collect(), &accept);
         assert!(matches!(more.next(2, &accept), Next::Stop { code: "turn_limit", .. }));
     }
 
@@ -293,9 +356,9 @@ mod tests {
                 })
                 .collect()
         };
-        let told = Dialogue { exchanges: same(3), ..Dialogue::default() };
+        let mut told = fold(same(3), &accept);
         assert!(matches!(told.next(10, &accept), Next::CallModel { .. }));
-        let turns = told.turns(Turn::user("go"), &accept);
+        let (turns, _) = told.turns();
         let Some(Block::ToolResult { content, .. }) = turns.last().and_then(|turn| turn.blocks.first()) else {
             panic!("a result")
         };
@@ -305,22 +368,23 @@ mod tests {
 
     #[test]
     fn a_misfit_gets_one_more_chance() {
-        let once = Dialogue { exchanges: vec![said("plain text")], ..Dialogue::default() };
+        let mut once = fold(vec![said("plain text")], &only_json);
         assert_eq!(once.next(10, &only_json), Next::CallModel { turn: 2, with_tools: true });
-        assert!(
-            once.turns(Turn::user("go"), &only_json).last().is_some_and(|turn| turn.text().contains("it is not JSON"))
-        );
-        let twice = Dialogue { exchanges: vec![said("plain text"), said("again")], ..Dialogue::default() };
+        assert!(once.turns().0.last().is_some_and(|turn| turn.text().contains("it is not JSON")));
+        let twice = fold(vec![said("plain text"), said("again")], &only_json);
         assert!(matches!(twice.next(10, &only_json), Next::Stop { code: "schema_mismatch", .. }));
-        let mended = Dialogue { exchanges: vec![said("plain text"), said("{}")], ..Dialogue::default() };
+        let mended = fold(vec![said("plain text"), said("{}")], &only_json);
         assert_eq!(mended.next(10, &only_json), Next::Answer("{}".into()));
     }
 
     #[test]
     fn notes_stand_where_they_came() {
-        let exchanges = vec![asked(&[("a", json!({}))], true)];
-        let notes = vec![(0, "first".to_owned()), (1, "second".to_owned())];
-        let turns = Dialogue { exchanges, notes }.turns(Turn::user("go"), &accept);
+        let mut dialogue = Dialogue::new(Turn::user("go"));
+        dialogue.note("first".to_owned());
+        dialogue.push(asked(&[("a", json!({}))], true), &accept);
+        dialogue.note("second".to_owned());
+        let (turns, size) = dialogue.turns();
+        assert_eq!(size, turns.iter().map(size_of).sum::<usize>());
         assert_eq!(turns.len(), 3, "a note is no turn of its own: speakers take turns");
         assert!(turns[0].text().ends_with("first"), "{:?}", turns[0]);
         assert!(
@@ -334,5 +398,42 @@ mod tests {
             let next = after(vec![Exchange { stop, ..said("") }]);
             assert!(matches!(next, Next::Stop { code: found, .. } if found == code), "{next:?}");
         }
+    }
+
+    #[test]
+    fn the_conversation_grows_in_its_place_and_looks_at_each_answer_once() {
+        let looked = std::cell::Cell::new(0);
+        let fits = |text: &str| {
+            looked.set(looked.get() + 1);
+            only_json(text)
+        };
+        let mut dialogue = Dialogue::new(Turn::user("go"));
+        dialogue.push(said("plain text"), &fits);
+        let mut moved = 0;
+        for n in 0..1_000_u32 {
+            let (before, (turns, size)) = (dialogue.turns.as_ptr(), dialogue.turns());
+            let sum: usize = if n % 100 == 0 { turns.iter().map(size_of).sum() } else { size };
+            assert_eq!((turns.len(), sum), (n as usize * 2 + 3, size));
+            drop(turns);
+            moved += usize::from(dialogue.turns.as_ptr() != before);
+            assert!(matches!(dialogue.next(10_000, &fits), Next::CallModel { turn, .. } if turn == n + 2));
+            dialogue.push(asked(&[("a", json!({"n": n}))], false), &fits);
+            dialogue.give_back(n + 2, "a", ToolResult { content: "ok".into(), is_error: false });
+        }
+        assert_eq!(looked.get(), 2, "once when it came, once to see what follows");
+        assert!(moved < 20, "{moved} times");
+    }
+
+    #[test]
+    fn each_call_is_told_how_often_it_was_made_by_then() {
+        let same = json!({"x": 1});
+        let mut dialogue = fold(vec![asked(&[("a", same.clone()), ("b", same.clone()), ("c", same)], true)], &accept);
+        assert_eq!(dialogue.told_of(), Some(("search".to_owned(), 3)));
+        let (turns, _) = dialogue.turns();
+        let told = turns[2].blocks.iter().map(|block| {
+            let Block::ToolResult { content, .. } = block else { panic!("a result") };
+            content.contains("this is call 3 to `search`")
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [false, false, true]);
     }
 }

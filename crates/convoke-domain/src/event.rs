@@ -157,6 +157,18 @@ kinds! {
     TaskProgress = "task.progress",
     /// An agent asked somebody above it to look.
     TaskEscalated = "task.escalated",
+    /// A task got locks, at once or after it had waited.
+    LockAcquired = "lock.acquired",
+    /// A task waits for locks.
+    LockWaiting = "lock.waiting",
+    /// A task let go of locks, or ended.
+    LockReleased = "lock.released",
+    /// The lease of a lock ran out: its holder was not heard of.
+    LockExpired = "lock.expired",
+    /// A person took a lock away.
+    LockForced = "lock.forced",
+    /// A write was refused because its lock was missing, another's, or over.
+    LockRefused = "lock.refused",
     /// A variable of a run's shared context was written or removed.
     ContextChanged = "context.changed",
     /// A finding was added to a run's shared context.

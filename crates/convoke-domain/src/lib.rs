@@ -13,6 +13,7 @@ pub mod event;
 pub mod graph;
 pub mod handoff;
 pub mod id;
+pub mod lock;
 pub mod material;
 pub mod memory;
 pub mod message;

@@ -68,6 +68,18 @@ pub struct ToolCall {
     pub input: Value,
 }
 
+impl Block {
+    /// Bytes of what it says: a bound for its tokens.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text { text } => text.len(),
+            Self::ToolCall(call) => call.name.len() + call.input.to_string().len(),
+            Self::ToolResult { content, .. } => content.len(),
+            Self::Opaque { data, .. } => data.to_string().len(),
+        }
+    }
+}
+
 impl Turn {
     /// A turn of the runtime that says `text`.
     pub fn user(text: impl Into<String>) -> Self {

@@ -1,13 +1,14 @@
 //! The *act* door: every tool call passes here. Authority, then the record of what is about to be done, then the tool,
 //! then the record of what became of it: done, failed, or unknown.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use convoke_domain::attempt::{ToolResult, canonical};
 use convoke_domain::authority;
 use convoke_domain::team::OnExhausted;
 use convoke_domain::transcript::ToolCall;
-use convoke_port::tool::{Repeat, ToolError, ToolInfo, ToolOutput, ToolRequest};
+use convoke_port::tool::{Fence, Repeat, ToolError, ToolInfo, ToolOutput, ToolRequest};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sha2::{Digest, Sha256};
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::desk;
 use crate::drive::{Driver, Halt};
 use crate::journal::{Begun, End, Finished, Intent, Progress, effect_key};
+use crate::lock::guard::Stale;
 use crate::pulse::PulseKind;
 
 /// Characters of a tool's arguments that are shown to those who watch.
@@ -25,6 +27,7 @@ struct Admitted {
     n: i64,
     call: ToolCall,
     tool: ToolInfo,
+    fence: Option<Fence>,
 }
 
 /// What a call came to.
@@ -50,7 +53,7 @@ impl Driver {
                 Ok(tool) if let Some(desk) = desk::find(&tool.id) => begin.push(self.desk_intent(turn, n, call, desk)),
                 Ok(tool) => {
                     begin.push(self.tool_intent(turn, n, &call, &tool));
-                    admitted.push(Admitted { n, call, tool });
+                    admitted.push(Admitted { n, call, tool, fence: None });
                 }
                 Err((tool, rule, message)) => {
                     let what = Intent::Denied {
@@ -67,13 +70,18 @@ impl Driver {
             return self.wait_for_calls().await;
         }
         let cuts = begin.iter().any(cuts_others);
+        let mut under = BTreeMap::new();
         self.used_desk |= begin.iter().any(|intent| matches!(intent.what, Intent::Desk { .. }));
-        if let Progress::Going(verdicts) = self.journal(begin, OnExhausted::Pause, None).await? {
+        if let Progress::Going(verdicts, fences) = self.journal(begin, OnExhausted::Pause, None).await? {
             if cuts {
                 self.engine.cut_readers(self.at.run, self.at.task).await?;
             }
             admitted.retain(|call| !verdicts.iter().any(|verdict| verdict.n == call.n));
             self.take_verdicts(turn, verdicts);
+            under.extend(fences);
+        }
+        for call in &mut admitted {
+            call.fence = under.get(&call.n).copied();
         }
         self.run_all(turn, admitted).await
     }
@@ -139,7 +147,7 @@ impl Driver {
     }
 
     async fn run_one(&self, admitted: Admitted) -> Outcome {
-        let Admitted { n, call, tool } = admitted;
+        let Admitted { n, call, tool, fence } = admitted;
         let args: String = call.input.to_string().chars().take(ARGS_SHOWN).collect();
         self.tell(PulseKind::Tool { tool: tool.id.clone(), args });
         let request = ToolRequest {
@@ -147,9 +155,23 @@ impl Driver {
             input: call.input.clone(),
             key: effect_key(&self.at, n),
             timeout: self.engine.config().tool_timeout,
+            fence,
         };
         let result = self.engine.tools().call(&self.scope, &request, &self.cancel).await;
+        if let Err(ToolError::Stale(_)) = &result {
+            self.note_stale(&tool.id, &call).await;
+        }
         Outcome { n, call, tool: tool.id, result, repeat: tool.repeat }
+    }
+
+    /// Counts a write that its old token kept from being made. The refusal stands whether or not it can be counted.
+    async fn note_stale(&self, tool: &str, call: &ToolCall) {
+        let path = call.input["path"].as_str().unwrap_or_default().to_owned();
+        let (run, task, agent) = (self.at.run, self.at.task, self.at.agent.clone());
+        let stale = Stale { ws: self.engine.ws(), run, task, agent, tool: tool.to_owned(), path };
+        if let Err(error) = self.engine.store().run(stale).await {
+            tracing::warn!(%error, "a refused write could not be counted");
+        }
     }
 
     async fn take_in(&mut self, turn: u32, outcomes: Vec<Outcome>) -> Result<(), Halt> {

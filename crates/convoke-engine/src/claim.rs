@@ -11,6 +11,7 @@ use convoke_store::{Result, Tx, UseCase, agent, attempt, run, task};
 use serde_json::json;
 
 use crate::engine::emit;
+use crate::lock;
 
 /// Candidates looked at for each task wanted where those in front do not do, before the search goes agent by agent.
 const LOOKAHEAD: i64 = 4;
@@ -143,7 +144,9 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
     let number = if continued { found.attempt } else { found.attempt + 1 };
     let fence = found.fence + 1;
     task::start(tx, found.id, number, fence, (&spec.worker, tx.now().after(spec.lease))).await?;
-    if !continued {
+    if continued {
+        lock::taken_over(tx, found.id, tx.now().after(spec.lease)).await?;
+    } else {
         attempt::insert(tx, found.id, number, &found.agent).await?;
     }
     let kind = if continued { Kind::TaskTakenOver } else { Kind::TaskStarted };

@@ -3,21 +3,22 @@
 //! What comes next is [`Dialogue::next`]'s to say; the driver carries it out through the doors [`crate::spend`] and
 //! [`crate::act`], and keeps outcomes in `pending` until they are journaled together with what follows from them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
-use convoke_domain::handoff::Packet;
-use convoke_domain::id::{TaskId, WorkspaceId};
+use convoke_domain::id::TaskId;
+use convoke_domain::lock::SHARED;
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
 use convoke_domain::profile::Profile;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::team::{OnExhausted, Planning};
 use convoke_domain::time::Timestamp;
-use convoke_domain::transcript::{Block, Turn};
+use convoke_domain::transcript::Turn;
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
-use convoke_store::{Error as StoreError, Result as Stored, Tx, UseCase, step, task};
+use convoke_store::{Error as StoreError, Result as Stored, step};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -27,14 +28,14 @@ use crate::claim::Assignment;
 use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
+use crate::load::{Load, Loaded};
+use crate::lock::guard::shares_files;
 use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, desk, handoff, prompt};
+use crate::{act, desk, prompt};
 
-/// Steps read at once when an attempt goes on.
-const STEPS_PAGE: i64 = 10_000;
 /// The first and the longest wait before an entry is offered to the store again.
 const STORE_WAIT: Duration = Duration::from_millis(20);
 const STORE_WAIT_MOST: Duration = Duration::from_secs(1);
@@ -75,12 +76,12 @@ impl From<crate::Error> for Halt {
     }
 }
 
-/// A step of the attempt that has a number already.
-#[derive(Debug, Clone)]
-struct Numbered {
-    n: i64,
-    turn: i64,
-    call_id: String,
+/// The steps of the attempt that have a number already.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// By turn and tool call; the latter is empty for a model call.
+    known: HashMap<(i64, String), i64>,
+    last: i64,
 }
 
 /// One attempt while it is driven.
@@ -105,13 +106,12 @@ pub(crate) struct Driver {
     mail: bool,
     /// The agent has used a tool of the desk.
     pub used_desk: bool,
-    /// Calls whose results come later: their steps, turns and ids.
-    awaited: Vec<Numbered>,
+    /// Steps whose results come later.
+    awaited: Vec<i64>,
     /// How the conversation is kept within its model's window.
     pub fit: Fit,
     dialogue: Dialogue,
-    opening: Turn,
-    numbered: Vec<Numbered>,
+    numbered: Numbers,
     after_crash: bool,
     /// The agent was told that it repeats itself, and this is not on record yet.
     repeated: Option<(String, usize)>,
@@ -243,9 +243,8 @@ impl Driver {
             cancel,
             stop,
             fit: Fit::default(),
-            dialogue: Dialogue::default(),
-            opening,
-            numbered: Vec::new(),
+            dialogue: Dialogue::new(opening),
+            numbered: Numbers::default(),
             repeated: None,
             told: false,
         };
@@ -265,8 +264,10 @@ impl Driver {
         if self.scope.allowed.is_empty() {
             return;
         }
-        if let Err(error) = tokio::fs::create_dir_all(&self.scope.workdir).await {
-            self.tell(PulseKind::Notice(format!("the folder of the attempt cannot be made: {error}")));
+        for folder in [Some(&self.scope.workdir), self.scope.shared.as_ref()].into_iter().flatten() {
+            if let Err(error) = tokio::fs::create_dir_all(folder).await {
+                self.tell(PulseKind::Notice(format!("the folder {} cannot be made: {error}", folder.display())));
+            }
         }
         let (offered, notices) = self.engine.tools().offer(&self.scope).await;
         self.offered.extend(offered);
@@ -282,23 +283,25 @@ impl Driver {
 
     /// Adds a brief to the opening.
     pub(crate) fn add_brief(&mut self, text: &str) {
-        self.opening.blocks.push(Block::Text { text: format!("\n\n{text}") });
+        self.dialogue.note(format!("\n\n{text}"));
     }
 
     /// Takes over the steps of an attempt that was begun before.
-    fn replay(&mut self, steps: Vec<step::Record>) -> Result<(), Halt> {
+    fn replay(&mut self, mut steps: Vec<step::Record>) -> Result<(), Halt> {
+        // A call may have got its number before what came in between and was read first.
+        steps.sort_by_key(|step| (step.turn, place_in_turn(step), step.n));
         let mut unknown = Vec::new();
         for step in steps {
-            self.numbered.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id.clone() });
+            self.numbered.known.insert((step.turn, step.call_id.clone()), step.n);
+            self.numbered.last = self.numbered.last.max(step.n);
             if self.replay_fit(&step)? {
                 continue;
             } else if step.kind == "model" {
                 self.replay_reply(&step)?;
             } else if step.kind == mail::STEP {
-                let turn = usize::try_from(step.turn).unwrap_or(usize::MAX);
-                self.dialogue.notes.push((turn.saturating_sub(1), step.output.unwrap_or_default()));
+                self.dialogue.note(step.output.unwrap_or_default());
             } else if step.status == "waiting" {
-                self.awaited.push(Numbered { n: step.n, turn: step.turn, call_id: step.call_id });
+                self.awaited.push(step.n);
             } else {
                 let lost = step.status == "unknown" || (step.status == "started" && self.acts_once(&step.name));
                 if lost {
@@ -317,7 +320,7 @@ impl Driver {
     fn replay_reply(&mut self, step: &step::Record) -> Result<(), Halt> {
         let Some(output) = step.output.as_deref().filter(|_| step.status == "done") else { return Ok(()) };
         let kept: Journaled = serde_json::from_str(output).map_err(convoke_store::Error::from)?;
-        self.dialogue.exchanges.push(Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() });
+        self.take(Exchange { reply: kept.blocks, stop: kept.stop, results: Default::default() });
         Ok(())
     }
 
@@ -341,17 +344,16 @@ impl Driver {
                     if self.mail {
                         self.take_mail(turn).await?;
                     }
-                    let turns = self.dialogue.turns(self.opening.clone(), &|answer| self.fits(answer));
-                    let turns = self.fit(turn, turns, with_tools).await?;
+                    let said = self.dialogue.turns();
+                    let said = self.fit(turn, said, with_tools).await?;
                     // Without an exchange, messages have come: they are read first.
-                    match self.spend(turn, turns, with_tools).await? {
-                        Some(exchange) => self.dialogue.exchanges.push(exchange),
+                    match self.spend(turn, said, with_tools).await? {
+                        Some(exchange) => self.take(exchange),
                         None => self.mail = true,
                     }
                 }
                 Next::RunTools(calls) => {
-                    let turn = u32::try_from(self.dialogue.exchanges.len()).unwrap_or(u32::MAX);
-                    self.act(turn, calls).await?;
+                    self.act(self.dialogue.answered(), calls).await?;
                 }
                 Next::Answer(answer) => return Ok(answer),
                 Next::Stop { code, message } => return Err(Halt::failed(code, message, false)),
@@ -361,14 +363,15 @@ impl Driver {
 
     /// Takes in the messages that have come, before the `turn`-th model call.
     async fn take_mail(&mut self, turn: u32) -> Result<(), Halt> {
-        let n = self.numbered.last().map_or(0, |step| step.n) + 1;
+        let n = self.numbered.last + 1;
         let letters = mail::Deliver { ws: self.engine.ws(), at: self.at.clone(), turn: turn.into(), n };
         match self.engine.store().run(letters).await? {
             Delivered::Gone => return Err(Halt::Gone),
             Delivered::Nothing => {}
             Delivered::Letters(text) => {
-                self.numbered.push(Numbered { n, turn: turn.into(), call_id: mail::call_id(n) });
-                self.dialogue.notes.push((self.dialogue.exchanges.len(), text));
+                self.numbered.known.insert((turn.into(), mail::call_id(n)), n);
+                self.numbered.last = n;
+                self.dialogue.note(text);
             }
         }
         self.mail = false;
@@ -377,16 +380,15 @@ impl Driver {
 
     /// The result of this step comes later.
     pub(crate) fn awaits(&self, n: i64) -> bool {
-        self.awaited.iter().any(|step| step.n == n)
+        self.awaited.contains(&n)
     }
 
     /// Takes in what became of calls in the transaction that journaled them.
     pub(crate) fn take_verdicts(&mut self, turn: u32, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
-            let Some(step) = self.numbered.iter().find(|step| step.n == verdict.n).cloned() else { continue };
             match verdict.result {
-                Some(result) => self.give_back(turn, &step.call_id, result),
-                None => self.awaited.push(step),
+                Some(result) => self.give_back(turn, &verdict.call_id, result),
+                None => self.awaited.push(verdict.n),
             }
         }
         self.used_desk = true;
@@ -403,7 +405,7 @@ impl Driver {
 
     /// Lets the task wait for the calls whose results come later, unless they have come meanwhile.
     pub(crate) async fn wait_for_calls(&mut self) -> Result<(), Halt> {
-        let steps = self.awaited.iter().map(|step| step.n).collect();
+        let steps = std::mem::take(&mut self.awaited);
         let results = match self.journal(Vec::new(), OnExhausted::Pause, Some(End::Wait { steps })).await? {
             Progress::Woken(results) => results,
             _ => {
@@ -411,7 +413,6 @@ impl Driver {
                 return Err(Halt::Gone);
             }
         };
-        self.awaited.clear();
         for step in results.into_iter().filter(|step| step.status != "retry") {
             let turn = u32::try_from(step.turn).unwrap_or(u32::MAX);
             let content = step.output.or(step.error).unwrap_or_default();
@@ -447,12 +448,17 @@ impl Driver {
         Ok(answer)
     }
 
+    /// Takes in what a model said.
+    fn take(&mut self, exchange: Exchange) {
+        // Out of the driver for a moment, which is asked whether an answer fits.
+        let mut dialogue = std::mem::replace(&mut self.dialogue, Dialogue::new(Turn::user("")));
+        dialogue.push(exchange, &|answer| self.fits(answer));
+        self.dialogue = dialogue;
+    }
+
     /// Gives a tool's result to the exchange that asked for it.
     pub(crate) fn give_back(&mut self, turn: u32, call_id: &str, result: ToolResult) {
-        let place = usize::try_from(turn).unwrap_or(usize::MAX).saturating_sub(1);
-        if let Some(exchange) = self.dialogue.exchanges.get_mut(place) {
-            exchange.results.insert(call_id.to_owned(), result);
-        }
+        self.dialogue.give_back(turn, call_id, result);
     }
 
     /// The number of the step that is the `turn`-th model call: the one it had, or a new one.
@@ -466,11 +472,9 @@ impl Driver {
     }
 
     fn number(&mut self, turn: i64, call_id: &str) -> i64 {
-        if let Some(known) = self.numbered.iter().rev().find(|step| step.turn == turn && step.call_id == call_id) {
-            return known.n;
-        }
-        let n = self.numbered.last().map_or(0, |step| step.n) + 1;
-        self.numbered.push(Numbered { n, turn, call_id: call_id.to_owned() });
+        let next = self.numbered.last + 1;
+        let n = *self.numbered.known.entry((turn, call_id.to_owned())).or_insert(next);
+        self.numbered.last = self.numbered.last.max(n);
         n
     }
 
@@ -494,7 +498,7 @@ impl Driver {
                 self.tell_others();
                 Err(Halt::Gone)
             }
-            Progress::Going(_) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
+            Progress::Going(..) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
                 Ok(progress)
             }
             Progress::Gone | Progress::PutBack | Progress::Exhausted => Err(Halt::Gone),
@@ -583,6 +587,15 @@ impl Driver {
     }
 }
 
+/// What is read before a call, the call, what follows from it.
+fn place_in_turn(step: &step::Record) -> u8 {
+    match step.kind.as_str() {
+        "tool" => 2,
+        "model" if step.call_id.is_empty() => 1,
+        _ => 0,
+    }
+}
+
 fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) -> ToolScope {
     let workdir =
         engine.config().work_dir.join(at.run.to_string()).join(at.task.to_string()).join(at.attempt.to_string());
@@ -592,63 +605,9 @@ fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) ->
         mcp_servers: spec.team.mcp_servers.clone(),
         workdir,
         input: at.input.as_ref().map(PathBuf::from),
+        shared: shares_files(spec).then(|| engine.config().work_dir.join(at.run.to_string()).join(SHARED)),
         shell: profile.authority.shell,
         http_hosts: profile.authority.http_hosts.clone(),
         private_network: profile.authority.private_network,
-    }
-}
-
-/// Reads what a driver needs: the results its task builds on, the steps of an attempt that goes on, and what an attempt
-/// that begins is shown of shared context and memory.
-struct Load {
-    ws: WorkspaceId,
-    task: TaskId,
-    attempt: Option<i64>,
-    /// Who may have been handed the task.
-    handed: Option<String>,
-    brief: Option<prompt::Brief>,
-}
-
-/// What was read.
-#[derive(Default)]
-struct Loaded {
-    inputs: Vec<task::Input>,
-    steps: Vec<step::Record>,
-    /// Who handed the task over, and what went along.
-    packet: Option<(String, Packet)>,
-    brief: Option<String>,
-}
-
-impl UseCase for Load {
-    type Out = Loaded;
-
-    fn ws(&self) -> WorkspaceId {
-        self.ws
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Loaded> {
-        let inputs = task::inputs(tx, self.task).await?;
-        let mut steps = Vec::new();
-        if let Some(attempt) = self.attempt {
-            loop {
-                let after = steps.last().map_or(0, |step: &step::Record| step.n);
-                let page = step::of_attempt(tx, self.task, attempt, after, STEPS_PAGE).await?;
-                let full = page.len() >= usize::try_from(STEPS_PAGE).unwrap_or(usize::MAX);
-                steps.extend(page);
-                if !full {
-                    break;
-                }
-            }
-        }
-        let packet = match &self.handed {
-            Some(agent) => handoff::packet_for(tx, self.task, agent).await?,
-            None => None,
-        };
-        let brief = match &self.brief {
-            // What was shown before the first call is among the steps.
-            Some(brief) if steps.is_empty() => brief.load(tx).await?,
-            _ => None,
-        };
-        Ok(Loaded { inputs, steps, packet, brief })
     }
 }

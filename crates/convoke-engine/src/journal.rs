@@ -15,7 +15,7 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
 use convoke_domain::team::{EscalationPolicy, OnExhausted};
 use convoke_domain::time::Timestamp;
-use convoke_port::tool::Repeat;
+use convoke_port::tool::{Fence, Repeat};
 use convoke_store::step::StepRef;
 use convoke_store::{Result, Tx, UseCase, agent, attempt, effect, run, step, task};
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ use crate::desk::{self, Answer, Caller};
 use crate::engine::emit;
 use crate::handoff;
 use crate::ledger::{self, Bill, Scope};
+use crate::lock;
+use crate::lock::guard::Check;
 use crate::wait;
 
 /// An outcome that has come.
@@ -87,6 +89,18 @@ pub(crate) enum Intent {
     },
 }
 
+impl Begun {
+    /// The tool call's id; empty for what is none.
+    fn call_id(&self) -> String {
+        match &self.what {
+            Intent::Tool { call_id, .. } | Intent::Desk { call_id, .. } | Intent::Denied { call_id, .. } => {
+                call_id.clone()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
 /// How an attempt ends.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
@@ -130,8 +144,8 @@ pub(crate) struct Journal {
 /// What came of it.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// Go on. What became of those intents that are not the driver's to carry out.
-    Going(Vec<Verdict>),
+    /// Go on. What became of those intents that are not the driver's to carry out, and the locks under which others are.
+    Going(Vec<Verdict>, Vec<(i64, Fence)>),
     /// There are messages for the agent: the call was not begun.
     Mail,
     /// All that was waited for has come.
@@ -153,14 +167,18 @@ pub(crate) enum Progress {
 pub(crate) struct Verdict {
     /// The step.
     pub n: i64,
+    /// The tool call's id.
+    pub call_id: String,
     /// Its result; `None` if it comes later.
     pub result: Option<ToolResult>,
 }
 
 /// What is to be done about an intent.
-enum Admitted {
+pub(crate) enum Admitted {
     /// The driver carries it out.
     Go,
+    /// The driver carries it out under this lock.
+    Under(Fence),
     /// It is settled, or waits.
     Settled(Verdict),
     /// Nothing more of this entry.
@@ -214,15 +232,16 @@ impl Journal {
             let payload = json!({"tool": tool, "count": count});
             emit(tx, Kind::LoopDetected, self.on(), (Some(self.at.run), &self.agent()), payload);
         }
-        let mut verdicts = Vec::new();
+        let (mut verdicts, mut fences) = (Vec::new(), Vec::new());
         for intent in &self.begin {
             match self.record_intent(tx, &held, intent).await? {
                 Admitted::Go => {}
+                Admitted::Under(fence) => fences.push((intent.n, fence)),
                 Admitted::Settled(verdict) => verdicts.push(verdict),
                 Admitted::Stop(stop) => return Ok((stop, Vec::new())),
             }
         }
-        Ok((Progress::Going(verdicts), Vec::new()))
+        Ok((Progress::Going(verdicts, fences), Vec::new()))
     }
 
     async fn results(&self, tx: &mut Tx<'_>, steps: &[i64]) -> Result<Vec<step::Record>> {
@@ -233,15 +252,15 @@ impl Journal {
         Ok(found)
     }
 
-    fn step(&self, n: i64) -> StepRef {
+    pub(crate) fn step(&self, n: i64) -> StepRef {
         StepRef { task: self.at.task, attempt: self.at.attempt, n }
     }
 
-    fn on(&self) -> (&'static str, String) {
+    pub(crate) fn on(&self) -> (&'static str, String) {
         ("task", self.at.task.to_string())
     }
 
-    fn agent(&self) -> String {
+    pub(crate) fn agent(&self) -> String {
         format!("agent:{}", self.at.agent)
     }
 
@@ -280,6 +299,7 @@ impl Journal {
         if self.after_crash {
             ledger::bill_lost(tx, self.step(intent.n), &self.at.agent).await?;
         }
+        let mut go = Admitted::Go;
         match &intent.what {
             Intent::Kept { kind, text, event } => {
                 return self.write_down(tx, intent, (kind, text, event.as_ref())).await;
@@ -298,7 +318,17 @@ impl Journal {
                 };
                 step::start(tx, &row).await?;
             }
-            Intent::Tool { call_id, args, repeat } => self.start_tool(tx, intent, (call_id, args), *repeat).await?,
+            Intent::Tool { call_id, args, repeat } => {
+                match self.locked(tx, intent, args).await? {
+                    Check::Free => {}
+                    Check::Held(fence) => go = Admitted::Under(fence),
+                    Check::Refused(message) => {
+                        step::start(tx, &self.row(intent, "tool", call_id, Some(args))).await?;
+                        return self.deny(tx, intent, lock::guard::LOCK, &message).await;
+                    }
+                }
+                self.start_tool(tx, intent, (call_id, args), *repeat).await?;
+            }
             Intent::Denied { call_id, args, rule, message } => {
                 step::start(tx, &self.row(intent, "tool", call_id, Some(args))).await?;
                 return self.deny(tx, intent, rule, message).await;
@@ -312,28 +342,14 @@ impl Journal {
         let kind = if matches!(intent.what, Intent::Model { .. }) { "model" } else { "tool" };
         let payload = json!({"step": intent.n, "kind": kind, "name": intent.name, "turn": intent.turn});
         emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(Admitted::Go)
-    }
-
-    async fn write_down(
-        &self,
-        tx: &mut Tx<'_>,
-        intent: &Begun,
-        (kind, text, event): (&'static str, &str, Option<&(Kind, Value)>),
-    ) -> Result<Admitted> {
-        step::start(tx, &self.row(intent, kind, kind, None)).await?;
-        step::finish(tx, self.step(intent.n), self.at.fence, "done", (Some(text), None)).await?;
-        if let Some((kind, payload)) = event {
-            emit(tx, *kind, self.on(), (Some(self.at.run), &self.agent()), payload.clone());
-        }
-        Ok(Admitted::Go)
+        Ok(go)
     }
 
     async fn deny(&self, tx: &mut Tx<'_>, intent: &Begun, rule: &str, message: &str) -> Result<Admitted> {
         step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
         let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
         emit(tx, Kind::ToolDenied, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent.n, message, true))
+        Ok(settled(intent, message, true))
     }
 
     /// Carries out a call at the desk.
@@ -357,7 +373,7 @@ impl Journal {
                 wait::begin(tx, caller, &on).await?;
                 let payload = json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
                 emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
-                return Ok(Admitted::Settled(Verdict { n: intent.n, result: None }));
+                return Ok(Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result: None }));
             }
         };
         let (status, kind) = if is_error { ("failed", Kind::StepFailed) } else { ("done", Kind::StepCompleted) };
@@ -368,10 +384,10 @@ impl Journal {
             payload["error"] = error.into();
         }
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent.n, &text, is_error))
+        Ok(settled(intent, &text, is_error))
     }
 
-    fn row<'a>(
+    pub(crate) fn row<'a>(
         &'a self,
         intent: &'a Begun,
         kind: &'static str,
@@ -393,6 +409,14 @@ impl Journal {
             scopes: "",
             tariff: "",
         }
+    }
+
+    /// Whether a write into what the run shares has its lock.
+    async fn locked(&self, tx: &mut Tx<'_>, intent: &Begun, args: &str) -> Result<Check> {
+        if !lock::guard::shares_files(&self.spec) {
+            return Ok(Check::Free);
+        }
+        lock::guard::check(tx, &self.at, &intent.name, args).await
     }
 
     async fn start_tool(&self, tx: &mut Tx<'_>, intent: &Begun, call: (&str, &str), repeat: Repeat) -> Result<()> {
@@ -429,6 +453,7 @@ impl Journal {
                 self.tell_exhausted(tx, &shortage);
                 domain::decide(domain::State::Running, Command::Wait)?;
                 task::park(tx, self.at.task, WaitReason::Budget.as_str(), &message).await?;
+                lock::parked(tx, self.at.task).await?;
                 agent::count(tx, &held.agent, -1).await?;
                 let reason = format!("budget: {message}");
                 run::set_state(tx, self.at.run, "paused", Some(&reason)).await?;
@@ -493,6 +518,7 @@ impl Journal {
             End::UnknownEffect { message } => {
                 domain::decide(domain::State::Running, Command::Wait)?;
                 task::park(tx, self.at.task, WaitReason::UnknownEffect.as_str(), message).await?;
+                lock::parked(tx, self.at.task).await?;
                 agent::count(tx, &held.agent, -1).await?;
                 run::set_state(tx, self.at.run, "waiting", Some(message)).await?;
                 emit(
@@ -602,8 +628,9 @@ impl Journal {
     }
 }
 
-fn settled(n: i64, text: &str, is_error: bool) -> Admitted {
-    Admitted::Settled(Verdict { n, result: Some(ToolResult { content: text.to_owned(), is_error }) })
+fn settled(intent: &Begun, text: &str, is_error: bool) -> Admitted {
+    let result = Some(ToolResult { content: text.to_owned(), is_error });
+    Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result })
 }
 
 /// The stable key of a step's effect.

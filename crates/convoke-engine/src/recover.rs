@@ -7,8 +7,9 @@ use convoke_domain::run::State;
 use convoke_domain::task::{self as domain, Command, Priority, rank};
 use convoke_domain::time::Timestamp;
 use convoke_store::step::StepRef;
-use convoke_store::{Result as Stored, Tx, UseCase, agent, run, step, task};
+use convoke_store::{Result as Stored, Tx, UseCase, agent, lock, run, step, task};
 
+use crate::lock::{GRACE, PARKED};
 use crate::{Engine, Result, advance, ledger};
 
 /// Tasks and runs looked after in one transaction.
@@ -76,6 +77,7 @@ impl UseCase for Renew {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         let until = tx.now().after(self.lease);
+        lock::renew(tx, &self.worker, until.after(GRACE)).await?;
         task::renew(tx, &self.worker, until).await
     }
 }
@@ -124,6 +126,8 @@ impl UseCase for Reap {
                 overdue.push(id);
             }
         } else {
+            let until = tx.now().after(PARKED);
+            lock::keep_all(tx, until).await?;
             for (id, _, _) in run::unfinished(tx, BATCH).await? {
                 run::extend(tx, id).await?;
             }

@@ -3,8 +3,11 @@
 //! A call is tried again only where the fault can pass, and each try is reserved and journaled by itself. Tries at one
 //! model are followed by the next of the agent's models.
 
+use std::sync::Arc;
+
 use convoke_domain::attempt::Exchange;
 use convoke_domain::budget::{Amount, tokens_at_most};
+use convoke_domain::compaction;
 use convoke_domain::money::Money;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::team::OnExhausted;
@@ -31,11 +34,16 @@ pub(crate) struct Journaled {
     pub response_id: String,
 }
 
+/// A conversation, and its bytes.
+pub(crate) type Said = (Arc<Vec<Turn>>, usize);
+
 /// One call at one model, ready to be made.
 pub(crate) struct Call {
     handle: ModelHandle,
     full_name: String,
     request: ModelRequest,
+    /// Bytes of what goes in.
+    bytes: usize,
     bound: Amount,
     /// Empty, unless the call is beside the conversation.
     call_id: String,
@@ -53,18 +61,14 @@ enum Made {
 
 impl Driver {
     /// Makes the `turn`-th model call of the attempt, at whichever of the agent's models will have it. Nothing if the agent
-    /// has something to read first.
-    pub(crate) async fn spend(
-        &mut self,
-        turn: u32,
-        turns: Vec<Turn>,
-        with_tools: bool,
-    ) -> Result<Option<Exchange>, Halt> {
+    /// has something to read first, or if the conversation is to be compacted first. `said` is the conversation with its
+    /// bytes.
+    pub(crate) async fn spend(&mut self, turn: u32, said: Said, with_tools: bool) -> Result<Option<Exchange>, Halt> {
         let models = self.spec.models.get(&self.at.agent).cloned().unwrap_or_default();
         let mut last = None;
         for (place, name) in models.iter().enumerate() {
             let is_last = place + 1 == models.len();
-            let call = match self.prepare(name, turn, &turns, with_tools) {
+            let call = match self.prepare(name, turn, &said, with_tools) {
                 Ok(call) => call,
                 Err(error) => {
                     last = Some(error);
@@ -76,6 +80,11 @@ impl Driver {
                 Made::Interrupted => return Ok(None),
                 Made::Failed(error) => last = Some(error),
             }
+        }
+        if last.as_ref().is_some_and(|error| error.fault == Fault::ContextTooLong)
+            && self.may_compact(turn, &said.0, with_tools)
+        {
+            return Ok(None);
         }
         Err(failure(last, &self.at.agent))
     }
@@ -151,16 +160,18 @@ impl Driver {
         (system, turns): (&str, Vec<Turn>),
         most: u32,
     ) -> Result<Call, ModelError> {
-        let mut call = self.prepare(name, turn, &turns, false)?;
+        let size = compaction::size(&turns);
+        let mut call = self.prepare(name, turn, &(Arc::new(turns), size), false)?;
         call.request.system = system.to_owned();
         call.request.output_schema = None;
         call.request.max_output_tokens = most.min(call.handle.max_output_tokens);
         call.request.reasoning_effort = None;
-        call.bound = bound(&call.handle, &call.request);
+        call.bytes = bytes_of(&call.request, size);
+        call.bound = bound(&call.handle, &call.request, call.bytes);
         Ok(call)
     }
 
-    fn prepare(&self, name: &str, turn: u32, turns: &[Turn], with_tools: bool) -> Result<Call, ModelError> {
+    fn prepare(&self, name: &str, turn: u32, said: &Said, with_tools: bool) -> Result<Call, ModelError> {
         let handle = self.engine.models().find(name)?;
         if matches!(handle.tariff, Tariff::Unpriced) && !self.spec.allow_unpriced {
             return Err(refused(format!(
@@ -173,7 +184,7 @@ impl Driver {
         let request = ModelRequest {
             model: handle.name.clone(),
             system: self.system.clone(),
-            turns: turns.to_vec(),
+            turns: Arc::clone(&said.0),
             tools,
             output_schema: self.schema.clone(),
             max_output_tokens: settings.max_output_tokens.min(handle.max_output_tokens),
@@ -183,8 +194,9 @@ impl Driver {
             timeout: std::time::Duration::from_secs(settings.timeout_s),
             origin: self.origin(turn),
         };
-        let bound = bound(&handle, &request);
-        Ok(Call { handle, full_name: name.to_owned(), request, bound, call_id: String::new() })
+        let bytes = bytes_of(&request, said.1);
+        let bound = bound(&handle, &request, bytes);
+        Ok(Call { handle, full_name: name.to_owned(), request, bytes, bound, call_id: String::new() })
     }
 
     fn origin(&self, turn: u32) -> Origin {
@@ -231,7 +243,7 @@ impl Driver {
 
     fn answered(&mut self, call: &Call, n: i64, reply: ModelReply) -> Exchange {
         if let Some(usage) = reply.usage.filter(|_| !matches!(call.handle.tariff, Tariff::Simulated(_))) {
-            self.fit.measure(bytes_of(&call.request), usage.input_tokens);
+            self.fit.measure(call.bytes, usage.input_tokens);
         }
         let bill = bill(call, reply.usage, true, Some(reply.response_id.clone()));
         self.tell(PulseKind::Billed { tokens: bill.usage.total(), cost: bill.cost });
@@ -260,9 +272,8 @@ impl Driver {
     }
 }
 
-/// Bytes of what goes in.
-fn bytes_of(request: &ModelRequest) -> usize {
-    let turns: usize = request.turns.iter().flat_map(|turn| &turn.blocks).map(size_of_block).sum();
+/// Bytes of what goes in, with those of the conversation.
+fn bytes_of(request: &ModelRequest, turns: usize) -> usize {
     let tools: usize =
         request.tools.iter().map(|tool| tool.description.len() + tool.input_schema.to_string().len()).sum();
     let schema = request.output_schema.as_ref().map_or(0, |schema| schema.to_string().len());
@@ -270,23 +281,14 @@ fn bytes_of(request: &ModelRequest) -> usize {
 }
 
 /// The most that a call can use: what goes in, measured in bytes, and the longest reply.
-fn bound(handle: &ModelHandle, request: &ModelRequest) -> Amount {
-    let input = tokens_at_most(bytes_of(request));
+fn bound(handle: &ModelHandle, request: &ModelRequest, bytes: usize) -> Amount {
+    let input = tokens_at_most(bytes);
     let output = u64::from(request.max_output_tokens);
     let cost = match handle.tariff {
         Tariff::Priced(price) | Tariff::Simulated(price) => price.at_most(input.unsigned_abs(), output),
         Tariff::Local | Tariff::Unpriced => Money::ZERO,
     };
     Amount { cost, tokens: input.saturating_add(i64::from(request.max_output_tokens)) }
-}
-
-fn size_of_block(block: &Block) -> usize {
-    match block {
-        Block::Text { text } => text.len(),
-        Block::ToolCall(call) => call.name.len() + call.input.to_string().len(),
-        Block::ToolResult { content, .. } => content.len(),
-        Block::Opaque { data, .. } => data.to_string().len(),
-    }
 }
 
 /// The most tokens that a provider's count of one call is believed to have; no model holds a thousandth of it. Sums over

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::desk::{Caller, Left, Wait};
 use crate::engine::emit;
 use crate::handoff;
+use crate::lock;
 use crate::run::{set_going, state_of};
 
 /// Waits looked after in one transaction.
@@ -118,6 +119,7 @@ pub(crate) async fn park(tx: &mut Tx<'_>, id: TaskId, held: &task::Held) -> Resu
     let Some(reason) = person.or_else(|| reasons.first()).copied() else { return Ok(None) };
     domain::decide(domain::State::Running, Command::Wait)?;
     task::park(tx, id, reason.as_str(), "").await?;
+    lock::parked(tx, id).await?;
     convoke_store::agent::count(tx, &held.agent, -1).await?;
     let due = waits.iter().filter_map(|row| row.due).min();
     let payload = json!({"waits_for": reason.as_str(), "calls": waits.len(), "until": due.map(|at| at.to_string())});
@@ -176,7 +178,10 @@ async fn fall_due(tx: &mut Tx<'_>, row: &wait::Record) -> Result<()> {
         WaitReason::Answer => "no answer came in time",
         WaitReason::Child => "the task that was given away did not end in time",
         WaitReason::Handoff => "the offer was not accepted in time",
-        WaitReason::Lock => "the lock did not become free in time",
+        WaitReason::Lock => {
+            let why = lock::give_up(tx, row.task).await?;
+            return end(tx, row, Outcome::Failed(&why)).await;
+        }
         WaitReason::Approval => "nobody approved the call in time, which means no",
         WaitReason::Person => "no person answered in time",
         WaitReason::UnknownEffect | WaitReason::Budget => "its time is up",

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Assignment, Claim, ClaimSpec};
 use crate::drive::drive;
+use crate::lock::access::Expire;
 use crate::recover::{PutBack, Reap, Renew};
 use crate::wait::FallDue;
 use crate::{Engine, Result};
@@ -283,6 +284,7 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
         for ws in engine.workspaces() {
             reaped = reaped.and(reap(&engine, ws).await);
             end_waits(&engine, ws).await;
+            end_locks(&engine, ws).await;
         }
         if let Err(error) = &reaped {
             tracing::warn!(%error, "lapsed leases could not be taken over");
@@ -325,6 +327,15 @@ async fn end_waits(engine: &Engine, ws: WorkspaceId) {
             engine.look_again().notify_one();
         }
         Err(error) => tracing::warn!(%error, "waits could not be ended"),
+    }
+}
+
+/// Ends locks whose holders were not heard of.
+async fn end_locks(engine: &Engine, ws: WorkspaceId) {
+    match engine.store().run(Expire { ws }).await {
+        Ok(0) => {}
+        Ok(_) => engine.wake().notify_one(),
+        Err(error) => tracing::warn!(%error, "locks could not be ended"),
     }
 }
 

@@ -24,8 +24,8 @@ pub struct ModelRequest {
     pub model: String,
     /// Instructions.
     pub system: String,
-    /// The conversation so far, beginning with the user's side.
-    pub turns: Vec<Turn>,
+    /// The conversation so far, beginning with the user's side. Shared: it may be long, and grows with every call.
+    pub turns: Arc<Vec<Turn>>,
     /// Tools the model may call; it may call several at once.
     pub tools: Vec<ToolSpec>,
     /// JSON Schema that the final answer must fit, where the caller wants structured output.

@@ -26,6 +26,8 @@ DROP TABLE participant;
 DROP TABLE thread;
 
 -- == lock ==
+DROP TABLE lock_count;
+DROP TABLE lock;
 
 -- == wait ==
 DROP TABLE wait;

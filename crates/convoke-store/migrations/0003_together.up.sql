@@ -19,6 +19,23 @@ CREATE INDEX wait_key ON wait (ws, reason, key);
 CREATE INDEX wait_due ON wait (ws, due) WHERE due IS NOT NULL;
 
 -- == lock ==
+-- One row for each resource that a task holds (`waits` 0, `until` its lease) or waits for (`waits` 1, `until` its deadline).
+CREATE TABLE lock (
+  ws {ID} NOT NULL, kind TEXT NOT NULL, path TEXT NOT NULL, mode TEXT NOT NULL, waits {INT} NOT NULL, run {ID} NOT NULL,
+  task {ID} NOT NULL, agent TEXT NOT NULL, token {INT} NOT NULL, is_first {INT} NOT NULL, priority TEXT NOT NULL,
+  ticket {INT} NOT NULL, since {INT} NOT NULL, until {INT} NOT NULL,
+  PRIMARY KEY (ws, kind, path, task, waits)
+) {WARM};
+CREATE INDEX lock_task ON lock (ws, task);
+CREATE INDEX lock_until ON lock (ws, waits, until);
+
+-- The counters of a workspace's locks; `token` and `ticket` never go back.
+CREATE TABLE lock_count (
+  ws {ID} NOT NULL, token {INT} NOT NULL, ticket {INT} NOT NULL, granted {INT} NOT NULL, waits {INT} NOT NULL,
+  died {INT} NOT NULL, busy {INT} NOT NULL, expired {INT} NOT NULL, forced {INT} NOT NULL, stale {INT} NOT NULL,
+  avoided {INT} NOT NULL, waited_us {INT} NOT NULL, longest_us {INT} NOT NULL,
+  PRIMARY KEY (ws)
+) {HOT};
 
 -- == bus ==
 -- `last_n` numbers the messages of a thread; `pace` is what its limits are decided from; `archive` lists the blobs that hold

@@ -19,6 +19,7 @@ mod error;
 pub mod event;
 mod feed;
 pub mod handoff;
+pub mod lock;
 pub mod memory;
 pub mod message;
 pub mod meta;

@@ -220,7 +220,7 @@ pub async fn of_attempt(tx: &mut Tx<'_>, task: TaskId, attempt: i64, after: i64,
 pub async fn of_turn(tx: &mut Tx<'_>, task: TaskId, attempt: i64, turn: i64, limit: i64) -> Result<Vec<Record>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
+        "SELECT task, n, attempt, turn, kind, name, call_id, input, status, output, error, tries, started_at, finished_at FROM step \
          WHERE ws = $1 AND task = $2 AND attempt = $3 AND turn = $4 ORDER BY n LIMIT $5",
         p![ws, task, attempt, turn, limit],
     )

@@ -92,6 +92,8 @@ pub enum Command {
     Watch(crate::watch::WatchArgs),
     /// What was asked and decided
     Decisions(crate::decision::DecisionsArgs),
+    /// What agents have locked and wait for
+    Locks(crate::locks::LocksArgs),
     /// What the members of a run share: variables and findings
     Context(crate::context::ContextArgs),
     /// What is remembered across runs

@@ -10,7 +10,7 @@ use convoke_domain::id::{HandoffId, MemoryId, RunId, ThreadId};
 use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
-use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Resume};
+use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Resume, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
@@ -53,6 +53,13 @@ pub enum Request {
         /// What there is to say about it.
         note: String,
         /// Who says so.
+        user: String,
+    },
+    /// Take locks away from whoever holds them.
+    ReleaseLocks {
+        /// Which.
+        which: Which,
+        /// Who takes them.
         user: String,
     },
     /// Accept a handoff for the agent that was asked, or decline it.
@@ -174,6 +181,9 @@ impl Request {
                     Outcome::Retry => EffectOutcome::Retry,
                 };
                 engine.resolve_effect(&effect, outcome, &user).await?;
+            }
+            Self::ReleaseLocks { which, user } => {
+                engine.force_locks(which, &user).await?;
             }
             Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
             Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,

@@ -178,7 +178,7 @@ async fn answers(dir: &Path, name: &str) -> Result<Finding> {
     let request = ModelRequest {
         model: handle.name.clone(),
         system: "Answer with one word.".to_owned(),
-        turns: vec![Turn::user("Say: ready")],
+        turns: vec![Turn::user("Say: ready")].into(),
         tools: Vec::new(),
         output_schema: None,
         max_output_tokens: 256,

@@ -24,6 +24,7 @@ mod hub;
 mod init;
 mod job;
 mod live;
+mod locks;
 mod log;
 mod memory;
 mod message;
@@ -135,6 +136,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Threads(command) => command.act(global).await,
         Command::Watch(command) => command.act(global).await,
         Command::Decisions(command) => command.act(global).await,
+        Command::Locks(command) => command.act(global).await,
         Command::Context(command) => command.act(global).await,
         Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,

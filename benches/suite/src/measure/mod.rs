@@ -4,6 +4,7 @@ pub mod binary;
 pub mod fsync;
 pub mod graph;
 pub mod idle;
+pub mod locks;
 pub mod messages;
 pub mod mock;
 pub mod postgres;

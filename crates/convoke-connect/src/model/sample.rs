@@ -18,7 +18,7 @@ pub(super) fn plain() -> ModelRequest {
     ModelRequest {
         model: "m-1".to_owned(),
         system: "Be brief.".to_owned(),
-        turns: vec![Turn::user("What is up?")],
+        turns: vec![Turn::user("What is up?")].into(),
         tools: Vec::new(),
         output_schema: None,
         max_output_tokens: 1_000,
@@ -59,7 +59,8 @@ pub(super) fn everything() -> ModelRequest {
             Turn::user("What is up?"),
             Turn { speaker: Speaker::Assistant, blocks: assistant },
             Turn { speaker: Speaker::User, blocks: results },
-        ],
+        ]
+        .into(),
         tools: vec![ToolSpec {
             name: "read_file".to_owned(),
             description: "Reads a file.".to_owned(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use convoke_port::tool::{ToolError, ToolOutput, ToolRequest, ToolScope};
+use convoke_port::tool::{Fence, ToolError, ToolOutput, ToolRequest, ToolScope};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,8 @@ use super::limits::ToolLimits;
 pub(crate) struct Job {
     pub(crate) workdir: PathBuf,
     pub(crate) input: Option<PathBuf>,
+    pub(crate) shared: Option<PathBuf>,
+    pub(crate) fence: Option<Fence>,
     pub(crate) arguments: Value,
     pub(crate) key: String,
     pub(crate) limits: Arc<ToolLimits>,
@@ -32,6 +34,8 @@ impl Job {
         Self {
             workdir: scope.workdir.clone(),
             input: scope.input.clone(),
+            shared: scope.shared.clone(),
+            fence: request.fence,
             arguments: request.input.clone(),
             key: request.key.clone(),
             limits: limits.clone(),

@@ -136,7 +136,7 @@ impl Tools for Toolbox {
             let (mut tools, mut notices) = (Vec::new(), Vec::new());
             for tool in Builtin::ALL.into_iter().filter(|tool| allows(scope, tool.id())) {
                 match self.missing(tool, scope).await {
-                    None => tools.push(tool.info()),
+                    None => tools.push(tool.info(scope)),
                     Some(why) => notices.push(why),
                 }
             }

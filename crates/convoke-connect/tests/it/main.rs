@@ -12,4 +12,5 @@ mod model_script;
 mod tool;
 mod tool_file;
 mod tool_query;
+mod tool_shared;
 mod tool_shell;

@@ -62,7 +62,7 @@ pub async fn one_tool(providers: &Providers, provider: &str, model: &str) {
     assert_eq!(inputs(&reply), [("read_file", &json!({"path": "logs/app with ümlaut.log"}))], "{provider}");
     assert!(seen.contains(&Delta::ToolCall("read_file".to_owned())));
 
-    asked.turns = answered(question, &reply, &["12 lines"]);
+    asked.turns = answered(question, &reply, &["12 lines"]).into();
     asked.origin.key = "run:task:1:2".to_owned();
     let reply = call(providers, provider, &asked).await.0.unwrap();
     assert_eq!(text_of(&reply.blocks), "The file has 12 lines.", "{provider}");
@@ -82,7 +82,7 @@ pub async fn two_tools(providers: &Providers, provider: &str, model: &str) {
     let ids: Vec<_> = calls_of(&reply.blocks).map(|call| &call.id).collect();
     assert_ne!(ids[0], ids[1]);
 
-    asked.turns = answered(question, &reply, &["3 hits", "failed: no such file"]);
+    asked.turns = answered(question, &reply, &["3 hits", "failed: no such file"]).into();
     let reply = call(providers, provider, &asked).await.0.unwrap();
     assert_eq!(text_of(&reply.blocks), "Both done.", "{provider}");
 }

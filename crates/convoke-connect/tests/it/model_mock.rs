@@ -233,7 +233,7 @@ pub fn request(model: &str, turns: Vec<Turn>) -> ModelRequest {
     ModelRequest {
         model: model.to_owned(),
         system: "You are a careful engineer.".to_owned(),
-        turns,
+        turns: turns.into(),
         tools: Vec::new(),
         output_schema: None,
         max_output_tokens: 2_048,

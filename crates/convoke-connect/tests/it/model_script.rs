@@ -44,7 +44,7 @@ fn request(origin: Origin, turns: Vec<Turn>) -> ModelRequest {
     ModelRequest {
         model: "demo".to_owned(),
         system: "You read logs.".to_owned(),
-        turns,
+        turns: turns.into(),
         tools: Vec::new(),
         output_schema: None,
         max_output_tokens: 1_000,

@@ -80,6 +80,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::HandoffRequested => ("task", &["handoff", "from", "to", "reason", "until"]),
         K::HandoffAccepted => ("task", &["handoff", "from", "to"]),
         K::HandoffDeclined => ("task", &["handoff", "from", "to", "reason"]),
+        K::LockAcquired => ("task", &["locks", "token", "waited_ms"]),
+        K::LockWaiting => ("task", &["locks", "waits_for", "until"]),
+        K::LockReleased => ("task", &["resources", "why"]),
+        K::LockExpired | K::LockForced => ("task", &["resource", "agent", "token"]),
+        K::LockRefused => ("task", &["resource", "tool", "reason"]),
         K::LoopDetected => ("task", &["tool", "count"]),
         K::AgentMessageSent => {
             ("message", &["thread", "n", "kind", "priority", "to", "bytes", "reply_to", "cancels", "private"])

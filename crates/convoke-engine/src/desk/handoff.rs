@@ -199,7 +199,7 @@ async fn hand_off(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
         reason: args.reason,
         return_to: args.return_to,
         remaining_budget: remaining(tx, caller.at.task).await?,
-        locks: Vec::new(),
+        locks: crate::lock::held_names(tx, caller.at.task).await?,
     };
     packet.check()?;
     let rows = handoff::of_task(tx, caller.at.task).await?;

@@ -7,6 +7,7 @@
 mod bus;
 mod context;
 mod handoff;
+mod lock;
 mod memory;
 
 use std::future::Future;
@@ -102,6 +103,7 @@ const NOUNS: &[&[Tool]] = &[
     bus::TOOLS,
     context::TOOLS,
     handoff::TOOLS, // each on a line of its own
+    lock::TOOLS,
     memory::TOOLS,
 ];
 
@@ -175,5 +177,6 @@ pub(crate) struct Left<'a> {
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     handoff::left(tx, left).await?;
     crate::wait::withdraw(tx, left).await?;
+    crate::lock::left(tx, left).await?;
     crate::answer::left(tx, left).await
 }

@@ -11,6 +11,7 @@ mod fair;
 mod handoff;
 mod lease;
 mod limits;
+mod lock;
 mod memory;
 mod outage;
 mod pattern;

@@ -12,6 +12,7 @@ mod folder;
 mod handoff;
 mod journal;
 mod load;
+mod lock;
 mod memory;
 mod migrate;
 mod node;

@@ -24,6 +24,7 @@ const NOUNS: &[&str] = &[
     "effect",
     "event",
     "handoff",
+    "lock",
     "memory",
     "message",
     "meta",

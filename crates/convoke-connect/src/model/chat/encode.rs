@@ -128,7 +128,7 @@ fn messages(request: &ModelRequest) -> Vec<Message<'_>> {
     if !request.system.is_empty() {
         messages.push(plain("system", Cow::Borrowed(&request.system)));
     }
-    for turn in &request.turns {
+    for turn in request.turns.iter() {
         match turn.speaker {
             Speaker::User => user(turn, &mut messages),
             Speaker::Assistant => messages.extend(assistant(turn)),

@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn calls_of_other_providers_are_vouched_for() {
         let mut request = sample::everything();
-        request.turns[1].blocks.retain(|block| !matches!(block, Block::Opaque { .. }));
+        std::sync::Arc::make_mut(&mut request.turns)[1].blocks.retain(|block| !matches!(block, Block::Opaque { .. }));
         assert_eq!(json(&request)["contents"][1]["parts"][1]["thoughtSignature"], NO_SIGNATURE);
     }
 }
