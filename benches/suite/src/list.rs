@@ -88,6 +88,11 @@ pub const MEASUREMENTS: &[Measurement] = &[
         run: measure::steps::resume,
     },
     Measurement {
+        name: "messages",
+        about: "Messages from people to agents of a run, durable on SQLite, 1,024 in flight; and from a sender to a follower at 1,000 a second.",
+        run: measure::messages::run,
+    },
+    Measurement {
         name: "binary",
         about: "Size of the release binary, and the time from starting `convoke --version` to its end.",
         run: measure::binary::run,

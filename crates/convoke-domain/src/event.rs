@@ -173,6 +173,34 @@ kinds! {
     HandoffDeclined = "agent.handoff.declined",
     /// An agent repeats itself and was told so.
     LoopDetected = "loop.detected",
+    /// A message was stored; its body is in its thread.
+    AgentMessageSent = "agent.message.sent",
+    /// Messages were given to an agent before a model call.
+    AgentMessageDelivered = "agent.message.delivered",
+    /// Two agents wrote to and fro without end and were stopped.
+    AgentMessageStopped = "agent.message.stopped",
+    /// A thread was opened.
+    ThreadOpened = "thread.opened",
+    /// A thread was closed: nothing is posted to it any more.
+    ThreadClosed = "thread.closed",
+    /// A closed thread goes on.
+    ThreadReopened = "thread.reopened",
+    /// A thread's messages were put away; a summary is kept.
+    ThreadArchived = "thread.archived",
+    /// A person read private threads on behalf of the audit.
+    ThreadAudited = "thread.audited",
+    /// A question or a request was put.
+    QuestionAsked = "question.asked",
+    /// A question or a request was answered.
+    QuestionAnswered = "question.answered",
+    /// A question's time came, and its default was taken.
+    QuestionDefaulted = "question.defaulted",
+    /// A question's time came, and nobody had answered.
+    QuestionExpired = "question.expired",
+    /// A question needs no answer any more.
+    QuestionWithdrawn = "question.withdrawn",
+    /// An agent told how far along its task is.
+    TaskProgress = "task.progress",
     /// A task got locks, at once or after it had waited.
     LockAcquired = "lock.acquired",
     /// A task waits for locks.

@@ -133,6 +133,10 @@ ids! {
     TaskId = "task";
     /// Leave for one tool call.
     ApprovalId = "appr";
+    /// A conversation on the bus.
+    ThreadId = "thr";
+    /// One entry in a thread.
+    MessageId = "msg";
     /// An offer to hand a task over.
     HandoffId = "hand";
     /// An entry of memory.

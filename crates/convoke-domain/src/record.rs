@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::budget::Budget;
-use crate::id::{ApprovalId, RunId, SessionId, TaskId};
+use crate::id::{ApprovalId, MessageId, RunId, SessionId, TaskId, ThreadId};
 use crate::money::Money;
 use crate::time::Timestamp;
 use crate::transcript::Usage;
@@ -75,6 +75,12 @@ pub struct RunRecord {
     /// Tool calls that needed a person's approval.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<ApprovalRecord>,
+    /// What was asked and decided, in the order of asking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<DecisionRecord>,
+    /// Who talked with whom, without what they said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub talks: Vec<TalkRecord>,
 }
 
 /// A task of a run.
@@ -313,4 +319,150 @@ impl InboxKind {
             Self::Paused => "paused",
         }
     }
+}
+
+/// A question or request, and what became of it: a line of the decision log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// The message that asks.
+    pub id: MessageId,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// The run it was asked in.
+    pub run: Option<RunId>,
+    /// `question` or `request`.
+    pub kind: String,
+    /// Who asked.
+    pub asked_by: String,
+    /// The question.
+    pub question: String,
+    /// Who was asked.
+    pub asked: Vec<String>,
+    /// What could be chosen; anything where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// What is taken when nobody answers in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// What depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact: Option<String>,
+    /// `open`, `answered`, `defaulted`, `expired` or `withdrawn`.
+    pub standing: String,
+    /// When it ends at the latest.
+    pub due: Option<Timestamp>,
+    /// What was chosen or said.
+    pub choice: Option<String>,
+    /// Why.
+    pub rationale: Option<String>,
+    /// Who answered; `system` where the default was taken.
+    pub approver: Option<String>,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What was said in one thread of a run, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TalkRecord {
+    /// The thread's channel, such as `direct:agent:a:agent:b`.
+    pub channel: String,
+    /// Messages of the run in it.
+    pub messages: i64,
+    /// How many of each kind.
+    pub kinds: Vec<(String, i64)>,
+}
+
+/// A thread, as lists show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThreadRecord {
+    /// Its id.
+    pub id: ThreadId,
+    /// Its name.
+    pub channel: String,
+    /// `direct`, `team`, `task`, `run` or `free`.
+    pub kind: String,
+    /// What it is about.
+    pub title: String,
+    /// The run it belongs to.
+    pub run: Option<RunId>,
+    /// The task it belongs to.
+    pub task: Option<TaskId>,
+    /// Only participants and the audit may read.
+    pub private: bool,
+    /// `open`, `closed` or `archived`.
+    pub status: String,
+    /// How many messages it has had.
+    pub messages: i64,
+    /// Who takes part, where one thread is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<String>,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// Who opened it.
+    pub created_by: String,
+    /// When the last message came.
+    pub last_at: Timestamp,
+    /// What was in it, once it is archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+}
+
+/// A message, as people and exports see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageRecord {
+    /// Its id.
+    pub id: MessageId,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// Its place in the thread.
+    pub n: i64,
+    /// The run it was said in.
+    pub run: Option<RunId>,
+    /// Who said it.
+    pub from: String,
+    /// The recipients; everybody in the thread where there are none.
+    pub to: Vec<String>,
+    /// What it is.
+    pub kind: String,
+    /// How urgent it is.
+    pub priority: String,
+    /// One line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What it says.
+    pub body: String,
+    /// What it replies to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// When it was stored.
+    pub at: Timestamp,
+    /// How far it has come with each recipient.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<ReceiptRecord>,
+}
+
+/// How far a message has come with one recipient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReceiptRecord {
+    /// The recipient.
+    pub who: String,
+    /// `queued`, `delivered`, `read` or `answered`.
+    pub state: String,
+    /// When it was given to them.
+    pub delivered_at: Option<Timestamp>,
+    /// When they had read it.
+    pub read_at: Option<Timestamp>,
+    /// When they replied.
+    pub answered_at: Option<Timestamp>,
+}
+
+/// A thread with its messages: an export.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThreadExport {
+    /// The thread.
+    pub thread: ThreadRecord,
+    /// Its messages in order.
+    pub messages: Vec<MessageRecord>,
 }

@@ -64,6 +64,19 @@ pub enum OnExhausted {
     Stop,
 }
 
+/// Which agents of a team may write to each other. People may always be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Talk {
+    /// Everyone to everyone.
+    #[default]
+    Everyone,
+    /// Members to the coordinator, and the coordinator to members.
+    Coordinator,
+    /// Nobody.
+    Nobody,
+}
+
 /// One member of a team.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +174,8 @@ pub struct Rules {
     pub timeout_s: u64,
     /// When a person is asked.
     pub escalation_policy: EscalationPolicy,
+    /// Which agents may write to each other.
+    pub talk: Talk,
     /// Where the sub-tasks come from.
     pub planning: Planning,
     /// Rounds of member work the coordinator may ask for, the first included.
@@ -193,6 +208,7 @@ impl Default for Rules {
             timeout_per_agent_s: 300,
             timeout_s: 3_600,
             escalation_policy: EscalationPolicy::OnDisagreement,
+            talk: Talk::Everyone,
             planning: Planning::Plan,
             max_rounds: 1,
             validation_rounds: 0,

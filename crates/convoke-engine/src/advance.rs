@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::engine::emit;
 use crate::run::state_of;
-use crate::{desk, memory, recover, spawn, wait};
+use crate::{answer, desk, memory, recover, spawn, wait};
 
 /// Tasks of one run, those of its pattern included, after which no agent may add one.
 const TASKS_MAX: i64 = 10_000;
@@ -362,7 +362,7 @@ impl Turn<'_> {
 }
 
 /// Cancels tasks that have not ended: those named, or all of the run.
-async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[TaskId]>, who: &str) -> Result<()> {
+pub(crate) async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[TaskId]>, who: &str) -> Result<()> {
     let open = task::open(tx, run).await?;
     let mut count = 0;
     for found in open.iter().filter(|found| only.is_none_or(|ids| ids.contains(&found.id))) {
@@ -407,6 +407,7 @@ pub(crate) async fn end_run(
     (output, error): (Option<&str>, Option<&str>),
     who: &str,
 ) -> Result<()> {
+    answer::run_ends(tx, id).await?;
     cancel_open(tx, id, None, who).await?;
     spawn::end_run(tx, id).await?;
     run::end(tx, id, state.as_str(), output, error).await?;

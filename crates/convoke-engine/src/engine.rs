@@ -226,7 +226,8 @@ impl Engine {
     /// Cuts the model call that is under way for a task, if it is driven here: there is something to read first.
     pub(crate) fn cut(&self, task: TaskId) {
         if let Some(driven) = self.driving().get(&task) {
-            driven.cut.notify_waiters();
+            // Kept for a call that is about to be made; one that is not made yet sees the mail itself.
+            driven.cut.notify_one();
         }
     }
 

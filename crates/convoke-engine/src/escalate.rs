@@ -1,6 +1,5 @@
 //! Escalation: an agent that is stuck with its task asks the next one up. Who that is, the domain says; that it was asked is
 //! on record twice, with the task and with the agent.
-#![allow(dead_code, reason = "the tool `escalate` calls it")]
 
 use convoke_domain::agent::{Standing, may_be_chosen};
 use convoke_domain::escalate::{Ladder, Rung, next};

@@ -13,6 +13,7 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::team::OnExhausted;
 use convoke_domain::transcript::{Block, Turn, Usage};
 use convoke_port::model::{Fault, ModelError, ModelHandle, ModelReply, ModelRequest, Origin, Tariff};
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -99,6 +100,8 @@ impl Driver {
                 policy => policy,
             };
             let begin = self.intent(call, turn, n);
+            // A bell that was rung before the intent is an old one: the intent itself sees what there is to read.
+            let _ = self.cut.notified().now_or_never();
             match self.journal(vec![begin], exhausted, None).await? {
                 Progress::Short(shortage) => return Ok(Made::Failed(too_dear(&shortage))),
                 Progress::Mail => return Ok(Made::Interrupted),

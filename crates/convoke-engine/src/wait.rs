@@ -171,11 +171,13 @@ impl UseCase for FallDue {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<usize> {
+        // First what a question's time means for those who wait for its answer.
+        let questions = crate::answer::all_due(tx).await?;
         let due = wait::due(tx, BATCH).await?;
         for row in &due {
             fall_due(tx, row).await?;
         }
-        Ok(due.len())
+        Ok(questions + due.len())
     }
 }
 

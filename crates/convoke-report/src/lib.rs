@@ -14,6 +14,7 @@ mod phrase;
 mod quote;
 mod sheet;
 mod table;
+mod talk;
 mod tree;
 mod validation;
 mod view;
@@ -21,6 +22,7 @@ mod view;
 pub use html::html;
 pub use json::{SCHEMA_VERSION, json};
 pub use markdown::{markdown, markdown_without_times};
+pub use talk::{decisions_markdown, thread_markdown};
 pub use tree::tree;
 
 #[cfg(doc)]

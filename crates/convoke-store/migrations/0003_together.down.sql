@@ -31,6 +31,15 @@ DROP TABLE context_history;
 DROP TABLE context;
 
 -- == bus ==
+ALTER TABLE task DROP COLUMN progress;
+ALTER TABLE task DROP COLUMN percent;
+ALTER TABLE run DROP COLUMN talks;
+DROP TABLE addressee;
+DROP TABLE question;
+DROP TABLE receipt;
+DROP TABLE message;
+DROP TABLE participant;
+DROP TABLE thread;
 
 -- == lock ==
 DROP TABLE lock_count;

@@ -38,6 +38,71 @@ CREATE TABLE lock_count (
 ) {HOT};
 
 -- == bus ==
+-- `last_n` numbers the messages of a thread; `pace` is what its limits are decided from; `archive` lists the blobs that hold
+-- the messages of a thread that was put away.
+CREATE TABLE thread (
+  ws {ID} NOT NULL, id {ID} NOT NULL, channel TEXT NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL, run {ID}, task {ID},
+  is_private {INT} NOT NULL, status TEXT NOT NULL, last_n {INT} NOT NULL, pace TEXT NOT NULL, created_at {INT} NOT NULL,
+  created_by TEXT NOT NULL, last_at {INT} NOT NULL, summary TEXT, archive TEXT,
+  PRIMARY KEY (ws, id)
+) {HOT};
+CREATE UNIQUE INDEX thread_channel ON thread (ws, channel);
+CREATE INDEX thread_run ON thread (ws, run) WHERE run IS NOT NULL;
+CREATE INDEX thread_age ON thread (ws, last_at) WHERE status <> 'archived';
+
+-- Who takes part. `cursor` is the last message to all that was given to them, `back` where it stood before `task` read on,
+-- `seen` the last that they have read.
+CREATE TABLE participant (
+  ws {ID} NOT NULL, thread {ID} NOT NULL, who TEXT NOT NULL, run {ID}, cursor {INT} NOT NULL, back {INT} NOT NULL, seen {INT} NOT NULL,
+  task {ID}, joined_at {INT} NOT NULL,
+  PRIMARY KEY (ws, thread, who)
+) {TABLE};
+CREATE INDEX participant_who ON participant (ws, who, run);
+CREATE INDEX participant_task ON participant (ws, task) WHERE task IS NOT NULL;
+
+-- One row for each message, however many read it. `audience` names the recipients as a JSON list; without one it is for all.
+CREATE TABLE message (
+  ws {ID} NOT NULL, id {ID} NOT NULL, thread {ID} NOT NULL, n {INT} NOT NULL, run {ID}, task {ID}, sender TEXT NOT NULL,
+  audience TEXT, kind TEXT NOT NULL, priority TEXT NOT NULL, subject TEXT, body TEXT NOT NULL, reply_to {ID}, hops {INT} NOT NULL,
+  cancels {INT} NOT NULL, at {INT} NOT NULL,
+  PRIMARY KEY (ws, id)
+) {TABLE};
+CREATE UNIQUE INDEX message_place ON message (ws, thread, n);
+CREATE INDEX message_run ON message (ws, run, id) WHERE run IS NOT NULL;
+
+-- How far an addressed message has come with each recipient. `task` and `attempt` say whose context it went into.
+CREATE TABLE receipt (
+  ws {ID} NOT NULL, message {ID} NOT NULL, who TEXT NOT NULL, thread {ID} NOT NULL, n {INT} NOT NULL, run {ID}, priority TEXT NOT NULL,
+  state TEXT NOT NULL, task {ID}, attempt {INT} NOT NULL, at {INT} NOT NULL, delivered_at {INT}, read_at {INT}, answered_at {INT},
+  PRIMARY KEY (ws, message, who)
+) {TABLE};
+CREATE INDEX receipt_queued ON receipt (ws, who, at) WHERE state = 'queued';
+CREATE INDEX receipt_task ON receipt (ws, task) WHERE task IS NOT NULL;
+
+-- Questions and requests, and what became of them: the decision log. `reply_task` lists side tasks that were made to answer.
+CREATE TABLE question (
+  ws {ID} NOT NULL, id {ID} NOT NULL, thread {ID} NOT NULL, run {ID}, task {ID}, kind TEXT NOT NULL, asked_by TEXT NOT NULL,
+  asked TEXT NOT NULL, audience TEXT NOT NULL, terms TEXT NOT NULL, standing TEXT NOT NULL, due {INT}, choice TEXT, rationale TEXT,
+  answered_by TEXT, answer {ID}, asked_at {INT} NOT NULL, ended_at {INT},
+  PRIMARY KEY (ws, id)
+) {WARM};
+CREATE INDEX question_due ON question (ws, due) WHERE standing = 'open' AND due IS NOT NULL;
+CREATE INDEX question_open ON question (ws, asked_at) WHERE standing = 'open';
+CREATE INDEX question_run ON question (ws, run) WHERE run IS NOT NULL;
+
+CREATE TABLE addressee (
+  ws {ID} NOT NULL, question {ID} NOT NULL, who TEXT NOT NULL, run {ID}, standing TEXT NOT NULL, reply_task {ID},
+  PRIMARY KEY (ws, question, who)
+) {TABLE};
+CREATE INDEX addressee_open ON addressee (ws, who) WHERE standing = 'open';
+CREATE INDEX addressee_task ON addressee (ws, reply_task) WHERE reply_task IS NOT NULL;
+
+-- Something was said in the run, so that its agents have to look for messages.
+ALTER TABLE run ADD COLUMN talks {INT} NOT NULL DEFAULT 0;
+
+-- How far along a task is, as its agent says.
+ALTER TABLE task ADD COLUMN percent {INT};
+ALTER TABLE task ADD COLUMN progress TEXT;
 
 -- == context ==
 -- Shared context of a run as it stands: variables by name, findings by number. A variable without a value was removed.

@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 
 use convoke_domain::id::{
-    AgentId, ApprovalId, GrantId, HandoffId, MemoryId, RunId, SessionId, TaskId, UserId, WorkspaceId,
+    AgentId, ApprovalId, GrantId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId,
+    WorkspaceId,
 };
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
@@ -81,6 +82,8 @@ from! {
     RunId => |v| Self::Uuid(v.0);
     TaskId => |v| Self::Uuid(v.0);
     ApprovalId => |v| Self::Uuid(v.0);
+    ThreadId => |v| Self::Uuid(v.0);
+    MessageId => |v| Self::Uuid(v.0);
     HandoffId => |v| Self::Uuid(v.0);
     MemoryId => |v| Self::Uuid(v.0);
     Timestamp => |v| Self::Int(v.as_micros());

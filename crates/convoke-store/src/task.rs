@@ -164,7 +164,7 @@ row! {
         pub session: SessionId,
         /// Where the run stands.
         pub run_state: String,
-        /// Messages that were not yet given to the agent.
+        /// Messages that were not yet given to the agent, or one more than that where something was said in the run.
         pub mail: i64,
         /// Rights that were granted to the agent, in any run.
         pub granted: i64,
@@ -176,7 +176,7 @@ pub async fn candidates(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Candidate>> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail, \
+         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail + r.talks AS mail, \
          (SELECT COUNT(*) FROM agent_grant g WHERE g.ws = t.ws AND g.agent = t.agent AND g.ended = 0) AS granted \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 AND a.away = 0 \
@@ -191,7 +191,7 @@ pub async fn candidates_of(tx: &mut Tx<'_>, agent: &str, limit: i64) -> Result<V
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail, \
+         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail + r.talks AS mail, \
          (SELECT COUNT(*) FROM agent_grant g WHERE g.ws = t.ws AND g.agent = t.agent AND g.ended = 0) AS granted \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.agent = $4 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 AND a.away = 0 \
@@ -658,6 +658,66 @@ pub async fn waits_for(tx: &mut Tx<'_>, run: RunId, reason: &str) -> Result<Vec<
     tx.many(
         "SELECT id FROM task WHERE ws = $1 AND run = $2 AND state = 'waiting' AND waits_for = $3 ORDER BY n",
         p![ws, run, reason],
+    )
+    .await
+}
+
+/// How far along a task is, as its agent says.
+pub async fn set_progress(tx: &mut Tx<'_>, id: TaskId, percent: Option<i64>, text: &str) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec(
+        "UPDATE task SET percent = COALESCE($3, percent), progress = $4 WHERE ws = $1 AND id = $2",
+        p![ws, id, percent, text],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Whether an agent was given any task of a run.
+pub async fn is_given(tx: &mut Tx<'_>, run: RunId, agent: &str) -> Result<bool> {
+    let ws = tx.ws();
+    let found: Option<(i64,)> =
+        tx.opt("SELECT n FROM task WHERE ws = $1 AND run = $2 AND agent = $3 LIMIT 1", p![ws, run, agent]).await?;
+    Ok(found.is_some())
+}
+
+/// Who does a task.
+pub async fn agent_of(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<(String,)>> {
+    let ws = tx.ws();
+    tx.opt("SELECT agent FROM task WHERE ws = $1 AND id = $2", p![ws, id]).await
+}
+
+row! {
+    /// What a side task may hang on, and what became of it.
+    pub struct Brief {
+        /// The task.
+        pub id: TaskId,
+        /// Who does it.
+        pub agent: String,
+        /// Where it stands.
+        pub state: String,
+        /// How many tasks are above it.
+        pub depth: i64,
+        /// Its result.
+        pub output: Option<String>,
+        /// What it failed of.
+        pub error: Option<String>,
+    }
+}
+
+/// A task in short.
+pub async fn brief(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<Brief>> {
+    let ws = tx.ws();
+    tx.opt("SELECT id, agent, state, depth, output, error FROM task WHERE ws = $1 AND id = $2", p![ws, id]).await
+}
+
+/// The first task of a run, one that has ended before one that has not.
+pub async fn first_of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Option<Brief>> {
+    let ws = tx.ws();
+    tx.opt(
+        "SELECT id, agent, state, depth, output, error FROM task WHERE ws = $1 AND run = $2 AND parent IS NULL \
+         ORDER BY CASE WHEN finished_at IS NULL THEN 1 ELSE 0 END, n LIMIT 1",
+        p![ws, run],
     )
     .await
 }

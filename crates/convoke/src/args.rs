@@ -94,6 +94,14 @@ pub enum Command {
     Events(crate::events::EventsArgs),
     /// Offers to hand a task over, and what became of them
     Handoffs(crate::handoffs::HandoffsArgs),
+    /// Say something to an agent, a person, or everybody in a run
+    Say(crate::message::SayArgs),
+    /// Conversations: who said what to whom
+    Threads(crate::thread::ThreadsArgs),
+    /// Print the messages of a run as they come
+    Watch(crate::watch::WatchArgs),
+    /// What was asked and decided
+    Decisions(crate::decision::DecisionsArgs),
     /// What agents have locked and wait for
     Locks(crate::locks::LocksArgs),
     /// What the members of a run share: variables and findings

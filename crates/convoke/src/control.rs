@@ -7,11 +7,12 @@ use std::path::Path;
 
 use convoke_domain::approval::Choice;
 use convoke_domain::context::Write;
-use convoke_domain::id::{ApprovalId, HandoffId, MemoryId, RunId, TaskId};
+use convoke_domain::id::{ApprovalId, HandoffId, MemoryId, RunId, TaskId, ThreadId};
 use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
+use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_engine::{Caps, EffectOutcome, Engine, Resume, TaskAnswer, Which};
+use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Resume, TaskAnswer, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
@@ -122,6 +123,47 @@ pub enum Request {
         /// Why it is declined; accepted if absent.
         reason: Option<String>,
         /// Who says so.
+        user: String,
+    },
+    /// Say something.
+    Say {
+        /// The run.
+        run: Option<RunId>,
+        /// What is said, and to whom.
+        message: Box<NewMessage>,
+        /// Who says it.
+        user: String,
+    },
+    /// Close a thread, or let it go on.
+    Thread {
+        /// The thread.
+        id: ThreadId,
+        /// It goes on.
+        open: bool,
+        /// Who asks.
+        user: String,
+    },
+    /// A person has read a thread.
+    Read {
+        /// The thread.
+        id: ThreadId,
+        /// Who has read it.
+        user: String,
+    },
+    /// A person reads private threads on behalf of the audit.
+    Audit {
+        /// What they look at.
+        what: String,
+        /// Who reads.
+        user: String,
+    },
+    /// Put away threads in which nothing was said for long.
+    Archive {
+        /// Since when.
+        before: Timestamp,
+        /// How many at most.
+        limit: i64,
+        /// Who asks.
         user: String,
     },
     /// Write a variable of a run's shared context.
@@ -252,6 +294,11 @@ impl Request {
             Self::Govern { order, user } => order.carry_out(engine, &user).await?,
             Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
             Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
+            Self::Say { run, message, user } => drop(engine.say(&user, run, *message).await?),
+            Self::Thread { id, open, user } => engine.set_thread_open(id, &user, open).await?,
+            Self::Read { id, user } => engine.mark_read(id, &user).await?,
+            Self::Audit { what, user } => drop(engine.audit_threads(&user, &what).await?),
+            Self::Archive { before, limit, user } => drop(engine.archive_threads(before, &user, limit).await?),
             Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
             Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
             Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,

@@ -12,6 +12,7 @@ mod completions;
 mod context;
 mod control;
 mod db;
+mod decision;
 mod definition;
 mod demo;
 mod doctor;
@@ -30,6 +31,7 @@ mod live;
 mod locks;
 mod log;
 mod memory;
+mod message;
 mod outcome;
 mod place;
 mod profiles;
@@ -45,8 +47,10 @@ mod spawn;
 mod stats;
 mod teams;
 mod text;
+mod thread;
 mod users;
 mod validate;
+mod watch;
 mod which;
 mod wire;
 
@@ -139,6 +143,10 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,
+        Command::Say(command) => command.act(global).await,
+        Command::Threads(command) => command.act(global).await,
+        Command::Watch(command) => command.act(global).await,
+        Command::Decisions(command) => command.act(global).await,
         Command::Locks(command) => command.act(global).await,
         Command::Context(command) => command.act(global).await,
         Command::Memory(command) => command.act(global).await,

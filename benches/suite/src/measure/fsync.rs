@@ -22,6 +22,11 @@ pub fn at(context: &Context, share: f64) -> Result<f64> {
     Ok(percentile(&mut write(context)?.0, share))
 }
 
+/// Microseconds that 99 of 100 writes take at most.
+pub fn probe_p99(context: &Context) -> Result<f64> {
+    Ok(percentile(&mut write(context)?.0, 0.99))
+}
+
 /// Measures once.
 pub fn run(context: &Context) -> Result<Vec<Figure>> {
     let (mut micros, per_second) = write(context)?;

@@ -5,6 +5,7 @@ pub mod fsync;
 pub mod graph;
 pub mod idle;
 pub mod locks;
+pub mod messages;
 pub mod mock;
 pub mod postgres;
 pub mod runs;

@@ -111,6 +111,20 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::LockExpired | K::LockForced => ("task", &["resource", "agent", "token"]),
         K::LockRefused => ("task", &["resource", "tool", "reason"]),
         K::LoopDetected => ("task", &["tool", "count"]),
+        K::AgentMessageSent => {
+            ("message", &["thread", "n", "kind", "priority", "to", "bytes", "reply_to", "cancels", "private"])
+        }
+        K::AgentMessageDelivered => ("task", &["messages", "left"]),
+        K::AgentMessageStopped => ("thread", &["message"]),
+        K::ThreadOpened => ("thread", &["channel", "title", "private"]),
+        K::ThreadClosed | K::ThreadReopened => ("thread", &[]),
+        K::ThreadArchived => ("thread", &["messages"]),
+        K::ThreadAudited => ("thread", &["what"]),
+        K::QuestionAsked => ("question", &["kind", "to", "options", "due"]),
+        K::QuestionAnswered | K::QuestionDefaulted | K::QuestionExpired | K::QuestionWithdrawn => {
+            ("question", &["kind", "by", "choice"])
+        }
+        K::TaskProgress => ("task", &["percent", "text"]),
         K::ContextChanged => ("context", &["name", "version", "bytes", "removed"]),
         K::FindingAdded => ("context", &["name", "confidence", "tags"]),
         K::ContextCompacted => ("task", &["step", "turn", "by", "dropped", "bytes_before", "bytes_after", "window"]),

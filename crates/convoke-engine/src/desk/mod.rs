@@ -4,6 +4,7 @@
 //! Rule: a tool refuses before it writes; what it has written when it fails would stay. Each noun has a file with its
 //! `TOOLS`; start at [`call`].
 
+mod bus;
 mod context;
 mod handoff;
 mod lock;
@@ -100,6 +101,7 @@ pub(crate) struct Wait {
 
 /// The tools of all nouns.
 const NOUNS: &[&[Tool]] = &[
+    bus::TOOLS,
     context::TOOLS,
     handoff::TOOLS, // each on a line of its own
     lock::TOOLS,
@@ -179,5 +181,6 @@ pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     handoff::left(tx, left).await?;
     crate::spawn::left(tx, left).await?;
     crate::wait::withdraw(tx, left).await?;
-    crate::lock::left(tx, left).await
+    crate::lock::left(tx, left).await?;
+    crate::answer::left(tx, left).await
 }

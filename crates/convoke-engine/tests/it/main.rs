@@ -3,6 +3,7 @@
 mod agent;
 mod approval;
 mod budget;
+mod bus;
 mod compact;
 mod concurrency;
 mod crash;

@@ -54,6 +54,8 @@ pub(crate) fn empty() -> RunRecord {
         usage: Vec::new(),
         budgets: Vec::new(),
         effects: Vec::new(),
+        decisions: Vec::new(),
+        talks: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ mod agent;
 mod approval;
 mod backup;
 mod batch;
+mod bus;
 mod context;
 mod event;
 mod fault;
