@@ -147,7 +147,7 @@ async fn named(tx: &mut Tx<'_>, by: Speaker<'_>, id: Uuid, name: &str, to: &[Par
         Ok(id) => held(tx, id).await?,
         Err(_) => {
             let channel: Channel = name.parse()?;
-            if !is_near(by, &channel) {
+            if !is_near(by, &channel, to) {
                 return Err(foreign(by, name).into());
             }
             open(tx, by, id, &channel, to).await?
@@ -163,14 +163,19 @@ async fn named(tx: &mut Tx<'_>, by: Speaker<'_>, id: Uuid, name: &str, to: &[Par
     Err(foreign(by, name).into())
 }
 
-/// Whether a speaker may open this channel: its own pair, its own run and team.
-fn is_near(by: Speaker<'_>, channel: &Channel) -> bool {
+/// Whether a speaker may open this channel: its own pair, its own run and team. An agent opens none but those of whom it
+/// writes to, or each thread it makes up would have a pace of its own.
+fn is_near(by: Speaker<'_>, channel: &Channel, to: &[Party]) -> bool {
     match channel {
-        Channel::Direct(one, other) => one == by.who || other == by.who,
+        Channel::Direct(one, other) => {
+            let is_mine = one == by.who || other == by.who;
+            let is_theirs = matches!(to, [them] if them == one || them == other);
+            is_mine && (is_theirs || !matches!(by.who, Party::Agent(_)))
+        }
         Channel::Run(run) => by.run == Some(*run),
         Channel::Team(team) => by.who.is_user() || by.spec.is_some_and(|spec| spec.team.name == *team),
         Channel::Task(task) => by.task == Some(*task) || by.who.is_user(),
-        Channel::Free(_) => true,
+        Channel::Free(_) => !matches!(by.who, Party::Agent(_)),
     }
 }
 

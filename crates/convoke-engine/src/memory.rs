@@ -171,6 +171,12 @@ impl UseCase for Forget {
     }
 }
 
+/// The shelf of an entry that `who` wrote; none if somebody else did, or nobody.
+pub(crate) async fn shelf_by(tx: &mut Tx<'_>, id: MemoryId, who: &str) -> Stored<Option<Shelf>> {
+    let found = kept::get(tx, id).await?.filter(|found| found.author == who);
+    found.as_ref().map(shelf_of).transpose()
+}
+
 fn shelf_of(row: &Record) -> Stored<Shelf> {
     Ok(Shelf { scope: Scope::parse(&row.scope)?, owner: row.owner.clone() })
 }

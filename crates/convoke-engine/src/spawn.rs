@@ -306,7 +306,12 @@ impl Born {
         let without = asked.tools.iter().filter(got).cloned().collect();
         let name = order.name(from.seed);
         let models = parent.map(|parent| parent.models.clone()).unwrap_or_default();
-        Self { profile: Profile { name, capacity: 1, ..rights.onto(own) }, models, without }
+        // Whatever the parent must ask leave for, its child must: a call is not freed by having it made by another.
+        let mut ask = own.ask.clone();
+        ask.extend(parent.iter().flat_map(|parent| parent.base.ask.iter().cloned()));
+        ask.sort();
+        ask.dedup();
+        Self { profile: Profile { name, capacity: 1, ask, ..rights.onto(own) }, models, without }
     }
 
     async fn keep(

@@ -10,12 +10,12 @@ use convoke_domain::record::RunRecord;
 use convoke_domain::team::Team;
 use convoke_engine::{Caps, Config, Engine, Error, StartRun, Worker};
 use convoke_port::clock::SystemClock;
+use convoke_port::tool::Tools;
 use convoke_store::{Options, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::model::FakeModels;
-use crate::tool::FakeTools;
 
 /// A fact that is not there after so long will not come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,12 +51,12 @@ fn merge(value: &mut Value, more: Value) {
 
 impl Hub {
     /// A hub on SQLite in a new folder, with a pool at work.
-    pub async fn new(models: FakeModels, tools: FakeTools) -> Self {
+    pub async fn new(models: FakeModels, tools: impl Tools) -> Self {
         Self::with(models, tools, |_| {}).await
     }
 
     /// The same with other settings.
-    pub async fn with(models: FakeModels, tools: FakeTools, set: impl FnOnce(&mut Config)) -> Self {
+    pub async fn with(models: FakeModels, tools: impl Tools, set: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let mut hub = Self::open(dir.path(), models, tools, set).await;
         hub.dir = Some(dir);
@@ -65,7 +65,7 @@ impl Hub {
     }
 
     /// A hub over a folder that may hold something, without a pool.
-    pub async fn open(dir: &Path, models: FakeModels, tools: FakeTools, set: impl FnOnce(&mut Config)) -> Self {
+    pub async fn open(dir: &Path, models: FakeModels, tools: impl Tools, set: impl FnOnce(&mut Config)) -> Self {
         let store = Store::open_sqlite(dir, Options::default()).await.expect("a store");
         Self::over(store, dir.join("work"), models, tools, set)
     }
@@ -75,7 +75,7 @@ impl Hub {
         store: Store,
         work: PathBuf,
         models: FakeModels,
-        tools: FakeTools,
+        tools: impl Tools,
         set: impl FnOnce(&mut Config),
     ) -> Self {
         let mut config = Config::new(work);

@@ -3,6 +3,7 @@
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use convoke_connect::tool::{ToolLimits, Toolbox};
 use convoke_port::BoxFuture;
 use convoke_port::tool::{Repeat, ToolError, ToolInfo, ToolOutput, ToolRequest, ToolScope, ToolSpec, Tools};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,11 @@ impl FakeTools {
     pub fn calls(&self) -> Vec<ToolRequest> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The tools that ship, with their usual bounds.
+pub fn real() -> impl Tools {
+    Toolbox::new(ToolLimits::default())
 }
 
 /// A tool's text.

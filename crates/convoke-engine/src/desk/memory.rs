@@ -86,6 +86,9 @@ async fn remember(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
         let version = version.ok_or_else(|| {
             Refusal::new("no_version", "an entry is written anew with the `version` you know").hint("`recall` shows it")
         })?;
+        if let Some(denied) = may_revise(tx, caller, id).await? {
+            return Ok(denied);
+        }
         let kept = memory::revise(tx, (id, version), &note, &from).await?;
         return Ok(Answer::Done(format!("entry {} is at version {}", kept.id, kept.version)));
     }
@@ -99,6 +102,18 @@ async fn remember(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
     let kept = memory::keep(tx, (id, &shelf), &note, &from).await?;
     let word = if kept.is_new { "remembered" } else { "known already" };
     Ok(Answer::Done(format!("{word}: entry {}, version {}, scope {}", kept.id, kept.version, scope.as_str())))
+}
+
+/// Whoever wrote an entry may write it anew only where it could write it now: the team and the part it has in it may be others.
+async fn may_revise(tx: &mut Tx<'_>, caller: &Caller<'_>, id: MemoryId) -> Result<Option<Answer>> {
+    let Some(shelf) = memory::shelf_by(tx, id, &caller.who()).await? else { return Ok(None) };
+    if !Shelf::readable(&caller.at.agent, &caller.spec.team.name).contains(&shelf) {
+        let message = format!("entry {id} is of another team; remember it as an entry of this one");
+        return Ok(Some(Answer::Denied("memory.scope", message)));
+    }
+    let leads = caller.at.agent == caller.spec.team.coordinator;
+    let denied = may_write(shelf.scope, &caller.spec.team.memory, leads).err();
+    Ok(denied.map(|denied| Answer::Denied("memory.workspace_writers", denied.to_string())))
 }
 
 async fn recall(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {

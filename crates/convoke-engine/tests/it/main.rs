@@ -12,6 +12,7 @@ mod failure;
 mod fair;
 mod grant;
 mod handoff;
+mod injection;
 mod lease;
 mod leave;
 mod limits;
