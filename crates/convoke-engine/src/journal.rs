@@ -617,8 +617,7 @@ impl Journal {
             return Ok(());
         }
         let at = &self.at;
-        let left =
-            desk::Left { run: at.run, task: at.task, attempt: at.attempt, agent: &at.agent, is_over, handed_to: None };
+        let left = desk::Left { run: at.run, task: at.task, agent: &at.agent, is_over, handed_to: None };
         desk::left(tx, &left).await?;
         advance::cancel_parts(tx, at.run, at.task, "system").await
     }
