@@ -17,12 +17,13 @@ struct Package {
     present: fn() -> bool,
 }
 
-const NEEDED: [Package; 5] = [
+const NEEDED: [Package; 6] = [
     Package { name: "postgresql", present: || postgres::programs().is_some() },
     Package { name: "bubblewrap", present: || place::program("bwrap").is_some() },
     Package { name: "python3", present: || place::program("python3").is_some() },
     Package { name: "python3-venv", present: has_venv },
     Package { name: "git", present: || place::program("git").is_some() },
+    Package { name: "openssl", present: || place::program("openssl").is_some() },
 ];
 
 /// Installs what is missing; what is still missing then is kept as a lack.

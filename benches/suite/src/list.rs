@@ -73,6 +73,11 @@ pub const MEASUREMENTS: &[Measurement] = &[
         run: measure::graph::run,
     },
     Measurement {
+        name: "spawn",
+        about: "An agent added to a run that is under way: its rights, limits, task and events in one durable transaction.",
+        run: measure::spawn::run,
+    },
+    Measurement {
         name: "steps",
         about: "An attempt of 100,000 model calls: what an entry of its journal costs near its end, beside one near the beginning of another.",
         run: measure::steps::journal,

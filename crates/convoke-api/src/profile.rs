@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::known::Known;
 use crate::node::Node;
 use crate::problem::{Finding, Reporter, finding};
+use crate::program;
 use crate::word;
 
 /// Reports what is wrong with a profile beyond its shape.
@@ -23,6 +24,8 @@ pub(crate) fn check(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) 
     }
     tools(profile, known, reporter);
     hosts(profile, reporter);
+    forbidden(profile, known, reporter);
+    program::check(profile, reporter);
 }
 
 fn tools(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
@@ -46,7 +49,18 @@ fn ungranted(profile: &Node, tool: &str) -> Option<Finding> {
     let authority = profile.get("authority");
     let shell = authority.and_then(|rights| rights.get("shell")).is_some_and(|node| node.to_json() == true);
     let hosts = authority.is_some_and(|rights| !rights.list("http_hosts").is_empty());
+    let may = |right: &str| authority.and_then(|rights| rights.get(right)).is_some_and(|node| node.to_json() == true);
     match tool {
+        "spawn" if !may("can_spawn") => Some(finding(
+            "not_granted",
+            "the tool `spawn` is named, but the right to spawn agents is not granted",
+            "add `authority: {can_spawn: true}`, or remove the tool",
+        )),
+        "delegate" if !may("can_delegate") => Some(finding(
+            "not_granted",
+            "the tool `delegate` is named, but the right to delegate tasks is not granted",
+            "add `authority: {can_delegate: true}`, or remove the tool",
+        )),
         "shell" if !shell => Some(finding(
             "not_granted",
             "the tool `shell` is named, but the right to it is not granted",
@@ -66,6 +80,16 @@ fn hosts(profile: &Node, reporter: &mut Reporter<'_>) {
     for (index, node) in authority.list("http_hosts").iter().enumerate() {
         if let Some(text) = node.text() {
             report(reporter, node, word::host(text, &format!("authority.http_hosts[{index}]")));
+        }
+    }
+}
+
+/// What is forbidden must be a tool: a word that is none would forbid nothing.
+fn forbidden(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
+    let Some(authority) = profile.get("authority") else { return };
+    for (index, node) in authority.list("forbidden_actions").iter().enumerate() {
+        if let Some(text) = node.text() {
+            report(reporter, node, word::tool(text, &format!("authority.forbidden_actions[{index}]"), known));
         }
     }
 }

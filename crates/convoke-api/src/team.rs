@@ -117,6 +117,9 @@ impl<'n> TeamCheck<'n, '_, '_, '_> {
             let found = self.not_a_member(name, "rules.fallback_agent");
             self.report(node, found);
         }
+        if let Some((name, node)) = rules.text_at("default_supervisor") {
+            self.profile(name, node, "rules.default_supervisor");
+        }
         let seconds = |key: &str| rules.get(key).and_then(|node| node.to_json().as_u64().map(|value| (value, node)));
         let whole = seconds("timeout_s").map_or(3_600, |(value, _)| value);
         if let Some((each, node)) = seconds("timeout_per_agent_s").filter(|(each, _)| *each > whole) {

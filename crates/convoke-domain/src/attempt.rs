@@ -143,6 +143,11 @@ impl Dialogue {
         }
     }
 
+    /// What a call of the last exchange gave back, once it has.
+    pub fn result(&self, call_id: &str) -> Option<&ToolResult> {
+        self.last.as_ref()?.exchange.results.get(call_id)
+    }
+
     /// What comes next. `fits` is asked of the last answer alone.
     pub fn next(&self, max_turns: u32, fits: &dyn Fn(&str) -> Result<String, String>) -> Next {
         let turn = self.answered.saturating_add(1);

@@ -45,6 +45,32 @@ kinds! {
     AgentRegistered = "agent.registered",
     /// An agent's capabilities, capacity or profile version changed.
     AgentUpdated = "agent.updated",
+    /// An agent can do other things than before.
+    AgentCapabilitiesChanged = "agent.capabilities_changed",
+    /// An agent was activated, held back, let go or retired.
+    AgentStatusChanged = "agent.status_changed",
+    /// An agent can be reached again, is not well, or was not heard of for too long.
+    AgentHealthChanged = "agent.health_changed",
+    /// A person gave an agent another rank in the workspace.
+    AgentRoleChanged = "agent.role_changed",
+    /// Another agent is the workspace's default.
+    AgentDefaultChanged = "agent.default_changed",
+    /// A run has one more agent, with the rights that the event lists.
+    AgentSpawned = "agent.spawned",
+    /// A spawned agent has ended: its task, its run, or a person did it.
+    AgentRetired = "agent.retired",
+    /// A person stopped an agent and all that it had spawned.
+    AgentKilled = "agent.killed",
+    /// An agent that is stuck asked the next one up; for the audit.
+    AgentEscalated = "agent.escalated",
+    /// Somebody asked for what they may not do, with the rule that denied it.
+    AuthorityDenied = "authority.denied",
+    /// A person gave an agent a right for a time.
+    GrantGiven = "grant.given",
+    /// A person took a right back.
+    GrantRevoked = "grant.revoked",
+    /// The time of a grant is up.
+    GrantExpired = "grant.expired",
     /// A team was saved as a new version.
     TeamSaved = "team.saved",
     /// A team was made choosable again.
@@ -87,6 +113,8 @@ kinds! {
     TaskWoken = "task.woken",
     /// A failed attempt will be tried again.
     TaskRetried = "task.retried",
+    /// An agent is stuck with a task and asks the next one up.
+    TaskEscalated = "task.escalated",
     /// A task was given to its fallback agent.
     TaskReassigned = "task.reassigned",
     /// A task ended with a result.
@@ -115,6 +143,8 @@ kinds! {
     BudgetOverrun = "budget.overrun",
     /// A cap was changed.
     BudgetChanged = "budget.changed",
+    /// Unspent budget was moved from one agent to another.
+    BudgetMoved = "budget.moved",
     /// An agent gave a part of its task to another and waits for the result.
     CollabStarted = "agent.collab.started",
     /// The part has ended.
@@ -155,8 +185,6 @@ kinds! {
     QuestionWithdrawn = "question.withdrawn",
     /// An agent told how far along its task is.
     TaskProgress = "task.progress",
-    /// An agent asked somebody above it to look.
-    TaskEscalated = "task.escalated",
     /// A task got locks, at once or after it had waited.
     LockAcquired = "lock.acquired",
     /// A task waits for locks.

@@ -123,6 +123,8 @@ ids! {
     UserId = "user";
     /// A registered participant.
     AgentId = "agent";
+    /// Rights that a person gave to an agent for a time.
+    GrantId = "grant";
     /// A lasting conversation that holds runs.
     SessionId = "ses";
     /// One execution of a team on one task.

@@ -2,6 +2,7 @@
 //!
 //! Pure: no IO, no async, no clock, no random ids. Start at [`task`] and [`run`], then [`pattern`].
 
+pub mod agent;
 pub mod attempt;
 pub mod authority;
 pub mod budget;
@@ -9,6 +10,7 @@ pub mod compaction;
 pub mod context;
 #[cfg(test)]
 mod docs;
+pub mod escalate;
 pub mod event;
 pub mod graph;
 pub mod handoff;
@@ -22,11 +24,13 @@ pub mod pace;
 pub mod pattern;
 pub mod price;
 pub mod profile;
+pub mod program;
 pub mod record;
 pub mod refusal;
 pub mod relevance;
 pub mod retry;
 pub mod run;
+pub mod spawn;
 pub mod spec;
 pub mod task;
 pub mod team;

@@ -127,6 +127,36 @@ pub struct FixedTask {
     pub output_schema: Option<Value>,
 }
 
+/// How freely the members may spawn agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SpawnPreset {
+    /// 6 agents, 200,000 tokens, 3 groups.
+    #[default]
+    Safe,
+    /// 10 agents, 300,000 tokens, 5 groups.
+    Aggressive,
+    /// 20 agents, 500,000 tokens, as many groups as agents; the first spawn warns.
+    Extreme,
+}
+
+/// Limits on the agents that members spawn in one run. What is absent is the preset's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpawnRules {
+    /// How freely the members may spawn agents.
+    pub preset: SpawnPreset,
+    /// Spawned agents that may live at the same time.
+    #[schemars(range(min = 0, max = 20))]
+    pub max_agents: Option<u32>,
+    /// Tokens that all spawned agents together may use.
+    #[schemars(range(min = 1))]
+    pub max_tokens: Option<u64>,
+    /// Groups at the same time: agents of one parent are a group.
+    #[schemars(range(min = 1, max = 20))]
+    pub max_groups: Option<u32>,
+}
+
 /// How the team works.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -161,6 +191,12 @@ pub struct Rules {
     pub retries: u32,
     /// The member that takes over when another failed for good.
     pub fallback_agent: Option<String>,
+    /// Members may give each other tasks, where their profiles allow it too.
+    pub allow_peer_assignment: bool,
+    /// The agent that escalations of the coordinator go to, before a person; the workspace's supervisor if absent.
+    pub default_supervisor: Option<String>,
+    /// Limits on spawned agents.
+    pub spawn: SpawnRules,
 }
 
 impl Default for Rules {
@@ -178,6 +214,9 @@ impl Default for Rules {
             max_tasks: 20,
             retries: 3,
             fallback_agent: None,
+            allow_peer_assignment: false,
+            default_supervisor: None,
+            spawn: SpawnRules::default(),
         }
     }
 }

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use convoke_domain::attempt::{ToolResult, canonical};
 use convoke_domain::authority;
+use convoke_domain::program::TOOL;
 use convoke_domain::team::OnExhausted;
 use convoke_domain::transcript::ToolCall;
 use convoke_port::tool::{Fence, Repeat, ToolError, ToolInfo, ToolOutput, ToolRequest};
@@ -21,6 +23,8 @@ use crate::pulse::PulseKind;
 
 /// Characters of a tool's arguments that are shown to those who watch.
 const ARGS_SHOWN: usize = 120;
+/// Time to end a program that is late, and to measure the files it leaves.
+const AFTER_PROGRAM: Duration = Duration::from_secs(30);
 
 /// A call that was let through.
 struct Admitted {
@@ -42,6 +46,7 @@ struct Outcome {
 impl Driver {
     /// Runs the tool calls of a reply, in parallel as far as the settings allow.
     pub(crate) async fn act(&mut self, turn: u32, calls: Vec<ToolCall>) -> Result<(), Halt> {
+        self.refresh_rights(&calls).await?;
         let mut begin = Vec::new();
         let mut admitted = Vec::new();
         for call in calls {
@@ -103,7 +108,7 @@ impl Driver {
             );
             return Err((call.name.clone(), denied.map_or("not_offered", |denial| denial.rule), message));
         };
-        authority::may_use(&self.profile, &tool.id).map_err(|denial| (tool.id.clone(), denial.rule, denial.message))?;
+        self.may_act(&tool.id).map_err(|denial| (tool.id.clone(), denial.rule, denial.message))?;
         if !call.input.is_object() {
             let message = format!("the arguments of `{}` are not a JSON object: {}", call.name, call.input);
             return Err((tool.id.clone(), "arguments", message));
@@ -146,6 +151,14 @@ impl Driver {
         self.take_in(turn, outcomes).await
     }
 
+    /// The time of one call. A program has its own, and a little more for what comes after it.
+    fn time_of(&self, tool: &ToolInfo) -> Duration {
+        match self.scope.program.as_ref().filter(|_| tool.id == TOOL) {
+            Some(program) => Duration::from_secs(program.timeout_s) + AFTER_PROGRAM,
+            None => self.engine.config().tool_timeout,
+        }
+    }
+
     async fn run_one(&self, admitted: Admitted) -> Outcome {
         let Admitted { n, call, tool, fence } = admitted;
         let args: String = call.input.to_string().chars().take(ARGS_SHOWN).collect();
@@ -154,7 +167,7 @@ impl Driver {
             id: tool.id.clone(),
             input: call.input.clone(),
             key: effect_key(&self.at, n),
-            timeout: self.engine.config().tool_timeout,
+            timeout: self.time_of(&tool),
             fence,
         };
         let result = self.engine.tools().call(&self.scope, &request, &self.cancel).await;

@@ -44,6 +44,8 @@ pub(crate) struct Assignment {
     pub session: SessionId,
     /// There are messages for the agent.
     pub has_mail: bool,
+    /// Rights were granted to the agent.
+    pub has_grants: bool,
 }
 
 /// Who claims how much.
@@ -174,5 +176,6 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
         input: found.input,
         session: found.session,
         has_mail: found.mail > 0,
+        has_grants: found.granted > 0,
     })
 }

@@ -4,13 +4,11 @@
 //! [`crate::act`], and keeps outcomes in `pending` until they are journaled together with what follows from them.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
 use convoke_domain::id::TaskId;
-use convoke_domain::lock::SHARED;
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
 use convoke_domain::profile::Profile;
 use convoke_domain::spec::RunSpec;
@@ -29,12 +27,12 @@ use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
 use crate::load::{Load, Loaded};
-use crate::lock::guard::shares_files;
 use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
+use crate::spawn::Kin;
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, desk, prompt};
+use crate::{act, program, prompt, rights};
 
 /// The first and the longest wait before an entry is offered to the store again.
 const STORE_WAIT: Duration = Duration::from_millis(20);
@@ -89,7 +87,14 @@ pub(crate) struct Driver {
     pub engine: Engine,
     pub at: Assignment,
     pub spec: Arc<RunSpec>,
+    /// Who the agent is, with the rights that it has now.
     pub profile: Arc<Profile>,
+    /// The same without what was granted to it.
+    pub base: Arc<Profile>,
+    /// Something was granted to it.
+    pub has_grants: bool,
+    /// Those above it, if it was spawned.
+    pub kin: Option<Kin>,
     pub system: String,
     pub schema: Option<Value>,
     pub context: Value,
@@ -110,7 +115,7 @@ pub(crate) struct Driver {
     awaited: Vec<i64>,
     /// How the conversation is kept within its model's window.
     pub fit: Fit,
-    dialogue: Dialogue,
+    pub dialogue: Dialogue,
     numbered: Numbers,
     after_crash: bool,
     /// The agent was told that it repeats itself, and this is not on record yet.
@@ -205,10 +210,12 @@ async fn run(engine: &Engine, at: Assignment, signals: Signals, room: Room, time
 
 impl Driver {
     async fn begin(engine: Engine, at: Assignment, signals: Signals) -> Result<Self, Halt> {
-        let spec = engine.spec(&at.spec).await?;
-        let profile = spec.profiles.get(&at.agent).cloned();
-        let profile =
-            profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
+        let (spec, kin) = rights::known(&engine, &at).await?;
+        let base = spec.profiles.get(&at.agent).cloned();
+        let base =
+            base.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
+        let base = Arc::new(base);
+        let profile = if at.has_grants { Arc::new(rights::now(&engine, &at, &base).await?) } else { Arc::clone(&base) };
         let handed = (at.attempt > 1).then(|| at.agent.clone());
         let brief = prompt::Brief::of(&at, &spec, &profile);
         let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed, brief };
@@ -216,14 +223,14 @@ impl Driver {
         let is_needed = at.has_inputs || at.continued || at.attempt > 1 || load.brief.is_some();
         let Loaded { inputs, steps, packet, brief } =
             if is_needed { engine.store().read(load).await? } else { Loaded::default() };
-        let mut opening = prompt::opening(&at, &inputs, engine.config().input_bytes);
-        if let Some((giver, packet)) = packet {
-            opening.push_str(&prompt::handed_over(&giver, &packet));
-        }
-        let opening = Turn::user(opening);
+        let handed_over = packet.map(|(giver, packet)| prompt::handed_over(&giver, &packet)).unwrap_or_default();
+        let limit = engine.config().input_bytes;
+        let opening = Turn::user(prompt::opening(&at, &inputs, limit) + &handed_over);
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let scope = scope(&engine, &at, &spec, &profile);
+        let scope = rights::scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
+        let document = || program::document(&at, &profile, (&inputs, &handed_over), limit);
+        let call = program::of(&profile).map(|program| program::call(program, &document()));
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
             context: prompt::data(&inputs),
@@ -233,7 +240,10 @@ impl Driver {
             engine,
             at,
             spec,
-            profile: Arc::new(profile),
+            has_grants: profile != base,
+            base,
+            profile,
+            kin,
             cut,
             awaited: Vec::new(),
             schema,
@@ -249,6 +259,7 @@ impl Driver {
             told: false,
         };
         driver.offer_tools().await;
+        call.into_iter().for_each(|call| driver.take(call));
         brief.into_iter().for_each(|text| driver.show_brief(text));
         match driver.replay(steps) {
             Ok(()) => Ok(driver),
@@ -257,21 +268,6 @@ impl Driver {
                 Err(Halt::Gone)
             }
         }
-    }
-
-    async fn offer_tools(&mut self) {
-        self.offered = desk::offer(&self.profile);
-        if self.scope.allowed.is_empty() {
-            return;
-        }
-        for folder in [Some(&self.scope.workdir), self.scope.shared.as_ref()].into_iter().flatten() {
-            if let Err(error) = tokio::fs::create_dir_all(folder).await {
-                self.tell(PulseKind::Notice(format!("the folder {} cannot be made: {error}", folder.display())));
-            }
-        }
-        let (offered, notices) = self.engine.tools().offer(&self.scope).await;
-        self.offered.extend(offered);
-        notices.into_iter().for_each(|notice| self.tell(PulseKind::Notice(notice)));
     }
 
     /// Shows the agent a brief in its opening, and has it written down with the first call.
@@ -329,15 +325,22 @@ impl Driver {
         self.offered.iter().find(|tool| tool.id == id).is_none_or(|tool| tool.repeat == Repeat::Once)
     }
 
+    /// Whether there is leave to begin something.
+    pub(crate) fn check_signals(&self) -> Result<(), Halt> {
+        if self.cancel.is_cancelled() {
+            return Err(Halt::Interrupted);
+        }
+        if self.stop.is_cancelled() { Err(Halt::Stopping) } else { Ok(()) }
+    }
+
     /// Goes forward until there is an answer.
     async fn forward(&mut self) -> Result<String, Halt> {
+        let profile = Arc::clone(&self.profile);
+        if let Some(program) = program::of(&profile) {
+            return self.run_program(program).await;
+        }
         loop {
-            if self.cancel.is_cancelled() {
-                return Err(Halt::Interrupted);
-            }
-            if self.stop.is_cancelled() {
-                return Err(Halt::Stopping);
-            }
+            self.check_signals()?;
             match self.next() {
                 Next::CallModel { turn, with_tools } => {
                     self.note_repeats();
@@ -429,13 +432,13 @@ impl Driver {
         }
     }
 
-    fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         let turns = if self.offered.is_empty() && self.at.output_schema.is_none() { 1 } else { self.profile.max_turns };
         self.dialogue.next(turns, &|answer| self.fits(answer))
     }
 
     /// Checks an answer against its schema, and a plan against the team.
-    fn fits(&self, answer: &str) -> Result<String, String> {
+    pub(crate) fn fits(&self, answer: &str) -> Result<String, String> {
         let Some(schema) = &self.at.output_schema else {
             return if answer.trim().is_empty() { Err("it is empty".into()) } else { Ok(answer.to_owned()) };
         };
@@ -593,21 +596,5 @@ fn place_in_turn(step: &step::Record) -> u8 {
         "tool" => 2,
         "model" if step.call_id.is_empty() => 1,
         _ => 0,
-    }
-}
-
-fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) -> ToolScope {
-    let workdir =
-        engine.config().work_dir.join(at.run.to_string()).join(at.task.to_string()).join(at.attempt.to_string());
-    ToolScope {
-        // Tools of the desk are not the toolbox's.
-        allowed: profile.tools.iter().filter(|id| !id.starts_with('@') && desk::find(id).is_none()).cloned().collect(),
-        mcp_servers: spec.team.mcp_servers.clone(),
-        workdir,
-        input: at.input.as_ref().map(PathBuf::from),
-        shared: shares_files(spec).then(|| engine.config().work_dir.join(at.run.to_string()).join(SHARED)),
-        shell: profile.authority.shell,
-        http_hosts: profile.authority.http_hosts.clone(),
-        private_network: profile.authority.private_network,
     }
 }

@@ -191,7 +191,7 @@ impl Engine {
     }
 
     /// A fresh id in time order.
-    pub(crate) fn fresh(&self) -> uuid::Uuid {
+    pub fn fresh(&self) -> uuid::Uuid {
         convoke_domain::id::derive(self.now(), &[&fastrand::u128(..).to_be_bytes()])
     }
 

@@ -9,7 +9,9 @@ use convoke_domain::attempt::ToolResult;
 use convoke_domain::budget::{Amount, Shortage};
 use convoke_domain::event::Kind;
 use convoke_domain::id::WorkspaceId;
+use convoke_domain::pattern::SideStage;
 use convoke_domain::profile::Profile;
+use convoke_domain::program::TOOL;
 use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
@@ -28,7 +30,7 @@ use crate::handoff;
 use crate::ledger::{self, Bill, Scope};
 use crate::lock;
 use crate::lock::guard::Check;
-use crate::wait;
+use crate::{program, wait};
 
 /// An outcome that has come.
 #[derive(Debug, Clone)]
@@ -288,7 +290,10 @@ impl Journal {
             _ => Kind::StepFailed,
         };
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(())
+        match output.filter(|_| outcome.status == "done" && started.name == TOOL && started.kind == "tool") {
+            Some(printed) => program::share(tx, &self.at, self.spec.profiles.get(&self.at.agent), printed).await,
+            None => Ok(()),
+        }
     }
 
     /// Records an intent, and says whether it is to be carried out.
@@ -583,6 +588,11 @@ impl Journal {
         let Some(name) = self.spec.team.rules.fallback_agent.clone().filter(|name| *name != held.agent) else {
             return Ok(None);
         };
+        // What a spawned agent was made for is not somebody else's, and who is switched off is never chosen.
+        let may_be = agent::hold(tx, &name).await?.is_some_and(|agent| agent.active);
+        if self.at.stage == SideStage::Spawned.as_str() || !may_be {
+            return Ok(None);
+        }
         let tried = attempt::of_task(tx, self.at.task).await?.iter().any(|attempt| attempt.agent == name);
         Ok((!tried).then_some(name))
     }

@@ -78,7 +78,11 @@ impl UseCase for Renew {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         let until = tx.now().after(self.lease);
         lock::renew(tx, &self.worker, until.after(GRACE)).await?;
-        task::renew(tx, &self.worker, until).await
+        let held = task::renew(tx, &self.worker, until).await?;
+        if !held.is_empty() {
+            agent::beat_for(tx, &self.worker).await?;
+        }
+        Ok(held)
     }
 }
 
@@ -105,17 +109,7 @@ impl UseCase for Reap {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Reaped> {
         let lapsed = task::lapsed(tx, self.sole.as_deref(), BATCH).await?;
         for found in &lapsed {
-            let how = task::Requeue {
-                rank: rank(Priority::parse(&found.priority), tx.now()),
-                not_before: Timestamp::default(),
-                resume: true,
-                retries_left: found.retries_left,
-                agent: &found.agent,
-                error: None,
-            };
-            task::requeue(tx, found.id, &how).await?;
-            agent::count(tx, &found.agent, -1).await?;
-            run::extend(tx, found.run).await?;
+            requeue(tx, (found.id, found.run), &found.agent, &found.priority, found.retries_left).await?;
         }
         let mut overdue = Vec::new();
         // At the start the time that the process was down is nobody's fault.
@@ -134,6 +128,27 @@ impl UseCase for Reap {
         }
         Ok(Reaped { requeued: lapsed.len(), overdue })
     }
+}
+
+/// Puts a running task back; its attempt goes on with the next claim, under a higher token.
+pub(crate) async fn requeue(
+    tx: &mut Tx<'_>,
+    (id, of): (TaskId, RunId),
+    name: &str,
+    priority: &str,
+    retries_left: i64,
+) -> Stored<()> {
+    let how = task::Requeue {
+        rank: rank(Priority::parse(priority), tx.now()),
+        not_before: Timestamp::default(),
+        resume: true,
+        retries_left,
+        agent: name,
+        error: None,
+    };
+    task::requeue(tx, id, &how).await?;
+    agent::count(tx, name, -1).await?;
+    run::extend(tx, of).await
 }
 
 /// Bills the model calls of a run that nobody waits for any more.

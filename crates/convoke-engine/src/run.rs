@@ -79,7 +79,31 @@ impl UseCase for LoadSpec {
     }
 }
 
+/// Reads which spec a run has pinned.
+struct SpecOf {
+    ws: WorkspaceId,
+    run: RunId,
+}
+
+impl UseCase for SpecOf {
+    type Out = String;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<String> {
+        Ok(run::hold(tx, self.run).await?.spec)
+    }
+}
+
 impl Engine {
+    /// What a run has pinned.
+    pub(crate) async fn spec_of(&self, run: RunId) -> Result<Arc<RunSpec>> {
+        let digest = self.store().read(SpecOf { ws: self.ws(), run }).await?;
+        self.spec(&digest).await
+    }
+
     /// Accepts a run. It is durable when this returns; a worker takes it from there.
     pub async fn start_run(&self, start: StartRun) -> Result<RunId> {
         if start.task.trim().is_empty() {

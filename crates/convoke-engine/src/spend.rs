@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::budget;
 use crate::claim::Assignment;
 use crate::drive::{Driver, Halt};
 use crate::journal::{Begun, Finished, Intent, Progress};
@@ -215,7 +216,10 @@ impl Driver {
     }
 
     fn intent(&self, call: &Call, turn: u32, n: i64) -> Begun {
-        let scopes = scopes(&self.spec, &self.at, self.engine.config().daily_cap, &self.engine.now().day());
+        let mut scopes = scopes(&self.spec, &self.at, self.engine.config().daily_cap, &self.engine.now().day());
+        if let Some(kin) = &self.kin {
+            scopes.extend(kin.scopes(self.at.run, &self.spec));
+        }
         let tariff = tariff_name(&call.handle.tariff);
         let call_id = call.call_id.clone();
         let what = Intent::Model { bound: call.bound, scopes, tariff, call_id };
@@ -333,31 +337,27 @@ fn tariff_name(tariff: &Tariff) -> &'static str {
 /// The budgets that a call of this task falls under.
 fn scopes(spec: &RunSpec, at: &Assignment, daily_cap: Option<Money>, day: &str) -> Vec<Scope> {
     let open = |name: String| Scope { name, cap_cost: None, cap_tokens: None };
-    let budget = &spec.team.budget;
+    let rule = &spec.team.budget;
     let mut scopes = vec![
         open(format!("run:{}", at.run)),
         open(format!("session:{}", at.session)),
         Scope { name: format!("workspace:{day}"), cap_cost: daily_cap.or(spec.workspace_daily_cap), cap_tokens: None },
     ];
-    if budget.max_cost_per_task_usd.is_some() {
+    if rule.max_cost_per_task_usd.is_some() {
         scopes.push(Scope {
             name: format!("task:{}", at.task),
-            cap_cost: budget.max_cost_per_task_usd,
+            cap_cost: rule.max_cost_per_task_usd,
             cap_tokens: None,
         });
     }
-    if budget.max_cost_per_day_usd.is_some() {
+    if rule.max_cost_per_day_usd.is_some() {
         let name = format!("team:{}:{day}", spec.team.name);
-        scopes.push(Scope { name, cap_cost: budget.max_cost_per_day_usd, cap_tokens: None });
+        scopes.push(Scope { name, cap_cost: rule.max_cost_per_day_usd, cap_tokens: None });
     }
     let limits = spec.profiles.get(&at.agent).map(|profile| profile.limits).unwrap_or_default();
     if limits.max_cost_usd.is_some() || limits.max_tokens.is_some() {
         let cap_tokens = limits.max_tokens.map(|tokens| i64::try_from(tokens).unwrap_or(i64::MAX));
-        scopes.push(Scope {
-            name: format!("agent:{}:{}", at.run, at.agent),
-            cap_cost: limits.max_cost_usd,
-            cap_tokens,
-        });
+        scopes.push(Scope { name: budget::scope(at.run, &at.agent), cap_cost: limits.max_cost_usd, cap_tokens });
     }
     scopes
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::{LOOKS, Tend};
 use crate::claim::{Assignment, Claim, ClaimSpec};
 use crate::drive::drive;
 use crate::lock::access::Expire;
@@ -263,11 +264,12 @@ async fn put_back(engine: &Engine) {
 /// Renews the leases of this worker, takes over those of others that have run out, and ends runs whose time is up.
 async fn keep_leases(engine: Engine, stop: CancellationToken) {
     let beat = engine.config().lease / 3;
-    let (mut renewed, mut outage) = (Instant::now(), Outage::default());
+    let look = engine.config().stale_after / LOOKS;
+    let (mut renewed, mut looked, mut outage) = (Instant::now(), Instant::now(), Outage::default());
     loop {
         let mut is_asked = false;
         tokio::select! {
-            () = tokio::time::sleep(engine.config().poll.min(beat)) => {}
+            () = tokio::time::sleep(engine.config().poll.min(beat).min(look)) => {}
             () = engine.look_again().notified() => is_asked = true,
             () = stop.cancelled() => return,
         }
@@ -280,11 +282,18 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "workspaces could not be listed"),
         }
+        let looks = looked.elapsed() >= look;
         let mut reaped = Ok(());
         for ws in engine.workspaces() {
             reaped = reaped.and(reap(&engine, ws).await);
             end_waits(&engine, ws).await;
             end_locks(&engine, ws).await;
+            if looks {
+                tend(&engine, ws).await;
+            }
+        }
+        if looks {
+            looked = Instant::now();
         }
         if let Err(error) = &reaped {
             tracing::warn!(%error, "lapsed leases could not be taken over");
@@ -316,6 +325,15 @@ async fn reap(engine: &Engine, ws: WorkspaceId) -> Result<()> {
         engine.wake().notify_one();
     }
     Ok(())
+}
+
+/// Looks for agents that have fallen silent, and for grants whose time is up.
+async fn tend(engine: &Engine, ws: WorkspaceId) {
+    match engine.store().run(Tend { ws, stale_after: engine.config().stale_after }).await {
+        Ok(0) => {}
+        Ok(_) => engine.wake().notify_one(),
+        Err(error) => tracing::warn!(%error, "agents could not be looked after"),
+    }
 }
 
 /// Ends waits whose time has come.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use convoke_domain::program::Program;
 use convoke_domain::team::McpServer;
 use convoke_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,8 @@ pub struct ToolScope {
     pub http_hosts: Vec<String>,
     /// Private and loopback addresses may be reached on those hosts.
     pub private_network: bool,
+    /// The program that the agent is, if it is one: what a call to [`convoke_domain::program::TOOL`] runs.
+    pub program: Option<Program>,
 }
 
 /// The lock under which a call writes.

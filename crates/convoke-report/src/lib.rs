@@ -4,6 +4,7 @@
 //! instant the record knows. Whatever agents, models and tools wrote is untrusted: it passes through [`quote`] or
 //! [`nest`] before it stands in a report. Start at [`view`], which draws the conclusions, then [`markdown`](mod@markdown).
 
+mod artifact;
 mod effect;
 mod html;
 mod json;

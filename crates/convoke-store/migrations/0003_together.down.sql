@@ -4,6 +4,19 @@ DROP TABLE handoff;
 -- == approval ==
 
 -- == agent ==
+ALTER TABLE budget DROP COLUMN moved_tokens;
+ALTER TABLE budget DROP COLUMN moved_cost;
+DROP TABLE escalation;
+DROP TABLE agent_grant;
+DROP TABLE spawned;
+DROP INDEX agent_default;
+ALTER TABLE agent DROP COLUMN run;
+ALTER TABLE agent DROP COLUMN standing;
+ALTER TABLE agent DROP COLUMN away;
+ALTER TABLE agent DROP COLUMN beats;
+ALTER TABLE agent DROP COLUMN heartbeat;
+ALTER TABLE agent DROP COLUMN health;
+ALTER TABLE agent DROP COLUMN status;
 
 -- == context ==
 DROP TABLE memory_shelf;

@@ -154,6 +154,44 @@ CREATE TABLE memory_shelf (
 ) {HOT};
 
 -- == agent ==
+-- `health` is apart from `status`. `beats` is 1 once an agent has sent a heartbeat by itself; the others are heard of when
+-- their worker renews a lease. `away` is 1 while it gets no task. `run` is the run that a temporary agent ends with.
+ALTER TABLE agent ADD COLUMN status TEXT NOT NULL DEFAULT 'idle';
+ALTER TABLE agent ADD COLUMN health TEXT NOT NULL DEFAULT 'unknown';
+ALTER TABLE agent ADD COLUMN heartbeat {INT};
+ALTER TABLE agent ADD COLUMN beats {INT} NOT NULL DEFAULT 0;
+ALTER TABLE agent ADD COLUMN away {INT} NOT NULL DEFAULT 0;
+ALTER TABLE agent ADD COLUMN standing TEXT NOT NULL DEFAULT 'worker';
+ALTER TABLE agent ADD COLUMN run {ID};
+CREATE UNIQUE INDEX agent_default ON agent (ws) WHERE is_default = 1;
+
+-- Agents that a run has beside its team, with the rights they were born with. `parent` is nobody if a person spawned it.
+CREATE TABLE spawned (
+  ws {ID} NOT NULL, run {ID} NOT NULL, name TEXT NOT NULL, n {INT} NOT NULL, parent TEXT, depth {INT} NOT NULL,
+  profile TEXT NOT NULL, models TEXT NOT NULL, task {ID} NOT NULL, living {INT} NOT NULL, created_by TEXT NOT NULL,
+  created_at {INT} NOT NULL, ended_at {INT},
+  PRIMARY KEY (ws, run, name)
+) {TABLE};
+
+-- Rights that a person gave to an agent for a time. `ended` is 1 once its end was told of.
+CREATE TABLE agent_grant (
+  ws {ID} NOT NULL, id {ID} NOT NULL, agent TEXT NOT NULL, run {ID}, right_name TEXT NOT NULL, reason TEXT NOT NULL,
+  given_by TEXT NOT NULL, given_at {INT} NOT NULL, until {INT} NOT NULL, ended {INT} NOT NULL, revoked_at {INT},
+  revoked_by TEXT,
+  PRIMARY KEY (ws, id)
+) {TABLE};
+CREATE INDEX agent_grant_open ON agent_grant (ws, agent) WHERE ended = 0;
+
+-- Who was asked when an agent was stuck, in order.
+CREATE TABLE escalation (
+  ws {ID} NOT NULL, task {ID} NOT NULL, n {INT} NOT NULL, run {ID} NOT NULL, agent TEXT NOT NULL, rung TEXT NOT NULL,
+  asked TEXT NOT NULL, reason TEXT NOT NULL, at {INT} NOT NULL,
+  PRIMARY KEY (ws, task, n)
+) {TABLE};
+
+-- What was moved to a budget from others (or away, below 0), on top of the cap that a profile states.
+ALTER TABLE budget ADD COLUMN moved_cost {INT} NOT NULL DEFAULT 0;
+ALTER TABLE budget ADD COLUMN moved_tokens {INT} NOT NULL DEFAULT 0;
 
 -- == approval ==
 

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use convoke_domain::id::{
-    AgentId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId, WorkspaceId,
+    AgentId, GrantId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId, WorkspaceId,
 };
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
@@ -76,6 +76,7 @@ from! {
     WorkspaceId => |v| Self::Uuid(v.0);
     UserId => |v| Self::Uuid(v.0);
     AgentId => |v| Self::Uuid(v.0);
+    GrantId => |v| Self::Uuid(v.0);
     SessionId => |v| Self::Uuid(v.0);
     RunId => |v| Self::Uuid(v.0);
     TaskId => |v| Self::Uuid(v.0);

@@ -255,9 +255,3 @@ pub async fn created_by(tx: &mut Tx<'_>, id: RunId) -> Result<Option<String>> {
     let ws = tx.ws();
     tx.opt("SELECT created_by FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await
 }
-
-/// The digest of a run's spec.
-pub async fn spec_of(tx: &mut Tx<'_>, id: RunId) -> Result<Option<String>> {
-    let ws = tx.ws();
-    tx.opt("SELECT spec FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await
-}

@@ -166,6 +166,8 @@ row! {
         pub run_state: String,
         /// Messages that were not yet given to the agent, or one more than that where something was said in the run.
         pub mail: i64,
+        /// Rights that were granted to the agent, in any run.
+        pub granted: i64,
     }
 }
 
@@ -174,9 +176,10 @@ pub async fn candidates(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Candidate>> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail + r.talks AS mail \
+         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail + r.talks AS mail, \
+         (SELECT COUNT(*) FROM agent_grant g WHERE g.ws = t.ws AND g.agent = t.agent AND g.ended = 0) AS granted \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
-         WHERE t.ws = $1 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 \
+         WHERE t.ws = $1 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 AND a.away = 0 \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
         p![ws, now, limit],
     )
@@ -188,9 +191,10 @@ pub async fn candidates_of(tx: &mut Tx<'_>, agent: &str, limit: i64) -> Result<V
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
         "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.attempt, t.resume, \
-         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail + r.talks AS mail \
+         t.fence, t.timeout_us, t.parents, a.running, a.capacity, r.spec, r.task AS run_task, r.input, r.session, r.state AS run_state, t.mail + r.talks AS mail, \
+         (SELECT COUNT(*) FROM agent_grant g WHERE g.ws = t.ws AND g.agent = t.agent AND g.ended = 0) AS granted \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
-         WHERE t.ws = $1 AND t.agent = $4 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 \
+         WHERE t.ws = $1 AND t.agent = $4 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 AND a.away = 0 \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
         p![ws, now, limit, agent],
     )

@@ -98,8 +98,20 @@ pub enum Command {
     Context(crate::context::ContextArgs),
     /// What is remembered across runs
     Memory(crate::memory::MemoryArgs),
-    /// List registered agents
+    /// Registered agents: list them, change one
     Agents(crate::agents::AgentsArgs),
+    /// Give an agent a right for a time
+    Grant(crate::grants::GrantArgs),
+    /// List rights that were given for a time
+    Grants(crate::grants::GrantsArgs),
+    /// Take such a right back
+    Revoke(crate::grants::RevokeArgs),
+    /// Add an agent to a run
+    Spawn(crate::spawn::SpawnArgs),
+    /// Stop an agent in a run, and all that it has spawned
+    Kill(crate::spawn::KillArgs),
+    /// Budgets of a run's agents
+    Budget(crate::spawn::BudgetArgs),
     /// Profiles, from which agents are made
     Profiles(crate::profiles::ProfilesArgs),
     /// Teams of agents

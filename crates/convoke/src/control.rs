@@ -14,6 +14,7 @@ use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Resume, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
+use crate::govern::Order;
 
 /// What one process may ask of another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,6 +61,13 @@ pub enum Request {
         /// Which.
         which: Which,
         /// Who takes them.
+        user: String,
+    },
+    /// Decide about agents.
+    Govern {
+        /// What.
+        order: Order,
+        /// Who says so.
         user: String,
     },
     /// Accept a handoff for the agent that was asked, or decline it.
@@ -185,6 +193,7 @@ impl Request {
             Self::ReleaseLocks { which, user } => {
                 engine.force_locks(which, &user).await?;
             }
+            Self::Govern { order, user } => order.carry_out(engine, &user).await?,
             Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
             Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
             Self::Say { run, message, user } => drop(engine.say(&user, run, *message).await?),

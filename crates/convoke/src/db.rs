@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use convoke_store::verify::Report;
-use convoke_store::{Options, PgOptions, Store, migrate};
+use convoke_store::{Options, Store, migrate};
 use serde_json::{Value, json};
 
 use crate::args::Global;
 use crate::error::{Exit, Failure, Result};
-use crate::hub::{Hub, open, options};
+use crate::hub::{Hub, open, options, pg_options};
 use crate::place::{Place, absolute};
 use crate::say;
 use crate::text::{self, GREEN, RED, paint};
@@ -88,7 +88,7 @@ async fn backup(global: &Global, dir: PathBuf) -> Result<Exit> {
 async fn restore(global: &Global, dir: PathBuf) -> Result<Exit> {
     let (place, dir) = (Place::find(global.data.as_deref())?, absolute(&dir)?);
     match &global.database {
-        Some(url) => Store::restore_postgres(&dir, url, PgOptions::default()).await?,
+        Some(url) => Store::restore_postgres(&dir, url, pg_options()).await?,
         None => {
             place.make()?;
             Store::restore_sqlite(&dir, &place.dir).await?;

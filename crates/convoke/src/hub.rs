@@ -104,7 +104,7 @@ impl Hub {
 /// moment, so it is waited for; a process that works, which answers on its socket, is not.
 pub async fn open(place: &Place, global: &Global, options: Options) -> Result<Store> {
     if let Some(url) = &global.database {
-        return Ok(Store::open_postgres(url, PgOptions::default(), options).await?);
+        return Ok(Store::open_postgres(url, pg_options(), options).await?);
     }
     for _ in 0..TRIES {
         match Store::open_sqlite(&place.dir, options.clone()).await {
@@ -115,6 +115,12 @@ pub async fn open(place: &Place, global: &Global, options: Options) -> Result<St
         }
     }
     Ok(Store::open_sqlite(&place.dir, options).await?)
+}
+
+/// How PostgreSQL is reached where the URL does not say: by the variables that its other programs read too.
+pub fn pg_options() -> PgOptions {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    PgOptions { ssl_mode: set("PGSSLMODE"), ssl_root_cert: set("PGSSLROOTCERT"), ..PgOptions::default() }
 }
 
 /// How stores are opened. A commit whose outcome is not known ends the program: what is in memory may be wrong by then.

@@ -18,6 +18,8 @@ mod doctor;
 mod error;
 mod events;
 mod file;
+mod govern;
+mod grants;
 mod handoffs;
 mod hold;
 mod hub;
@@ -39,6 +41,7 @@ mod say;
 mod shelf;
 mod show;
 mod signals;
+mod spawn;
 mod stats;
 mod teams;
 mod text;
@@ -140,6 +143,12 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Context(command) => command.act(global).await,
         Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
+        Command::Grant(command) => command.act(global).await,
+        Command::Grants(command) => command.act(global).await,
+        Command::Revoke(command) => command.act(global).await,
+        Command::Spawn(command) => command.act(global).await,
+        Command::Kill(command) => command.act(global).await,
+        Command::Budget(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,
         Command::Validate(command) => command.act(global).await,

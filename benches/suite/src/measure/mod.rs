@@ -9,5 +9,6 @@ pub mod messages;
 pub mod mock;
 pub mod postgres;
 pub mod runs;
+pub mod spawn;
 pub mod steps;
 pub mod tasks;

@@ -45,6 +45,21 @@ impl Job {
         }
     }
 
+    /// The same job for a thread that may block.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            workdir: self.workdir.clone(),
+            input: self.input.clone(),
+            shared: self.shared.clone(),
+            fence: self.fence,
+            arguments: Value::Null,
+            key: self.key.clone(),
+            limits: self.limits.clone(),
+            end: self.end,
+            cancel: self.cancel.child_token(),
+        }
+    }
+
     /// Says when to stop.
     pub(crate) fn check(&self) -> Result<(), ToolError> {
         if self.cancel.is_cancelled() {

@@ -9,6 +9,7 @@ mod model_http;
 mod model_litellm;
 mod model_mock;
 mod model_script;
+mod program;
 mod tool;
 mod tool_file;
 mod tool_query;

@@ -47,6 +47,20 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::ProfileSaved => ("profile", &["version"]),
         K::ProfileActivated | K::ProfileDeactivated => ("profile", &[]),
         K::AgentRegistered | K::AgentUpdated => ("agent", &["profile_version", "capacity", "capabilities"]),
+        K::AgentCapabilitiesChanged => ("agent", &["capabilities", "was"]),
+        K::AgentStatusChanged => ("agent", &["status", "was", "active"]),
+        K::AgentHealthChanged => ("agent", &["health", "was", "silent_s"]),
+        K::AgentRoleChanged => ("agent", &["role", "was"]),
+        K::AgentDefaultChanged => ("agent", &["was"]),
+        K::AgentSpawned => {
+            ("agent", &["parent", "depth", "task", "tools", "authority", "limits", "without", "warning"])
+        }
+        K::AgentRetired => ("agent", &["status"]),
+        K::AgentKilled => ("agent", &["agents", "tasks"]),
+        K::AgentEscalated => ("agent", &["to", "agent", "task", "reason"]),
+        K::AuthorityDenied => ("authority", &["rule", "message"]),
+        K::GrantGiven => ("grant", &["agent", "right", "until", "reason"]),
+        K::GrantRevoked | K::GrantExpired => ("grant", &["agent", "right"]),
         K::TeamSaved => ("team", &["version"]),
         K::TeamActivated | K::TeamDeactivated => ("team", &[]),
         K::SessionCreated => ("session", &["title", "cap_usd"]),
@@ -61,6 +75,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::TaskWaiting => ("task", &["waits_for", "calls", "until"]),
         K::TaskWoken => ("task", &[]),
         K::TaskRetried => ("task", &["key", "attempt", "error", "retries_left", "not_before"]),
+        K::TaskEscalated => ("task", &["to", "agent", "from", "n", "reason"]),
         K::TaskReassigned => ("task", &["key", "from", "to", "error"]),
         K::TaskCompleted => ("task", &["key", "stage", "attempt"]),
         K::TaskFailed => ("task", &["key", "stage", "code", "error"]),
@@ -75,6 +90,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::BudgetExhausted => ("budget", &["message", "left", "wanted", "unit"]),
         K::BudgetOverrun => ("task", &["step", "bound_usd", "billed_usd"]),
         K::BudgetChanged => ("budget", &["cap_usd", "cap_tokens", "was_usd"]),
+        K::BudgetMoved => ("budget", &["from", "to", "cost_usd", "tokens"]),
         K::CollabStarted => ("task", &["from", "to", "title", "until"]),
         K::CollabEnded => ("task", &["parent", "state"]),
         K::HandoffRequested => ("task", &["handoff", "from", "to", "reason", "until"]),
@@ -100,7 +116,6 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
             ("question", &["kind", "by", "choice"])
         }
         K::TaskProgress => ("task", &["percent", "text"]),
-        K::TaskEscalated => ("task", &["to", "message"]),
         K::ContextChanged => ("context", &["name", "version", "bytes", "removed"]),
         K::FindingAdded => ("context", &["name", "confidence", "tags"]),
         K::ContextCompacted => ("task", &["step", "turn", "by", "dropped", "bytes_before", "bytes_after", "window"]),

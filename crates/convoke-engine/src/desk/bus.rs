@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use convoke_domain::event::Kind as EventKind;
-use convoke_domain::message::{Ask, Kind, WAIT_MOST_S, WAIT_S};
+use convoke_domain::message::{self as domain, Ask, Kind, WAIT_MOST_S, WAIT_S};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::task::{Priority, WaitReason};
 use convoke_domain::team::EscalationPolicy;
@@ -20,6 +20,7 @@ use super::{Answer, Caller, Tool, Wait};
 use crate::address::message_id;
 use crate::answer;
 use crate::engine::emit;
+use crate::escalate::{Stuck, next_step};
 use crate::mail;
 use crate::say::{NewMessage, Said, Speaker, Wanted, say, stop_pair, wait_key};
 
@@ -75,7 +76,7 @@ pub(super) const TOOLS: &[Tool] = &[
     },
     Tool {
         id: "escalate",
-        description: "Asks somebody above you to decide what you cannot: a member asks the coordinator, the coordinator asks a person. \
+        description: "Asks somebody above you to decide what you cannot: the coordinator first, then a supervisor, then a person. \
                       The call waits for what they say. Use it when you are stuck or lack the authority, not for questions of fact.",
         schema: escalate_schema,
         call: |tx, caller, args| Box::pin(escalate(tx, caller, args)),
@@ -166,7 +167,6 @@ fn escalate_schema() -> Value {
     let properties = json!({
         "reason": {"type": "string", "description": "What must be decided, what you know, and what you would do"},
         "options": {"type": "array", "items": {"type": "string", "maxLength": 200}, "maxItems": 20},
-        "to": {"enum": ["coordinator", "person"]},
     });
     object(&["reason"], properties)
 }
@@ -435,32 +435,42 @@ struct EscalateArgs {
     reason: String,
     #[serde(default)]
     options: Vec<String>,
-    to: Option<String>,
 }
 
-/// A member asks the coordinator, the coordinator a person.
+/// What is said where the team has nobody to ask.
+const NOBODY: &str = "the team never asks a person; decide with what you have, and say what is uncertain";
+
+/// The team's runs end without a person.
+fn asks_nobody(caller: &Caller<'_>) -> bool {
+    caller.spec.team.rules.escalation_policy == EscalationPolicy::Never
+}
+
+/// Asks the next one up: the coordinator, a supervisor, a person.
 async fn escalate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
     let args: EscalateArgs = read(args)?;
-    let leads = caller.at.agent == caller.spec.team.coordinator;
-    let to_person = leads || args.to.as_deref() == Some("person");
-    if to_person && caller.spec.team.rules.escalation_policy == EscalationPolicy::Never {
-        let message = "the team never asks a person; decide with what you have, and say what is uncertain".to_owned();
-        return Ok(Answer::Denied("rules.escalation_policy", message));
+    // Refused before anything is put on record.
+    domain::check(None, &args.reason)?;
+    let terms = Ask { options: args.options, ..Ask::default() };
+    terms.check()?;
+    if caller.at.agent == caller.spec.team.coordinator && asks_nobody(caller) {
+        return Ok(Answer::Denied("rules.escalation_policy", NOBODY.to_owned()));
     }
-    let to = if to_person { "user" } else { "coordinator" };
+    let stuck = Stuck { run: caller.at.run, task: caller.at.task, profile: caller.profile, reason: &args.reason };
+    let rung = next_step(tx, &stuck, caller.spec).await?;
+    if rung.agent().is_none() && asks_nobody(caller) {
+        return Ok(Answer::Denied("rules.escalation_policy", NOBODY.to_owned()));
+    }
+    let to = rung.agent().unwrap_or("user");
     let new = NewMessage {
         kind: Kind::Question,
         priority: Priority::High,
         subject: Some("Escalation".to_owned()),
-        ask: Some(Ask { options: args.options, ..Ask::default() }),
+        ask: Some(terms),
         ..NewMessage::note(to, args.reason)
     };
     let said = match speak(tx, caller, &new).await? {
         Ok(said) => said,
         Err(denied) => return Ok(denied),
     };
-    let payload = json!({"to": said.to, "message": said.message});
-    let on = ("task", caller.at.task.to_string());
-    emit(tx, EventKind::TaskEscalated, on, (Some(caller.at.run), &caller.who()), payload);
     Ok(Answer::Wait(until_answered(&said)))
 }

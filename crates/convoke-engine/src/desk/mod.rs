@@ -9,6 +9,7 @@ mod context;
 mod handoff;
 mod lock;
 mod memory;
+mod spawn;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -105,6 +106,7 @@ const NOUNS: &[&[Tool]] = &[
     handoff::TOOLS, // each on a line of its own
     lock::TOOLS,
     memory::TOOLS,
+    spawn::TOOLS,
 ];
 
 fn tools() -> impl Iterator<Item = &'static Tool> {
@@ -176,6 +178,7 @@ pub(crate) struct Left<'a> {
 /// Lets go of all that an attempt held and waited for. Called only where the task has ties.
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     handoff::left(tx, left).await?;
+    crate::spawn::left(tx, left).await?;
     crate::wait::withdraw(tx, left).await?;
     crate::lock::left(tx, left).await?;
     crate::answer::left(tx, left).await

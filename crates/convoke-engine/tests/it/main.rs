@@ -1,5 +1,6 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
+mod agent;
 mod budget;
 mod bus;
 mod compact;
@@ -8,6 +9,7 @@ mod crash;
 mod effect;
 mod failure;
 mod fair;
+mod grant;
 mod handoff;
 mod lease;
 mod limits;
@@ -16,5 +18,7 @@ mod memory;
 mod outage;
 mod pattern;
 mod play;
+mod program;
 mod run;
 mod share;
+mod spawn;

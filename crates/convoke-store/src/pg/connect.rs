@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow, Socket};
 
-use super::{MIN_POSTGRES, trouble};
+use super::tls::{self, Mode, Tls};
+use super::{MIN_POSTGRES, trouble, url};
 use crate::error::{Error, Result};
 
 /// A dead peer is noticed after about this long.
@@ -39,6 +41,11 @@ pub struct PgOptions {
     pub application_name: String,
     /// Whether to talk to another machine without encryption: only on a network that nobody else can listen to.
     pub allow_plain_remote: bool,
+    /// `sslmode`, if the URL does not say: `disable`, `prefer`, `require` or `verify-full`. Whatever is encrypted is verified,
+    /// the name of the host included. Without it other machines get `verify-full`, this one `disable`.
+    pub ssl_mode: Option<String>,
+    /// `sslrootcert`, if the URL does not say: a PEM file with the authorities to trust, instead of the system's.
+    pub ssl_root_cert: Option<String>,
 }
 
 impl Default for PgOptions {
@@ -55,6 +62,8 @@ impl Default for PgOptions {
             reconnect_for: Duration::from_secs(10),
             application_name: "convoke".to_owned(),
             allow_plain_remote: false,
+            ssl_mode: None,
+            ssl_root_cert: None,
         }
     }
 }
@@ -63,6 +72,7 @@ impl Default for PgOptions {
 #[derive(Clone)]
 pub(crate) struct Target {
     config: Config,
+    tls: Option<Tls>,
     pub(super) options: PgOptions,
     /// Where it is, for people: without the password.
     place: String,
@@ -73,9 +83,16 @@ impl Target {
     pub(crate) fn new(url: &str, options: PgOptions) -> Result<Self> {
         // The parser's own text could repeat parts of the URL.
         let unreadable = "the PostgreSQL URL cannot be read; it looks like postgres://USER:PASSWORD@HOST:PORT/DATABASE";
-        let mut config: Config = url.parse().map_err(|_| Error::Unavailable(unreadable.to_owned()))?;
+        let (rest, mut found) = url::take(url, &[tls::MODE, tls::ROOT]);
+        tls::refuse_unknown(&rest)?;
+        let root = found.pop().flatten().or_else(|| options.ssl_root_cert.clone());
+        let asked = found.pop().flatten().or_else(|| options.ssl_mode.clone());
+        let mut config: Config = rest.parse().map_err(|_| Error::Unavailable(unreadable.to_owned()))?;
         let place = place(&config);
-        refuse_listeners(&config, &place, options.allow_plain_remote)?;
+        let mode = Mode::choose(asked.as_deref(), is_local(&config))?;
+        refuse_listeners(&config, mode, &place, options.allow_plain_remote)?;
+        let tls = (mode != Mode::Plain).then(|| Tls::new(root.as_deref())).transpose()?;
+        config.ssl_mode(mode.driver());
         if let Some(schema) = &options.schema {
             refuse_strange(schema)?;
         }
@@ -88,24 +105,37 @@ impl Target {
         config.keepalives_idle(KEEPALIVE).tcp_user_timeout(KEEPALIVE);
         // A standby can neither write nor promise that reads see what was just committed.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        Ok(Self { config, options, place })
+        Ok(Self { config, tls, options, place })
     }
 
     /// Makes a session, set up and checked.
     pub(crate) async fn connect(&self) -> Result<Client> {
-        let (client, connection) = self.config.connect(NoTls).await.map_err(|cause| self.unreachable(&cause))?;
+        let client = match &self.tls {
+            Some(tls) => self.join(tls.connector.clone()).await?,
+            None => self.join(NoTls).await?,
+        };
+        self.set_up(&client).await?;
+        Ok(client)
+    }
+
+    /// Makes a connection and keeps it moving.
+    async fn join<T>(&self, tls: T) -> Result<Client>
+    where
+        T: MakeTlsConnect<Socket>,
+        T::Stream: Send + 'static,
+    {
+        let (client, connection) = self.config.connect(tls).await.map_err(|cause| self.unreachable(&cause))?;
         let place = self.place.clone();
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::warn!(%place, %error, "a connection to PostgreSQL ended");
             }
         });
-        self.set_up(&client).await?;
         Ok(client)
     }
 
     fn unreachable(&self, cause: &tokio_postgres::Error) -> Error {
-        let reason = cause.as_db_error().map_or_else(|| cause.to_string(), |told| told.message().to_owned());
+        let reason = cause.as_db_error().map_or_else(|| tls::told(cause), |told| told.message().to_owned());
         Error::Unavailable(format!("PostgreSQL at {} cannot be used: {reason}", self.place))
     }
 
@@ -173,27 +203,31 @@ fn place(config: &Config) -> String {
     format!("{user}@{}:{port}/{name}", hosts.join(","))
 }
 
-/// Refuses to send passwords and data where others can listen.
-fn refuse_listeners(config: &Config, place: &str, allow_plain_remote: bool) -> Result<()> {
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(Error::Unavailable(format!(
-            "the URL of {place} demands TLS (`sslmode`), which this program does not speak to PostgreSQL; \
-             connect through a local TLS proxy or a socket and leave `sslmode` out"
-        )));
-    }
+/// True if every server that is meant is on this machine.
+fn is_local(config: &Config) -> bool {
     let here = |host: &Host| match host {
         Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
         #[cfg(unix)]
         Host::Unix(_) => true,
     };
     // An address overrules the name of its host, so each must be here.
-    let local = config.get_hosts().iter().all(here) && config.get_hostaddrs().iter().all(IpAddr::is_loopback);
-    if local || allow_plain_remote {
+    config.get_hosts().iter().all(here) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
+
+/// Refuses to send passwords and data where others can listen, and TLS where there is none.
+fn refuse_listeners(config: &Config, mode: Mode, place: &str, allow_plain_remote: bool) -> Result<()> {
+    #[cfg(unix)]
+    if mode == Mode::Always && config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {
+        return Err(Error::Unavailable(format!(
+            "PostgreSQL at {place} is reached over a socket, which has no TLS and needs none; leave `sslmode` out"
+        )));
+    }
+    if !mode.may_be_plain() || is_local(config) || allow_plain_remote {
         return Ok(());
     }
     Err(Error::Unavailable(format!(
-        "PostgreSQL at {place} is on another machine and the connection would not be encrypted; connect through a local \
-         TLS proxy or a socket, or allow a plain connection if nobody else can listen on that network"
+        "PostgreSQL at {place} is on another machine and the connection might not be encrypted; use `sslmode=require`, or \
+         leave `sslmode` out, which means the same there"
     )))
 }
 
@@ -217,6 +251,10 @@ mod tests {
         Target::new(url, PgOptions::default()).err().map(|error| error.to_string())
     }
 
+    fn target(url: &str) -> Target {
+        Target::new(url, PgOptions::default()).expect(url)
+    }
+
     #[test]
     fn only_connections_that_nobody_can_listen_to_are_made_in_plain() {
         for fine in [
@@ -226,20 +264,29 @@ mod tests {
             "postgres://me@%2Frun%2Fpostgresql/db",
             "host=/tmp user=me",
         ] {
-            assert_eq!(refused(fine), None, "{fine}");
+            assert!(target(fine).tls.is_none(), "{fine}");
         }
         for other in [
             "postgres://me:secret@db.example.org/db",
             "postgres://me:secret@localhost,db.example.org/db",
             "host=localhost hostaddr=192.0.2.1 user=me password=secret",
         ] {
-            let told = refused(other).expect(other);
-            assert!(told.contains("would not be encrypted") && !told.contains("secret"), "{told}");
-            let allowed = PgOptions { allow_plain_remote: true, ..PgOptions::default() };
-            assert!(Target::new(other, allowed).is_ok());
+            assert!(target(other).tls.is_some(), "{other}");
+            let join = if other.starts_with("host=") { " " } else { "?" };
+            for mode in ["disable", "prefer"] {
+                let plain = format!("{other}{join}sslmode={mode}");
+                let told = refused(&plain).expect(other);
+                assert!(told.contains("might not be encrypted") && !told.contains("secret"), "{told}");
+                let allowed = PgOptions { allow_plain_remote: true, ..PgOptions::default() };
+                assert!(Target::new(&plain, allowed).is_ok());
+            }
         }
-        let told = refused("postgres://me:secret@localhost/db?sslmode=require").expect("no TLS here");
-        assert!(told.contains("me@localhost:5432/db demands TLS") && !told.contains("secret"), "{told}");
+        let told = refused("postgres://me@%2Frun%2Fpostgresql/db?sslmode=require").expect("no TLS here");
+        assert!(told.contains("reached over a socket, which has no TLS"), "{told}");
+        let told = refused("postgres://me@localhost/db?sslmode=allow").expect("not known");
+        assert!(told.contains("`sslmode` that is not known"), "{told}");
+        let told = refused("postgres://me@localhost/db?sslcert=/x").expect("not known");
+        assert!(told.contains("`sslcert`"), "{told}");
         let told = refused("postgres://me:secret@localhost:port/db").expect("not a port");
         assert!(told.contains("cannot be read") && !told.contains("secret"), "{told}");
     }

@@ -13,7 +13,9 @@ mod lane;
 mod reader;
 mod record;
 mod schema;
+mod tls;
 mod trouble;
+mod url;
 mod value;
 
 pub(crate) use conn::Conn;

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod agent;
 mod backup;
 mod batch;
 mod bus;
@@ -27,4 +28,5 @@ mod run;
 mod server;
 mod task;
 mod tenant;
+mod tls;
 mod wait;

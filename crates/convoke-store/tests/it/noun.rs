@@ -22,7 +22,9 @@ const NOUNS: &[&str] = &[
     "decision",
     "definition",
     "effect",
+    "escalate",
     "event",
+    "grant",
     "handoff",
     "lock",
     "memory",
@@ -30,6 +32,7 @@ const NOUNS: &[&str] = &[
     "meta",
     "run",
     "session",
+    "spawn",
     "stats",
     "step",
     "task",
@@ -114,7 +117,7 @@ pub async fn with_run(place: &Place) -> Store {
         session::insert(tx, SESSION, "Talk", "user:ada").await?;
         for (name, capacity) in [("ada", 2), ("bob", 1)] {
             let row = agent::NewRow {
-                name, profile_version: 1, role: "specialist", capabilities: "[]", tags: "[]", capacity, active: true,
+                name, kind: "llm", profile_version: 1, role: "specialist", capabilities: "[]", tags: "[]", capacity, active: true,
             };
             agent::upsert(tx, &row).await?;
         }

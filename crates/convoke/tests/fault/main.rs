@@ -10,5 +10,6 @@ mod power;
 #[path = "../../../convoke-store/tests/it/power_disk.rs"]
 #[allow(dead_code, reason = "the store's own tests use all of it")]
 mod power_disk;
+mod program;
 mod same;
 mod support;

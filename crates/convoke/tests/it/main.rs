@@ -4,6 +4,7 @@ mod budget;
 mod db;
 mod demo;
 mod docs;
+mod govern;
 mod json;
 mod person;
 mod postgres;

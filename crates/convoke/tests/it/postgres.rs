@@ -58,3 +58,16 @@ fn a_server_that_is_not_there_is_named() {
     assert_eq!(ended.code, 1, "{}", ended.err);
     assert!(ended.err.contains("127.0.0.1") && !ended.err.contains("secret"), "{}", ended.err);
 }
+
+#[test]
+fn authorities_are_named_by_the_environment_as_for_other_programs() {
+    let place = Place::new();
+    let mut command = place.command(&["runs", "--database", "postgres://nobody:secret@db.example.org/none"]);
+    let ended = command.env("PGSSLROOTCERT", "/nowhere/ca.pem").output().expect("runs");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("/nowhere/ca.pem (`sslrootcert`) cannot be used"), "{told}");
+    let ended = command.env("PGSSLMODE", "disable").output().expect("runs");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(told.contains("might not be encrypted") && !told.contains("secret"), "{told}");
+}
