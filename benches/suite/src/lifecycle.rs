@@ -54,7 +54,6 @@ impl UseCase for Lay {
                 name,
                 profile_version: 1,
                 role: "specialist",
-                kind: "llm",
                 capabilities: "[]",
                 tags: "[]",
                 capacity: CAPACITY,

@@ -3,6 +3,7 @@
 //! Start at [`read`], which turns files into profiles and teams or into [`Problems`] that say where and how to fix
 //! them; [`schema`] is the same knowledge for editors, [`profile_to_yaml`] and its siblings the way back.
 
+mod approvals;
 mod export;
 mod file;
 mod fixed;

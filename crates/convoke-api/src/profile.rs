@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use convoke_domain::authority::covers;
+use convoke_domain::profile::AgentKind;
+
 use crate::known::Known;
 use crate::node::Node;
 use crate::problem::{Finding, Reporter, finding};
@@ -23,9 +26,43 @@ pub(crate) fn check(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) 
         report(reporter, node, word::model(text, "compaction.model", known));
     }
     tools(profile, known, reporter);
+    asks(profile, known, reporter);
+    users(profile, reporter);
     hosts(profile, reporter);
     forbidden(profile, known, reporter);
     program::check(profile, reporter);
+}
+
+/// Tools that wait for approval must be among its tools.
+fn asks(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let tools: Vec<&str> = profile.list("tools").iter().filter_map(Node::text).collect();
+    for (index, node) in profile.list("ask").iter().enumerate() {
+        let Some(text) = node.text() else { continue };
+        if !seen.insert(text) {
+            let message = format!("the tool `{text}` is named twice");
+            report(reporter, node, Some(finding("duplicate", message, "remove one of the two")));
+        }
+        let wrong = word::tool(text, &format!("ask[{index}]"), known);
+        let may = tools.iter().any(|tool| covers(tool, text) || covers(text, tool));
+        let message =
+            format!("`ask[{index}]` is `{text}`, which is not among the agent's tools, so nobody would ever be asked");
+        let unused = (!may).then(|| finding("not_granted", message, "add it to `tools`, or remove it here"));
+        report(reporter, node, wrong.or(unused));
+    }
+}
+
+/// Who does the tasks of an agent that stands for people.
+fn users(profile: &Node, reporter: &mut Reporter<'_>) {
+    let is_human = profile.text_at("agent_kind").is_some_and(|(kind, _)| kind == AgentKind::Human.as_str());
+    for (index, node) in profile.list("users").iter().enumerate() {
+        let Some(text) = node.text() else { continue };
+        report(reporter, node, word::user(text, &format!("users[{index}]")));
+        if !is_human && index == 0 {
+            let message = "`users` says who does a person's tasks, but the agent is not of kind `human`";
+            report(reporter, node, Some(finding("not_granted", message, "add `agent_kind: human`, or remove `users`")));
+        }
+    }
 }
 
 fn tools(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {

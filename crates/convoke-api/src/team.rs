@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use convoke_domain::profile::Role;
 
+use crate::approvals;
 use crate::known::Known;
 use crate::near::{nearest, quoted, suggest};
 use crate::node::Node;
@@ -33,6 +34,7 @@ pub(crate) fn check(team: &Node, known: &Known, reporter: &mut Reporter<'_>) {
     check.members();
     check.models();
     check.rules();
+    approvals::check(&mut check);
     check.memory();
     check.tasks();
     check.servers();

@@ -114,6 +114,11 @@ impl Dialogue {
         self.answered
     }
 
+    /// What the agent said in its last reply, besides calls.
+    pub fn said(&self) -> String {
+        self.last.as_ref().map(|last| text_of(&last.exchange.reply)).unwrap_or_default()
+    }
+
     /// Takes in the next exchange. `fits` checks an answer and returns it as it shall be kept, or says what is wrong with it.
     pub fn push(&mut self, exchange: Exchange, fits: &dyn Fn(&str) -> Result<String, String>) {
         self.tell_last();

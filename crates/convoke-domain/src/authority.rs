@@ -138,6 +138,11 @@ pub fn may_assign(profile: &Profile, leads: bool, standing: Standing, rules: &Ru
     Ok(())
 }
 
+/// Whether a call to `tool` waits for a person's approval.
+pub fn must_ask(profile: &Profile, tool: &str) -> bool {
+    profile.ask.iter().any(|pattern| covers(pattern, tool))
+}
+
 /// What a profile grants: all that authority is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rights {

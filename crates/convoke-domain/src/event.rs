@@ -35,6 +35,8 @@ kinds! {
     WorkspaceCreated = "workspace.created",
     /// A user was added.
     UserCreated = "user.created",
+    /// A user's role was changed.
+    UserRoleChanged = "user.role_changed",
     /// A profile was saved as a new version.
     ProfileSaved = "profile.saved",
     /// A profile was made choosable again.
@@ -123,6 +125,8 @@ kinds! {
     TaskFailed = "task.failed",
     /// A task was cancelled.
     TaskCancelled = "task.cancelled",
+    /// A person answered a task that was given to people.
+    TaskAnswered = "task.answered",
     /// A step was journaled before its effect.
     StepStarted = "step.started",
     /// A step's outcome was journaled.
@@ -135,6 +139,18 @@ kinds! {
     EffectUnknown = "effect.unknown",
     /// A person said what became of a tool call.
     EffectResolved = "effect.resolved",
+    /// A tool call waits for approval.
+    ApprovalRequested = "approval.requested",
+    /// A person answered what waits for approval; more answers may be needed.
+    ApprovalAnswered = "approval.answered",
+    /// A tool call may be made, once.
+    ApprovalApproved = "approval.approved",
+    /// A person said no to a tool call.
+    ApprovalRejected = "approval.rejected",
+    /// Nobody approved a tool call in time, or its task ended before.
+    ApprovalExpired = "approval.expired",
+    /// A tool call that was approved is made.
+    ApprovalExecuted = "approval.executed",
     /// 80 percent of a budget are used.
     BudgetWarning = "budget.warning",
     /// A budget did not admit a call.

@@ -131,6 +131,8 @@ ids! {
     RunId = "run";
     /// A unit of work inside a run.
     TaskId = "task";
+    /// Leave for one tool call.
+    ApprovalId = "appr";
     /// A conversation on the bus.
     ThreadId = "thr";
     /// One entry in a thread.

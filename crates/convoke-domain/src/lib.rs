@@ -3,6 +3,7 @@
 //! Pure: no IO, no async, no clock, no random ids. Start at [`task`] and [`run`], then [`pattern`].
 
 pub mod agent;
+pub mod approval;
 pub mod attempt;
 pub mod authority;
 pub mod budget;
@@ -37,3 +38,4 @@ pub mod team;
 pub mod thread;
 pub mod time;
 pub mod transcript;
+pub mod user;

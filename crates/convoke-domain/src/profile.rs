@@ -226,6 +226,10 @@ pub struct Profile {
     /// With `agent_kind: command`: the program that does its tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Program>,
+    /// With `agent_kind: human`: who does its tasks, users by name or `role:ROLE`; anybody who is not a viewer if empty.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub users: Vec<String>,
     /// A symbol or picture address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar: Option<String>,
@@ -253,6 +257,9 @@ pub struct Profile {
     /// Tools it may use: built-in names, or `mcp:SERVER/TOOL` where TOOL may be `*`.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// Those of its tools that wait for a person's approval, in the same words as `tools`.
+    #[serde(default)]
+    pub ask: Vec<String>,
     /// Rights beyond tools.
     #[serde(default)]
     pub authority: Authority,

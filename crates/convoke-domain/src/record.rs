@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::budget::Budget;
-use crate::id::{MessageId, RunId, SessionId, TaskId, ThreadId};
+use crate::id::{ApprovalId, MessageId, RunId, SessionId, TaskId, ThreadId};
 use crate::money::Money;
 use crate::time::Timestamp;
 use crate::transcript::Usage;
@@ -72,6 +72,9 @@ pub struct RunRecord {
     pub budgets: Vec<Budget>,
     /// Tool calls whose outcome a person must tell, or told.
     pub effects: Vec<EffectRecord>,
+    /// Tool calls that needed a person's approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalRecord>,
     /// What was asked and decided, in the order of asking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<DecisionRecord>,
@@ -201,6 +204,121 @@ pub struct EffectRecord {
     pub resolved_by: Option<String>,
     /// What they said.
     pub note: Option<String>,
+}
+
+/// A tool call that waits, or waited, for approval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalRecord {
+    /// Its id.
+    pub id: ApprovalId,
+    /// The run.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskId,
+    /// Who wants to make the call.
+    pub agent: String,
+    /// The tool's id.
+    pub tool: String,
+    /// Its exact arguments, as JSON text.
+    pub args: String,
+    /// SHA-256 of tool and arguments, to which the approval is bound.
+    pub digest: String,
+    /// Why the agent wants it.
+    pub reason: Option<String>,
+    /// How sure it says it is, in percent.
+    pub confidence: Option<i64>,
+    /// Where it stands.
+    pub state: String,
+    /// How many must approve.
+    pub needed: u32,
+    /// The answers so far.
+    pub votes: Vec<VoteRecord>,
+    /// Who gave the answer that decided.
+    pub decided_by: Option<String>,
+    /// What they said, or why it was closed.
+    pub note: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When silence means no.
+    pub expires_at: Option<Timestamp>,
+    /// When it was decided.
+    pub decided_at: Option<Timestamp>,
+    /// When the call was made.
+    pub used_at: Option<Timestamp>,
+}
+
+/// One person's answer to an approval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VoteRecord {
+    /// Who answered.
+    pub by: String,
+    /// In whose place.
+    pub place: String,
+    /// `approve` or `reject`.
+    pub choice: String,
+    /// What they said.
+    pub note: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What waits for a person, as the inbox shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InboxEntry {
+    /// What it is.
+    pub kind: InboxKind,
+    /// What it is answered by: the id that the command takes.
+    pub id: String,
+    /// Its run.
+    pub run: Option<RunId>,
+    /// Who asks: `agent:NAME`, or `system`.
+    pub from: String,
+    /// One line.
+    pub title: String,
+    /// All there is to know before answering.
+    pub detail: String,
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// When silence becomes an answer.
+    pub due: Option<Timestamp>,
+    /// The approval, for an entry of that kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRecord>,
+    /// JSON Schema that the answer to a task must fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
+}
+
+/// What an entry of the inbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboxKind {
+    /// A tool call waits for leave.
+    Approval,
+    /// Somebody asks something.
+    Question,
+    /// A task is a person's to do.
+    Task,
+    /// Nobody knows what became of a tool call.
+    Effect,
+    /// A run was handed to people.
+    Escalated,
+    /// A run is held, for want of budget or by a person.
+    Paused,
+}
+
+impl InboxKind {
+    /// The name in JSON and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Question => "question",
+            Self::Task => "task",
+            Self::Effect => "effect",
+            Self::Escalated => "escalated",
+            Self::Paused => "paused",
+        }
+    }
 }
 
 /// A question or request, and what became of it: a line of the decision log.

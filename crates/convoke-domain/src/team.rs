@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::approval::Rule;
 use crate::compaction::CompactionRule;
 use crate::memory::MemoryRule;
 use crate::money::Money;
@@ -297,6 +298,9 @@ pub struct Team {
     /// What they may spend.
     #[serde(default)]
     pub budget: BudgetRule,
+    /// Who approves tool calls that wait for it (`ask` in profiles).
+    #[serde(default)]
+    pub approvals: Rule,
     /// Sub-tasks fixed in advance, for `planning: fixed`.
     #[serde(default)]
     #[schemars(length(max = 1000))]

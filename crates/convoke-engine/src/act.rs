@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sha2::{Digest, Sha256};
 
+use crate::approval::Ask;
 use crate::desk;
 use crate::drive::{Driver, Halt};
 use crate::journal::{Begun, End, Finished, Intent, Progress, effect_key};
@@ -67,7 +68,7 @@ impl Driver {
                         rule,
                         message: message.clone(),
                     };
-                    begin.push(Begun { n, turn: turn.into(), name: tool, input_hash: hash_of(&call), what });
+                    begin.push(Begun { n, turn: turn.into(), name: tool, input_hash: hash_of(&call), what, ask: None });
                 }
             }
         }
@@ -92,9 +93,9 @@ impl Driver {
     }
 
     fn desk_intent(&self, turn: u32, n: i64, call: ToolCall, tool: &'static desk::Tool) -> Begun {
-        let input_hash = hash_of(&call);
+        let (input_hash, ask) = (hash_of(&call), self.ask(tool.id, &call));
         let what = Intent::Desk { call_id: call.id, args: call.input, tool, profile: Arc::clone(&self.profile) };
-        Begun { n, turn: turn.into(), name: tool.id.to_owned(), input_hash, what }
+        Begun { n, turn: turn.into(), name: tool.id.to_owned(), input_hash, what, ask }
     }
 
     /// Whether the agent may make this call, and with which tool.
@@ -123,7 +124,13 @@ impl Driver {
 
     fn tool_intent(&self, turn: u32, n: i64, call: &ToolCall, tool: &ToolInfo) -> Begun {
         let what = Intent::Tool { call_id: call.id.clone(), args: call.input.to_string(), repeat: tool.repeat };
-        Begun { n, turn: turn.into(), name: tool.id.clone(), input_hash: hash_of(call), what }
+        let ask = self.ask(&tool.id, call);
+        Begun { n, turn: turn.into(), name: tool.id.clone(), input_hash: hash_of(call), what, ask }
+    }
+
+    /// What people are asked before this call, if they must be.
+    fn ask(&self, tool: &str, call: &ToolCall) -> Option<Ask> {
+        Ask::of(&self.profile, tool, &call.input, &self.said())
     }
 
     /// Runs what was admitted. Each outcome is journaled as it comes, the last one together with what follows.

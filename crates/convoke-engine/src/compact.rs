@@ -81,7 +81,7 @@ impl Fit {
     ) {
         self.kept.retain(|begun| begun.n != n);
         let what = Intent::Kept { kind, text, event };
-        self.kept.push(Begun { n, turn, name: by.to_owned(), input_hash: String::new(), what });
+        self.kept.push(Begun { n, turn, name: by.to_owned(), input_hash: String::new(), what, ask: None });
     }
 }
 

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
 use convoke_domain::id::TaskId;
-use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
-use convoke_domain::profile::Profile;
+use convoke_domain::profile::{AgentKind, Profile};
 use convoke_domain::spec::RunSpec;
-use convoke_domain::team::{OnExhausted, Planning};
+use convoke_domain::team::OnExhausted;
 use convoke_domain::time::Timestamp;
 use convoke_domain::transcript::Turn;
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
@@ -32,7 +31,7 @@ use crate::pulse::{Pulse, PulseKind};
 use crate::spawn::Kin;
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, program, prompt, rights};
+use crate::{act, person, program, prompt, rights};
 
 /// The first and the longest wait before an entry is offered to the store again.
 const STORE_WAIT: Duration = Duration::from_millis(20);
@@ -197,6 +196,9 @@ async fn run(engine: &Engine, at: Assignment, signals: Signals, room: Room, time
         Err(Halt::Store(error)) => return Err(error),
         Err(_) => return Ok(()),
     };
+    if driver.profile.agent_kind == AgentKind::Human {
+        return driver.finish(Halt::End(End::Person), room).await;
+    }
     let halt = match driver.forward().await {
         Ok(output) => Halt::End(End::Completed { output }),
         Err(Halt::Interrupted) if timer.expired.is_cancelled() => {
@@ -416,7 +418,8 @@ impl Driver {
                 return Err(Halt::Gone);
             }
         };
-        for step in results.into_iter().filter(|step| step.status != "retry") {
+        self.awaited.retain(|awaited| results.iter().any(|step| step.n == *awaited && step.status == "waiting"));
+        for step in results.into_iter().filter(|step| !matches!(step.status.as_str(), "retry" | "waiting")) {
             let turn = u32::try_from(step.turn).unwrap_or(u32::MAX);
             let content = step.output.or(step.error).unwrap_or_default();
             self.give_back(turn, &step.call_id, ToolResult { content, is_error: step.status != "done" });
@@ -439,16 +442,13 @@ impl Driver {
 
     /// Checks an answer against its schema, and a plan against the team.
     pub(crate) fn fits(&self, answer: &str) -> Result<String, String> {
-        let Some(schema) = &self.at.output_schema else {
-            return if answer.trim().is_empty() { Err("it is empty".into()) } else { Ok(answer.to_owned()) };
-        };
-        let answer = self.engine.schemas().check(schema, answer)?;
-        if self.at.stage == Stage::Plan.as_str() && self.spec.team.rules.planning == Planning::Plan {
-            let members = self.spec.members();
-            let view = RunView { team: &self.spec.team, members: &members, task: &self.at.run_task, tasks: &[] };
-            coordinator_worker::read_plan(&view, &answer)?;
-        }
-        Ok(answer)
+        let form = (self.at.stage.as_str(), self.at.output_schema.as_deref());
+        person::fits(self.engine.schemas(), &self.spec, form, &self.at.run_task, answer)
+    }
+
+    /// What the agent said in its last reply, besides calls.
+    pub(crate) fn said(&self) -> String {
+        self.dialogue.said()
     }
 
     /// Takes in what a model said.

@@ -23,6 +23,7 @@ use convoke_store::{Result, Tx, UseCase, agent, attempt, effect, run, step, task
 use serde_json::{Value, json};
 
 use crate::advance;
+use crate::approval::{self, Ask, Leave};
 use crate::claim::{Assignment, ClaimSpec, claim_ready};
 use crate::desk::{self, Answer, Caller};
 use crate::engine::emit;
@@ -53,6 +54,8 @@ pub(crate) struct Begun {
     pub name: String,
     pub input_hash: String,
     pub what: Intent,
+    /// What people are asked before it.
+    pub ask: Option<Ask>,
 }
 
 #[derive(Clone)]
@@ -125,6 +128,8 @@ pub(crate) enum End {
     Wait {
         steps: Vec<i64>,
     },
+    /// The agent is a person, who finds the task in the inbox.
+    Person,
 }
 
 /// Moves an attempt forward.
@@ -203,7 +208,7 @@ impl UseCase for Entry {
 }
 
 impl Journal {
-    async fn record(&self, tx: &mut Tx<'_>) -> Result<(Progress, Vec<Assignment>)> {
+    pub(crate) async fn record(&self, tx: &mut Tx<'_>) -> Result<(Progress, Vec<Assignment>)> {
         let held = task::hold(tx, self.at.task).await?;
         let ours = held.state == "running" && held.fence == self.at.fence;
         for outcome in &self.finish {
@@ -215,9 +220,9 @@ impl Journal {
         }
         if let Some(end) = &self.end {
             if let End::Wait { steps } = end
-                && wait::park(tx, self.at.task, &held).await?.is_none()
+                && let Some(results) = self.wait(tx, &held, steps).await?
             {
-                return Ok((Progress::Woken(self.results(tx, steps).await?), Vec::new()));
+                return Ok((Progress::Woken(results), Vec::new()));
             }
             self.end_attempt(tx, &held, end).await?;
             let claimed = match &self.claim {
@@ -244,6 +249,14 @@ impl Journal {
             }
         }
         Ok((Progress::Going(verdicts, fences), Vec::new()))
+    }
+
+    /// Parks the task, unless there is nothing to wait for, or something to do meanwhile: then, what came of the steps.
+    async fn wait(&self, tx: &mut Tx<'_>, held: &task::Held, steps: &[i64]) -> Result<Option<Vec<step::Record>>> {
+        let results = self.results(tx, steps).await?;
+        let goes_on = results.iter().any(|step| step.status == "retry");
+        let waits = !goes_on && wait::park(tx, self.at.task, held).await?.is_some();
+        Ok((!waits).then_some(results))
     }
 
     async fn results(&self, tx: &mut Tx<'_>, steps: &[i64]) -> Result<Vec<step::Record>> {
@@ -279,7 +292,12 @@ impl Journal {
                 payload["tokens"] = bill.usage.total().into();
                 payload["cost_usd"] = bill.cost.as_usd().into();
             }
-            None => effect::settle(tx, at, outcome.status).await?,
+            None => {
+                effect::settle(tx, at, outcome.status).await?;
+                if outcome.status != "done" {
+                    convoke_store::approval::fail(tx, at).await?;
+                }
+            }
         }
         if let Some(error) = error {
             payload["error"] = error.into();
@@ -332,6 +350,10 @@ impl Journal {
                         return self.deny(tx, intent, lock::guard::LOCK, &message).await;
                     }
                 }
+                // Last of all, so that leave is used up by a call that begins, and by no other.
+                if let Some(settled) = self.ask_leave(tx, intent).await? {
+                    return Ok(settled);
+                }
                 self.start_tool(tx, intent, (call_id, args), *repeat).await?;
             }
             Intent::Denied { call_id, args, rule, message } => {
@@ -339,6 +361,9 @@ impl Journal {
                 return self.deny(tx, intent, rule, message).await;
             }
             Intent::Desk { call_id, args, tool, profile } => {
+                if let Some(settled) = self.ask_leave(tx, intent).await? {
+                    return Ok(settled);
+                }
                 step::start(tx, &self.row(intent, "tool", call_id, Some(&args.to_string()))).await?;
                 let caller = Caller { at: &self.at, spec: &self.spec, profile, step: self.step(intent.n) };
                 return self.at_desk(tx, intent, &caller, (tool, args)).await;
@@ -348,6 +373,29 @@ impl Journal {
         let payload = json!({"step": intent.n, "kind": kind, "name": intent.name, "turn": intent.turn});
         emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
         Ok(go)
+    }
+
+    /// Finds leave for a call; something else than `None` if it may not begin now.
+    async fn ask_leave(&self, tx: &mut Tx<'_>, intent: &Begun) -> Result<Option<Admitted>> {
+        let Some(ask) = &intent.ask else { return Ok(None) };
+        let (Intent::Tool { call_id, .. } | Intent::Desk { call_id, .. }) = &intent.what else { return Ok(None) };
+        let caller = Caller { at: &self.at, spec: &self.spec, profile: &ask.profile, step: self.step(intent.n) };
+        let leave = approval::admit(tx, &caller, &intent.name, ask).await?;
+        let (id, due) = match leave {
+            Leave::Given => return Ok(None),
+            Leave::Refused(text) => {
+                step::start(tx, &self.row(intent, "tool", call_id, Some(&ask.args))).await?;
+                return self.deny(tx, intent, "ask", &text).await.map(Some);
+            }
+            Leave::Asked(id, due) => (id, due),
+        };
+        step::start(tx, &self.row(intent, "tool", call_id, Some(&ask.args))).await?;
+        let on = desk::Wait { reason: WaitReason::Approval, key: id.to_string(), due };
+        wait::begin(tx, &caller, &on).await?;
+        let payload =
+            json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
+        emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
+        Ok(Some(Admitted::Settled(Verdict { n: intent.n, call_id: call_id.clone(), result: None })))
     }
 
     async fn deny(&self, tx: &mut Tx<'_>, intent: &Begun, rule: &str, message: &str) -> Result<Admitted> {
@@ -502,6 +550,14 @@ impl Journal {
             End::Yield => self.put_back(tx, held).await,
             // Parked already.
             End::Wait { .. } => Ok(()),
+            End::Person => {
+                domain::decide(domain::State::Running, Command::Wait)?;
+                task::park(tx, self.at.task, WaitReason::Person.as_str(), "").await?;
+                agent::count(tx, &held.agent, -1).await?;
+                let payload = json!({"waits_for": WaitReason::Person});
+                emit(tx, Kind::TaskWaiting, self.on(), (Some(self.at.run), "system"), payload);
+                wait::rest(tx, self.at.run).await
+            }
             End::Completed { output } => {
                 self.complete(tx, held, output).await?;
                 wait::rest(tx, self.at.run).await

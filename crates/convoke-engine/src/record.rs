@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::mail;
 use crate::spend::Journaled;
 use crate::thread::decision_record;
-use crate::{Engine, Result};
+use crate::{Engine, Result, inbox};
 
 /// Steps told of one attempt.
 const STEPS: usize = 10_000;
@@ -246,6 +246,7 @@ impl UseCase for Full {
             usage: by_agent(&bills),
             budgets,
             effects,
+            approvals: inbox::approvals_of(tx, self.run).await?,
         })
     }
 }

@@ -223,7 +223,7 @@ impl Driver {
         let tariff = tariff_name(&call.handle.tariff);
         let call_id = call.call_id.clone();
         let what = Intent::Model { bound: call.bound, scopes, tariff, call_id };
-        Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what }
+        Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what, ask: None }
     }
 
     /// Calls the model, until it has answered or the call is cut: `was_cut` tells.

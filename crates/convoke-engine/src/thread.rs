@@ -14,7 +14,9 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::thread::{Command, Party, Status, decide};
 use convoke_domain::time::Timestamp;
 use convoke_store::thread::{Filter, Viewer};
-use convoke_store::{Error as StoreError, OrMissing, Result as Stored, Tx, UseCase, decision, message, thread, user};
+use convoke_store::{
+    Error as StoreError, OrMissing, Result as Stored, Tx, UseCase, decision, message, run, thread, user,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -100,10 +102,7 @@ type Getting<'a, O> = std::pin::Pin<Box<dyn Future<Output = Stored<O>> + Send + 
 impl Engine {
     /// Says something on behalf of a person.
     pub async fn say(&self, user: &str, run: Option<RunId>, new: NewMessage) -> Result<Said> {
-        let spec = match run {
-            Some(run) => Some(self.spec_of(run).await?),
-            None => None,
-        };
+        let spec = self.spec_if_any(run).await?;
         let act = Say { ws: self.ws(), id: self.fresh(), who: Party::User(user.to_owned()), run, spec, new };
         let said = self.store().run(act).await?;
         said.cut.iter().for_each(|task| self.cut(*task));
@@ -125,6 +124,14 @@ impl Engine {
         let said = self.store().run(act).await?;
         self.wake().notify_one();
         Ok(said)
+    }
+
+    async fn spec_if_any(&self, run: Option<RunId>) -> Result<Option<Arc<RunSpec>>> {
+        let Some(run) = run else { return Ok(None) };
+        let digest = self.read(Reader::User(String::new()), run, |tx, run, _| {
+            Box::pin(async move { run::spec_of(tx, *run).await?.or_missing("run", run) })
+        });
+        Ok(Some(self.spec(&digest.await?).await?))
     }
 
     /// Cuts the model calls of a run's running tasks that have something to read, but for the one of whoever wrote it.

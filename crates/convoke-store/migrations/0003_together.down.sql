@@ -2,6 +2,9 @@
 DROP TABLE handoff;
 
 -- == approval ==
+DROP TABLE approval_vote;
+DROP INDEX run_for_people;
+DROP TABLE approval;
 
 -- == agent ==
 ALTER TABLE budget DROP COLUMN moved_tokens;

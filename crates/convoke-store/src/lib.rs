@@ -5,6 +5,7 @@
 //! Start at [`UseCase`], then [`Store`] and [`Tx`].
 
 pub mod agent;
+pub mod approval;
 pub mod attempt;
 pub mod backup;
 pub mod blob;

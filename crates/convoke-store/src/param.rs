@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 
 use convoke_domain::id::{
-    AgentId, GrantId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId, WorkspaceId,
+    AgentId, ApprovalId, GrantId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId,
+    WorkspaceId,
 };
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
@@ -80,6 +81,7 @@ from! {
     SessionId => |v| Self::Uuid(v.0);
     RunId => |v| Self::Uuid(v.0);
     TaskId => |v| Self::Uuid(v.0);
+    ApprovalId => |v| Self::Uuid(v.0);
     ThreadId => |v| Self::Uuid(v.0);
     MessageId => |v| Self::Uuid(v.0);
     HandoffId => |v| Self::Uuid(v.0);

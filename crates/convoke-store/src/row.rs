@@ -2,7 +2,8 @@
 //! [`Error::Broken`] with the column's name, never a silent default. Start at [`FromRow`] and [`crate::row!`].
 
 use convoke_domain::id::{
-    AgentId, GrantId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId, WorkspaceId,
+    AgentId, ApprovalId, GrantId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId,
+    WorkspaceId,
 };
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
@@ -215,7 +216,7 @@ macro_rules! ids {
     )+};
 }
 
-ids! { WorkspaceId UserId AgentId GrantId SessionId RunId TaskId ThreadId MessageId HandoffId MemoryId }
+ids! { WorkspaceId UserId AgentId GrantId SessionId RunId TaskId ApprovalId ThreadId MessageId HandoffId MemoryId }
 
 impl<T: FromCell> FromRow for T {
     fn from_row(row: &Row<'_>) -> Result<Self> {

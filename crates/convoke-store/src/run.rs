@@ -227,6 +227,17 @@ pub async fn unfinished(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId, Strin
     .await
 }
 
+/// Runs that people must decide about: handed to them, or held.
+pub async fn for_people(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT id, session, team, team_version, spec, task, input, state, phase, reason, simulated, created_by, created_at, \
+         started_at, finished_at, output, error FROM run WHERE ws = $1 AND state IN ('escalated', 'paused') ORDER BY id LIMIT $2",
+        p![ws, limit],
+    )
+    .await
+}
+
 /// Runs whose time is up.
 pub async fn overdue(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId,)>> {
     let (ws, now) = (tx.ws(), tx.now());
@@ -254,4 +265,10 @@ pub async fn talks(tx: &mut Tx<'_>, id: RunId) -> Result<bool> {
 pub async fn created_by(tx: &mut Tx<'_>, id: RunId) -> Result<Option<String>> {
     let ws = tx.ws();
     tx.opt("SELECT created_by FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await
+}
+
+/// The digest of a run's spec.
+pub async fn spec_of(tx: &mut Tx<'_>, id: RunId) -> Result<Option<String>> {
+    let ws = tx.ws();
+    tx.opt("SELECT spec FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await
 }

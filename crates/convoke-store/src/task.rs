@@ -342,6 +342,87 @@ pub async fn is_busy(tx: &mut Tx<'_>, run: RunId) -> Result<bool> {
 }
 
 row! {
+    /// A task that a person does, with all there is to know about it.
+    pub struct Given {
+        /// The task.
+        pub id: TaskId,
+        /// Its run.
+        pub run: RunId,
+        /// Its name within stage and round.
+        pub key: String,
+        /// One line.
+        pub title: String,
+        /// What it is for.
+        pub stage: String,
+        /// The round.
+        pub round: i64,
+        /// Who does it: the agent that stands for people.
+        pub agent: String,
+        /// What to do.
+        pub instructions: String,
+        /// JSON Schema of the answer, as text.
+        pub output_schema: Option<String>,
+        /// Where it stands.
+        pub state: String,
+        /// What it waits for.
+        pub waits_for: Option<String>,
+        /// The attempt that the answer ends.
+        pub attempt: i64,
+        /// The token of the last claim.
+        pub fence: i64,
+        /// Tasks whose results it is given.
+        pub parents: i64,
+        /// Time for one attempt, in microseconds.
+        pub timeout_us: i64,
+        /// When it was given to people.
+        pub started_at: Option<Timestamp>,
+        /// Digest of the run's spec.
+        pub spec: String,
+        /// The run's task.
+        pub run_task: String,
+        /// The run's input folder.
+        pub input: Option<String>,
+        /// The run's session.
+        pub session: SessionId,
+    }
+}
+
+impl Given {
+    /// Time for one attempt.
+    pub fn timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_micros(u64::try_from(self.timeout_us).unwrap_or(0))
+    }
+}
+
+/// Tasks that wait to be done by people, oldest first, behind `after` where that is given.
+pub async fn for_people(tx: &mut Tx<'_>, after: Option<TaskId>, limit: i64) -> Result<Vec<Given>> {
+    let ws = tx.ws();
+    let after = after.unwrap_or(TaskId(uuid::Uuid::nil()));
+    tx.many(
+        "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.state, t.waits_for, t.attempt, \
+         t.fence, t.parents, t.timeout_us, t.started_at, r.spec, r.task AS run_task, r.input, r.session FROM task t \
+         JOIN run r ON r.ws = t.ws AND r.id = t.run \
+         WHERE t.ws = $1 AND t.state = 'waiting' AND t.waits_for = 'person' AND t.id > $2 ORDER BY t.id LIMIT $3",
+        p![ws, after, limit],
+    )
+    .await
+}
+
+/// One task as a person sees it, locked until the transaction ends.
+pub async fn given(tx: &mut Tx<'_>, id: TaskId) -> Result<Given> {
+    let ws = tx.ws();
+    let found = tx
+        .opt(
+            "SELECT t.id, t.run, t.key, t.title, t.stage, t.round, t.agent, t.instructions, t.output_schema, t.state, t.waits_for, t.attempt, \
+             t.fence, t.parents, t.timeout_us, t.started_at, r.spec, r.task AS run_task, r.input, r.session FROM task t \
+             JOIN run r ON r.ws = t.ws AND r.id = t.run WHERE t.ws = $1 AND t.id = $2 /*pg FOR UPDATE OF t*/",
+            p![ws, id],
+        )
+        .await?;
+    found.ok_or_else(|| crate::Error::missing("task", id))
+}
+
+row! {
     /// A task that waits for another.
     pub struct Child {
         /// The task.

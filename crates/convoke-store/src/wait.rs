@@ -106,6 +106,14 @@ pub async fn due(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
     .await
 }
 
+/// Lets a wait that has an end go on until `due`.
+pub async fn postpone(tx: &mut Tx<'_>, at: StepRef, due: Timestamp) -> Result<()> {
+    let ws = tx.ws();
+    let sql = "UPDATE wait SET due = $5 WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND due IS NOT NULL";
+    tx.exec(sql, p![ws, at.task, at.attempt, at.n, due]).await?;
+    Ok(())
+}
+
 /// Ends a wait; false if there is none.
 pub async fn delete(tx: &mut Tx<'_>, at: StepRef) -> Result<bool> {
     let ws = tx.ws();

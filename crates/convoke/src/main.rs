@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "a binary has no readers of its documentation but those of its source")]
 
 mod agents;
+mod answer;
 mod args;
 mod audit;
 mod completions;
@@ -23,6 +24,7 @@ mod grants;
 mod handoffs;
 mod hold;
 mod hub;
+mod inbox;
 mod init;
 mod job;
 mod live;
@@ -46,6 +48,7 @@ mod stats;
 mod teams;
 mod text;
 mod thread;
+mod users;
 mod validate;
 mod watch;
 mod which;
@@ -130,6 +133,11 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Cancel(command) => command.act(global).await,
         Command::Pause(command) => command.act(global).await,
         Command::Resolve(command) => command.act(global).await,
+        Command::Inbox(command) => command.act(global).await,
+        Command::Approve(command) => command.act(global).await,
+        Command::Reject(command) => command.act(global).await,
+        Command::Answer(command) => command.act(global).await,
+        Command::Users(command) => command.act(global).await,
         Command::Runs(command) => command.act(global).await,
         Command::Show(command) => command.act(global).await,
         Command::Report(command) => command.act(global).await,

@@ -97,7 +97,7 @@ impl Family {
             for scope in scopes {
                 let budget = &mut self.budgets[scope];
                 let into = if held { &mut budget.reserved } else { &mut budget.settled };
-                into.cost = into.cost + bound.cost;
+                into.cost += bound.cost;
             }
         }
     }

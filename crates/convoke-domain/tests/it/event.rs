@@ -44,6 +44,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
     match kind {
         K::WorkspaceCreated => ("workspace", &["name"]),
         K::UserCreated => ("user", &["name", "role"]),
+        K::UserRoleChanged => ("user", &["name", "role", "was"]),
         K::ProfileSaved => ("profile", &["version"]),
         K::ProfileActivated | K::ProfileDeactivated => ("profile", &[]),
         K::AgentRegistered | K::AgentUpdated => ("agent", &["profile_version", "capacity", "capabilities"]),
@@ -80,12 +81,20 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::TaskCompleted => ("task", &["key", "stage", "attempt"]),
         K::TaskFailed => ("task", &["key", "stage", "code", "error"]),
         K::TaskCancelled => ("task", &[]),
+        K::TaskAnswered => ("task", &["key", "declined"]),
         K::StepStarted => ("task", &["step", "kind", "name", "turn"]),
         K::StepCompleted => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd"]),
         K::StepFailed => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "error"]),
         K::ToolDenied => ("task", &["step", "tool", "rule", "message"]),
         K::EffectUnknown => ("task", &["step", "kind", "name", "try", "error"]),
         K::EffectResolved => ("effect", &["outcome", "tool"]),
+        K::ApprovalRequested => {
+            ("approval", &["task", "step", "tool", "digest", "needed", "reason", "confidence", "expires_at"])
+        }
+        K::ApprovalAnswered => ("approval", &["choice", "place", "note"]),
+        K::ApprovalApproved | K::ApprovalRejected => ("approval", &["task", "tool", "note"]),
+        K::ApprovalExpired => ("approval", &["task", "tool", "why"]),
+        K::ApprovalExecuted => ("approval", &["task", "step", "tool"]),
         K::BudgetWarning => ("budget", &["settled_usd", "cap_usd", "cap_tokens"]),
         K::BudgetExhausted => ("budget", &["message", "left", "wanted", "unit"]),
         K::BudgetOverrun => ("task", &["step", "bound_usd", "billed_usd"]),

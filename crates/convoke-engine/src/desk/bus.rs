@@ -167,6 +167,7 @@ fn escalate_schema() -> Value {
     let properties = json!({
         "reason": {"type": "string", "description": "What must be decided, what you know, and what you would do"},
         "options": {"type": "array", "items": {"type": "string", "maxLength": 200}, "maxItems": 20},
+        "to": {"enum": ["coordinator", "person"]},
     });
     object(&["reason"], properties)
 }
@@ -435,32 +436,26 @@ struct EscalateArgs {
     reason: String,
     #[serde(default)]
     options: Vec<String>,
+    to: Option<String>,
 }
 
-/// What is said where the team has nobody to ask.
-const NOBODY: &str = "the team never asks a person; decide with what you have, and say what is uncertain";
-
-/// The team's runs end without a person.
-fn asks_nobody(caller: &Caller<'_>) -> bool {
-    caller.spec.team.rules.escalation_policy == EscalationPolicy::Never
-}
-
-/// Asks the next one up: the coordinator, a supervisor, a person.
+/// The coordinator is asked first, then a supervisor, then a person; each once for a task, but for people.
 async fn escalate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
     let args: EscalateArgs = read(args)?;
     // Refused before anything is put on record.
     domain::check(None, &args.reason)?;
     let terms = Ask { options: args.options, ..Ask::default() };
     terms.check()?;
-    if caller.at.agent == caller.spec.team.coordinator && asks_nobody(caller) {
-        return Ok(Answer::Denied("rules.escalation_policy", NOBODY.to_owned()));
-    }
     let stuck = Stuck { run: caller.at.run, task: caller.at.task, profile: caller.profile, reason: &args.reason };
-    let rung = next_step(tx, &stuck, caller.spec).await?;
-    if rung.agent().is_none() && asks_nobody(caller) {
-        return Ok(Answer::Denied("rules.escalation_policy", NOBODY.to_owned()));
+    let agent = match args.to.as_deref() {
+        Some("person") => None,
+        _ => next_step(tx, &stuck, caller.spec).await?.agent().map(str::to_owned),
+    };
+    if agent.is_none() && caller.spec.team.rules.escalation_policy == EscalationPolicy::Never {
+        let message = "the team never asks a person; decide with what you have, and say what is uncertain".to_owned();
+        return Ok(Answer::Denied("rules.escalation_policy", message));
     }
-    let to = rung.agent().unwrap_or("user");
+    let to = agent.as_deref().unwrap_or("user");
     let new = NewMessage {
         kind: Kind::Question,
         priority: Priority::High,

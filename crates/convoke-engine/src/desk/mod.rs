@@ -177,6 +177,7 @@ pub(crate) struct Left<'a> {
 
 /// Lets go of all that an attempt held and waited for. Called only where the task has ties.
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
+    crate::approval::withdraw(tx, left).await?;
     handoff::left(tx, left).await?;
     crate::spawn::left(tx, left).await?;
     crate::wait::withdraw(tx, left).await?;

@@ -1,6 +1,7 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
 mod agent;
+mod approval;
 mod budget;
 mod bus;
 mod compact;
@@ -12,11 +13,13 @@ mod fair;
 mod grant;
 mod handoff;
 mod lease;
+mod leave;
 mod limits;
 mod lock;
 mod memory;
 mod outage;
 mod pattern;
+mod person;
 mod play;
 mod program;
 mod run;

@@ -343,11 +343,11 @@ async fn families(kept: Kept) {
 async fn disturb(hub: &Hub, seed: u64, run: RunId) {
     let tokens = i64::try_from(seed % 7).expect("small") * 2_000;
     let amount = Amount { tokens, ..Amount::default() };
-    let (from, to) = if seed % 2 == 0 { ("a", "b") } else { ("b", "a") };
+    let (from, to) = if seed.is_multiple_of(2) { ("a", "b") } else { ("b", "a") };
     let what = MoveBudget { run, from: from.into(), to: to.into(), amount, user: "tester".into() };
     // A run that has ended, or nothing left to move, is refused; the sums must hold all the same.
     let _ = hub.engine.move_budget(what).await;
-    if seed % 5 == 0 {
+    if seed.is_multiple_of(5) {
         let _ = hub.engine.kill(run, "a", "tester").await;
     }
 }

@@ -221,6 +221,7 @@ async fn running_tasks_are_told(place: Place) {
     let next = act!(store, tx => task::candidates(tx, 10).await);
     assert_eq!(next[0].mail, 1, "whoever is claimed in a run that talks looks for mail");
     assert_eq!(look!(store, tx => run::created_by(tx, RUN).await).as_deref(), Some("user:ada"));
+    assert_eq!(look!(store, tx => run::spec_of(tx, RUN).await).as_deref(), Some("00ff"));
     act!(store, tx => {
         let row = wait::NewRow { at: step_at(1), run: RUN, reason: "message", key: "k", due: Some(NOW) };
         wait::insert(tx, &row).await

@@ -3,6 +3,7 @@
 mod support;
 
 mod agent;
+mod approval;
 mod backup;
 mod batch;
 mod bus;

@@ -15,6 +15,7 @@ use crate::support::{Place, act};
 /// The nouns, by the names of their files.
 const NOUNS: &[&str] = &[
     "agent",
+    "approval",
     "attempt",
     "blob",
     "budget",

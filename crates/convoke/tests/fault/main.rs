@@ -1,6 +1,7 @@
 //! What the whole program makes of faults: it is killed, its power goes, its disk fails or is full, its models and tools
 //! are hostile. Each ends in a named outcome, and nothing that was acknowledged is lost.
 
+mod approval;
 mod cost;
 mod disk;
 mod effect;
