@@ -26,6 +26,7 @@ use crate::desk::{self, Answer, Caller};
 use crate::engine::emit;
 use crate::handoff;
 use crate::ledger::{self, Bill, Scope};
+use crate::recover;
 use crate::wait;
 
 /// An outcome that has come.
@@ -478,6 +479,7 @@ impl Journal {
             error: None,
         };
         task::requeue(tx, self.at.task, &how).await?;
+        recover::tell_requeued(tx, (self.at.task, held.run), &held.key, recover::Why::Yielded);
         agent::count(tx, &held.agent, -1).await
     }
 

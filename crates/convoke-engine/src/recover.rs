@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::run::State;
 use convoke_domain::task::{self as domain, Command, Priority, rank};
 use convoke_domain::time::Timestamp;
 use convoke_store::step::StepRef;
 use convoke_store::{Result as Stored, Tx, UseCase, agent, run, step, task};
+use serde_json::json;
 
+use crate::engine::emit;
 use crate::{Engine, Result, advance, ledger};
 
 /// Tasks and runs looked after in one transaction.
@@ -23,6 +26,25 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Why a task was put back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Why {
+    /// Its worker stops, its run is paused, or it makes room.
+    Yielded,
+    /// Its worker did not keep its lease.
+    LeaseLapsed,
+}
+
+/// Records that a task was put back.
+pub(crate) fn tell_requeued(tx: &mut Tx<'_>, (task, run): (TaskId, RunId), key: &str, why: Why) {
+    let why = match why {
+        Why::Yielded => "yielded",
+        Why::LeaseLapsed => "lease_lapsed",
+    };
+    let on = ("task", task.to_string());
+    emit(tx, Kind::TaskRequeued, on, (Some(run), "system"), json!({"key": key, "why": why}));
 }
 
 /// Puts tasks back that this worker holds and cannot drive.
@@ -54,6 +76,7 @@ impl UseCase for PutBack {
                 error: None,
             };
             task::requeue(tx, *id, &how).await?;
+            tell_requeued(tx, (*id, held.run), &held.key, Why::Yielded);
             agent::count(tx, &held.agent, -1).await?;
         }
         Ok(())
@@ -112,6 +135,7 @@ impl UseCase for Reap {
                 error: None,
             };
             task::requeue(tx, found.id, &how).await?;
+            tell_requeued(tx, (found.id, found.run), &found.key, Why::LeaseLapsed);
             agent::count(tx, &found.agent, -1).await?;
             run::extend(tx, found.run).await?;
         }
