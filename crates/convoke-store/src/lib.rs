@@ -26,6 +26,7 @@ mod pg;
 mod row;
 pub mod run;
 pub mod session;
+mod shape;
 pub mod sql;
 mod sqlite;
 pub mod stats;
