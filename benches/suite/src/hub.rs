@@ -53,6 +53,17 @@ impl Hub {
     }
 }
 
+/// An engine over a store without a pool: nothing is claimed. With it, what starts a run of the job.
+pub async fn idle(store: Store, folder: &Path) -> Result<(Engine, StartRun)> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let models = Providers::new(ModelConfig::default(), PriceTable::built_in(), Arc::new(Scripts { built_in: &[] }));
+    let tools = Arc::new(Toolbox::new(ToolLimits::default()));
+    let config = Config::new(folder.join("work"));
+    let engine = Engine::new(store, Arc::new(models), tools, Arc::new(SystemClock), config);
+    let job = job(&engine).await?;
+    Ok((engine, job))
+}
+
 /// The job of the peers' comparison: plan, four specialists in parallel, synthesis.
 async fn job(engine: &Engine) -> Result<StartRun> {
     let profile = |name: &str| -> Result<Profile> {

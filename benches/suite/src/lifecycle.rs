@@ -50,6 +50,7 @@ impl UseCase for Lay {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<RunId>> {
         for name in AGENTS {
             let row = agent::NewRow {
+                kind: "llm",
                 name,
                 profile_version: 1,
                 role: "specialist",

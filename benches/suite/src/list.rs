@@ -63,9 +63,19 @@ pub const MEASUREMENTS: &[Measurement] = &[
         run: measure::tasks::run,
     },
     Measurement {
+        name: "locks",
+        about: "Locks on SQLite (acquire and release, each answered after its commit) with 1 to 1,024 in flight.",
+        run: measure::locks::run,
+    },
+    Measurement {
         name: "graph",
         about: "A run of 100,000 tasks, each waiting for two others: its start, its ready set, and a task's cost beside one of 1,000.",
         run: measure::graph::run,
+    },
+    Measurement {
+        name: "spawn",
+        about: "An agent added to a run that is under way: its rights, limits, task and events in one durable transaction.",
+        run: measure::spawn::run,
     },
     Measurement {
         name: "steps",
@@ -76,6 +86,11 @@ pub const MEASUREMENTS: &[Measurement] = &[
         name: "resume",
         about: "A worker that died after 100,000 steps of an attempt: the time until the attempt goes on.",
         run: measure::steps::resume,
+    },
+    Measurement {
+        name: "messages",
+        about: "Messages from people to agents of a run, durable on SQLite, 1,024 in flight; and from a sender to a follower at 1,000 a second.",
+        run: measure::messages::run,
     },
     Measurement {
         name: "binary",

@@ -3,6 +3,7 @@
 //! Start at [`read`], which turns files into profiles and teams or into [`Problems`] that say where and how to fix
 //! them; [`schema`] is the same knowledge for editors, [`profile_to_yaml`] and its siblings the way back.
 
+mod approvals;
 mod export;
 mod file;
 mod fixed;
@@ -12,6 +13,7 @@ mod near;
 mod node;
 mod problem;
 mod profile;
+mod program;
 mod schema;
 mod server;
 mod shape;
@@ -24,5 +26,5 @@ pub use file::{Bundle, Source, check, read, read_one};
 pub use known::Known;
 pub use node::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
 pub use problem::{MAX_PROBLEMS, Problem, Problems};
-pub use schema::{Kind, schema};
+pub use schema::{Kind, program_input, program_output, schema};
 pub use word::{MAX_NAME, is_name};

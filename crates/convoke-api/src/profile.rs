@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use convoke_domain::authority::covers;
+use convoke_domain::profile::AgentKind;
+
 use crate::known::Known;
 use crate::node::Node;
 use crate::problem::{Finding, Reporter, finding};
+use crate::program;
 use crate::word;
 
 /// Reports what is wrong with a profile beyond its shape.
@@ -22,7 +26,43 @@ pub(crate) fn check(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) 
         report(reporter, node, word::model(text, "compaction.model", known));
     }
     tools(profile, known, reporter);
+    asks(profile, known, reporter);
+    users(profile, reporter);
     hosts(profile, reporter);
+    forbidden(profile, known, reporter);
+    program::check(profile, reporter);
+}
+
+/// Tools that wait for approval must be among its tools.
+fn asks(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let tools: Vec<&str> = profile.list("tools").iter().filter_map(Node::text).collect();
+    for (index, node) in profile.list("ask").iter().enumerate() {
+        let Some(text) = node.text() else { continue };
+        if !seen.insert(text) {
+            let message = format!("the tool `{text}` is named twice");
+            report(reporter, node, Some(finding("duplicate", message, "remove one of the two")));
+        }
+        let wrong = word::tool(text, &format!("ask[{index}]"), known);
+        let may = tools.iter().any(|tool| covers(tool, text) || covers(text, tool));
+        let message =
+            format!("`ask[{index}]` is `{text}`, which is not among the agent's tools, so nobody would ever be asked");
+        let unused = (!may).then(|| finding("not_granted", message, "add it to `tools`, or remove it here"));
+        report(reporter, node, wrong.or(unused));
+    }
+}
+
+/// Who does the tasks of an agent that stands for people.
+fn users(profile: &Node, reporter: &mut Reporter<'_>) {
+    let is_human = profile.text_at("agent_kind").is_some_and(|(kind, _)| kind == AgentKind::Human.as_str());
+    for (index, node) in profile.list("users").iter().enumerate() {
+        let Some(text) = node.text() else { continue };
+        report(reporter, node, word::user(text, &format!("users[{index}]")));
+        if !is_human && index == 0 {
+            let message = "`users` says who does a person's tasks, but the agent is not of kind `human`";
+            report(reporter, node, Some(finding("not_granted", message, "add `agent_kind: human`, or remove `users`")));
+        }
+    }
 }
 
 fn tools(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
@@ -46,7 +86,18 @@ fn ungranted(profile: &Node, tool: &str) -> Option<Finding> {
     let authority = profile.get("authority");
     let shell = authority.and_then(|rights| rights.get("shell")).is_some_and(|node| node.to_json() == true);
     let hosts = authority.is_some_and(|rights| !rights.list("http_hosts").is_empty());
+    let may = |right: &str| authority.and_then(|rights| rights.get(right)).is_some_and(|node| node.to_json() == true);
     match tool {
+        "spawn" if !may("can_spawn") => Some(finding(
+            "not_granted",
+            "the tool `spawn` is named, but the right to spawn agents is not granted",
+            "add `authority: {can_spawn: true}`, or remove the tool",
+        )),
+        "delegate" if !may("can_delegate") => Some(finding(
+            "not_granted",
+            "the tool `delegate` is named, but the right to delegate tasks is not granted",
+            "add `authority: {can_delegate: true}`, or remove the tool",
+        )),
         "shell" if !shell => Some(finding(
             "not_granted",
             "the tool `shell` is named, but the right to it is not granted",
@@ -66,6 +117,16 @@ fn hosts(profile: &Node, reporter: &mut Reporter<'_>) {
     for (index, node) in authority.list("http_hosts").iter().enumerate() {
         if let Some(text) = node.text() {
             report(reporter, node, word::host(text, &format!("authority.http_hosts[{index}]")));
+        }
+    }
+}
+
+/// What is forbidden must be a tool: a word that is none would forbid nothing.
+fn forbidden(profile: &Node, known: &Known, reporter: &mut Reporter<'_>) {
+    let Some(authority) = profile.get("authority") else { return };
+    for (index, node) in authority.list("forbidden_actions").iter().enumerate() {
+        if let Some(text) = node.text() {
+            report(reporter, node, word::tool(text, &format!("authority.forbidden_actions[{index}]"), known));
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use convoke_domain::profile::Profile;
+use convoke_domain::program::{Input, Output};
 use convoke_domain::team::Team;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -50,12 +51,26 @@ pub fn schema(kind: Kind) -> &'static Value {
     }
 }
 
-fn generate<T: JsonSchema>(kind: Kind) -> Value {
+/// The JSON Schema of what the program of an agent reads on its standard input.
+pub fn program_input() -> Value {
+    titled::<Input>("What a program in a Convoke team reads")
+}
+
+/// The JSON Schema of what the program of an agent prints on its standard output.
+pub fn program_output() -> Value {
+    titled::<Output>("What a program in a Convoke team prints")
+}
+
+fn titled<T: JsonSchema>(title: &str) -> Value {
     let mut schema = schemars::schema_for!(T).to_value();
     plain_words(&mut schema);
-    let title = format!("A Convoke {}", kind.as_str());
+    schema["title"] = title.into();
+    schema
+}
+
+fn generate<T: JsonSchema>(kind: Kind) -> Value {
+    let mut schema = titled::<T>(&format!("A Convoke {}", kind.as_str()));
     if let Some(root) = schema.as_object_mut() {
-        root.insert("title".to_owned(), Value::String(title));
         add_kind(root, kind);
         root.get_mut("$defs").and_then(Value::as_object_mut).map(add_aliases);
     }

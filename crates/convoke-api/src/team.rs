@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use convoke_domain::profile::Role;
 
+use crate::approvals;
 use crate::known::Known;
 use crate::near::{nearest, quoted, suggest};
 use crate::node::Node;
@@ -33,6 +34,7 @@ pub(crate) fn check(team: &Node, known: &Known, reporter: &mut Reporter<'_>) {
     check.members();
     check.models();
     check.rules();
+    approvals::check(&mut check);
     check.memory();
     check.tasks();
     check.servers();
@@ -116,6 +118,9 @@ impl<'n> TeamCheck<'n, '_, '_, '_> {
         if let Some((name, node)) = rules.text_at("fallback_agent") {
             let found = self.not_a_member(name, "rules.fallback_agent");
             self.report(node, found);
+        }
+        if let Some((name, node)) = rules.text_at("default_supervisor") {
+            self.profile(name, node, "rules.default_supervisor");
         }
         let seconds = |key: &str| rules.get(key).and_then(|node| node.to_json().as_u64().map(|value| (value, node)));
         let whole = seconds("timeout_s").map_or(3_600, |(value, _)| value);

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use convoke_domain::user::{ROLE, Role};
+
 use crate::known::Known;
 use crate::near::suggest;
 use crate::problem::{Finding, finding};
@@ -95,6 +97,20 @@ pub(crate) fn tool(text: &str, path: &str, known: &Known) -> Option<Finding> {
     }
     let hint = suggest(text, known.tools.iter().map(String::as_str), "remove it");
     Some(finding("unknown_tool", format!("there is no tool `{text}`"), hint))
+}
+
+/// What is wrong with an entry of a list of people: `ada`, or `role:approver`.
+pub(crate) fn user(text: &str, path: &str) -> Option<Finding> {
+    if let Some(role) = text.strip_prefix(ROLE) {
+        let roles = Role::ALL.map(Role::as_str);
+        let message = format!("`{path}` is `{text}`, but there is no role `{role}`");
+        return Role::parse(role).is_none().then(|| finding("unknown_value", message, suggest(role, roles, "")));
+    }
+    if is_name(text) {
+        return None;
+    }
+    let message = format!("`{path}` is `{text}`, which names no user and no role");
+    Some(finding("bad_name", message, "write a user's name, such as `ada`, or `role:approver` for all of a role"))
 }
 
 /// The MCP server that a tool's id names.

@@ -114,6 +114,11 @@ impl Dialogue {
         self.answered
     }
 
+    /// What the agent said in its last reply, besides calls.
+    pub fn said(&self) -> String {
+        self.last.as_ref().map(|last| text_of(&last.exchange.reply)).unwrap_or_default()
+    }
+
     /// Takes in the next exchange. `fits` checks an answer and returns it as it shall be kept, or says what is wrong with it.
     pub fn push(&mut self, exchange: Exchange, fits: &dyn Fn(&str) -> Result<String, String>) {
         self.tell_last();
@@ -141,6 +146,11 @@ impl Dialogue {
         if let Some(last) = self.last.as_mut().filter(|last| turn == self.answered && !last.is_told) {
             last.exchange.results.insert(call_id.to_owned(), result);
         }
+    }
+
+    /// What a call of the last exchange gave back, once it has.
+    pub fn result(&self, call_id: &str) -> Option<&ToolResult> {
+        self.last.as_ref()?.exchange.results.get(call_id)
     }
 
     /// What comes next. `fits` is asked of the last answer alone.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::money::Money;
+use crate::refusal::Refusal;
 
 /// Share of a cap at which a warning is given.
 pub const WARN_AT_PERCENT: i64 = 80;
@@ -104,6 +105,43 @@ impl Budget {
         let cost = self.cap_cost.is_some_and(|cap| passed(cap.as_nanos(), self.settled.cost.as_nanos()));
         !self.warned && (cost || self.cap_tokens.is_some_and(|cap| passed(cap, self.settled.tokens)))
     }
+}
+
+/// Moves unspent budget from one cap to another; their sum stays as it was. What is held or billed cannot move.
+pub fn shift(from: &Budget, to: &Budget, amount: Amount) -> Result<(Budget, Budget), Refusal> {
+    if amount.cost < Money::ZERO || amount.tokens < 0 || amount == Amount::default() {
+        return Err(Refusal::new("bad_amount", "the amount to move is above 0"));
+    }
+    let (mut less, mut more) = (from.clone(), to.clone());
+    if amount.cost > Money::ZERO {
+        let (Some(cap), Some(other)) = (from.cap_cost, to.cap_cost) else { return Err(no_cap(from, to, "dollars")) };
+        let left = cap.as_nanos() - (from.settled.cost + from.reserved.cost).as_nanos();
+        if left < amount.cost.as_nanos() {
+            return Err(too_much(&amount.cost, &Money::from_nanos(left)));
+        }
+        (less.cap_cost, more.cap_cost) =
+            (Some(Money::from_nanos(cap.as_nanos() - amount.cost.as_nanos())), Some(other + amount.cost));
+    }
+    if amount.tokens > 0 {
+        let (Some(cap), Some(other)) = (from.cap_tokens, to.cap_tokens) else { return Err(no_cap(from, to, "tokens")) };
+        let left = cap - from.settled.tokens.saturating_add(from.reserved.tokens);
+        if left < amount.tokens {
+            return Err(too_much(&format!("{} tokens", amount.tokens), &left));
+        }
+        (less.cap_tokens, more.cap_tokens) = (Some(cap - amount.tokens), Some(other.saturating_add(amount.tokens)));
+    }
+    Ok((less, more))
+}
+
+fn no_cap(from: &Budget, to: &Budget, unit: &str) -> Refusal {
+    let open = |budget: &Budget| if unit == "tokens" { budget.cap_tokens.is_none() } else { budget.cap_cost.is_none() };
+    let scope = if open(from) { &from.scope } else { &to.scope };
+    Refusal::new("no_cap", format!("the budget `{scope}` has no cap in {unit}, so there is nothing to move"))
+        .hint("give both agents `limits` in their profiles")
+}
+
+fn too_much(wanted: &dyn std::fmt::Display, left: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new("too_little_left", format!("{wanted} cannot be moved: {left} are left"))
 }
 
 /// The most tokens that `bytes` of prompt can be, for reserving. Tokenizers of today make one token of three to four

@@ -35,6 +35,8 @@ kinds! {
     WorkspaceCreated = "workspace.created",
     /// A user was added.
     UserCreated = "user.created",
+    /// A user's role was changed.
+    UserRoleChanged = "user.role_changed",
     /// A profile was saved as a new version.
     ProfileSaved = "profile.saved",
     /// A profile was made choosable again.
@@ -45,6 +47,32 @@ kinds! {
     AgentRegistered = "agent.registered",
     /// An agent's capabilities, capacity or profile version changed.
     AgentUpdated = "agent.updated",
+    /// An agent can do other things than before.
+    AgentCapabilitiesChanged = "agent.capabilities_changed",
+    /// An agent was activated, held back, let go or retired.
+    AgentStatusChanged = "agent.status_changed",
+    /// An agent can be reached again, is not well, or was not heard of for too long.
+    AgentHealthChanged = "agent.health_changed",
+    /// A person gave an agent another rank in the workspace.
+    AgentRoleChanged = "agent.role_changed",
+    /// Another agent is the workspace's default.
+    AgentDefaultChanged = "agent.default_changed",
+    /// A run has one more agent, with the rights that the event lists.
+    AgentSpawned = "agent.spawned",
+    /// A spawned agent has ended: its task, its run, or a person did it.
+    AgentRetired = "agent.retired",
+    /// A person stopped an agent and all that it had spawned.
+    AgentKilled = "agent.killed",
+    /// An agent that is stuck asked the next one up; for the audit.
+    AgentEscalated = "agent.escalated",
+    /// Somebody asked for what they may not do, with the rule that denied it.
+    AuthorityDenied = "authority.denied",
+    /// A person gave an agent a right for a time.
+    GrantGiven = "grant.given",
+    /// A person took a right back.
+    GrantRevoked = "grant.revoked",
+    /// The time of a grant is up.
+    GrantExpired = "grant.expired",
     /// A team was saved as a new version.
     TeamSaved = "team.saved",
     /// A team was made choosable again.
@@ -81,7 +109,7 @@ kinds! {
     TaskStarted = "task.started",
     /// A task's lease was taken over; its attempt goes on under a higher fencing token.
     TaskTakenOver = "task.taken_over",
-    /// A task that ran was put back, because its worker stopped (`yielded`) or was gone (`lease_lapsed`); its attempt goes on.
+    /// A task that ran was put back, because its worker stopped (`yielded`) or was gone (`lease_lapsed`), or its agent was (`agent_gone`); its attempt goes on.
     TaskRequeued = "task.requeued",
     /// A task waits for a person, a message or a timer.
     TaskWaiting = "task.waiting",
@@ -89,6 +117,8 @@ kinds! {
     TaskWoken = "task.woken",
     /// A failed attempt will be tried again.
     TaskRetried = "task.retried",
+    /// An agent is stuck with a task and asks the next one up.
+    TaskEscalated = "task.escalated",
     /// A task was given to its fallback agent.
     TaskReassigned = "task.reassigned",
     /// A task ended with a result.
@@ -97,6 +127,8 @@ kinds! {
     TaskFailed = "task.failed",
     /// A task was cancelled.
     TaskCancelled = "task.cancelled",
+    /// A person answered a task that was given to people.
+    TaskAnswered = "task.answered",
     /// A step was journaled before its effect.
     StepStarted = "step.started",
     /// A step's outcome was journaled.
@@ -109,6 +141,18 @@ kinds! {
     EffectUnknown = "effect.unknown",
     /// A person said what became of a tool call.
     EffectResolved = "effect.resolved",
+    /// A tool call waits for approval.
+    ApprovalRequested = "approval.requested",
+    /// A person answered what waits for approval; more answers may be needed.
+    ApprovalAnswered = "approval.answered",
+    /// A tool call may be made, once.
+    ApprovalApproved = "approval.approved",
+    /// A person said no to a tool call.
+    ApprovalRejected = "approval.rejected",
+    /// Nobody approved a tool call in time, or its task ended before.
+    ApprovalExpired = "approval.expired",
+    /// A tool call that was approved is made.
+    ApprovalExecuted = "approval.executed",
     /// 80 percent of a budget are used.
     BudgetWarning = "budget.warning",
     /// A budget did not admit a call.
@@ -117,6 +161,8 @@ kinds! {
     BudgetOverrun = "budget.overrun",
     /// A cap was changed.
     BudgetChanged = "budget.changed",
+    /// Unspent budget was moved from one agent to another.
+    BudgetMoved = "budget.moved",
     /// An agent gave a part of its task to another and waits for the result.
     CollabStarted = "agent.collab.started",
     /// The part has ended.
@@ -129,6 +175,46 @@ kinds! {
     HandoffDeclined = "agent.handoff.declined",
     /// An agent repeats itself and was told so.
     LoopDetected = "loop.detected",
+    /// A message was stored; its body is in its thread.
+    AgentMessageSent = "agent.message.sent",
+    /// Messages were given to an agent before a model call.
+    AgentMessageDelivered = "agent.message.delivered",
+    /// Two agents wrote to and fro without end and were stopped.
+    AgentMessageStopped = "agent.message.stopped",
+    /// A thread was opened.
+    ThreadOpened = "thread.opened",
+    /// A thread was closed: nothing is posted to it any more.
+    ThreadClosed = "thread.closed",
+    /// A closed thread goes on.
+    ThreadReopened = "thread.reopened",
+    /// A thread's messages were put away; a summary is kept.
+    ThreadArchived = "thread.archived",
+    /// A person read private threads on behalf of the audit.
+    ThreadAudited = "thread.audited",
+    /// A question or a request was put.
+    QuestionAsked = "question.asked",
+    /// A question or a request was answered.
+    QuestionAnswered = "question.answered",
+    /// A question's time came, and its default was taken.
+    QuestionDefaulted = "question.defaulted",
+    /// A question's time came, and nobody had answered.
+    QuestionExpired = "question.expired",
+    /// A question needs no answer any more.
+    QuestionWithdrawn = "question.withdrawn",
+    /// An agent told how far along its task is.
+    TaskProgress = "task.progress",
+    /// A task got locks, at once or after it had waited.
+    LockAcquired = "lock.acquired",
+    /// A task waits for locks.
+    LockWaiting = "lock.waiting",
+    /// A task let go of locks, or ended.
+    LockReleased = "lock.released",
+    /// The lease of a lock ran out: its holder was not heard of.
+    LockExpired = "lock.expired",
+    /// A person took a lock away.
+    LockForced = "lock.forced",
+    /// A write was refused because its lock was missing, another's, or over.
+    LockRefused = "lock.refused",
     /// A variable of a run's shared context was written or removed.
     ContextChanged = "context.changed",
     /// A finding was added to a run's shared context.

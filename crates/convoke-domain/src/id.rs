@@ -123,12 +123,20 @@ ids! {
     UserId = "user";
     /// A registered participant.
     AgentId = "agent";
+    /// Rights that a person gave to an agent for a time.
+    GrantId = "grant";
     /// A lasting conversation that holds runs.
     SessionId = "ses";
     /// One execution of a team on one task.
     RunId = "run";
     /// A unit of work inside a run.
     TaskId = "task";
+    /// Leave for one tool call.
+    ApprovalId = "appr";
+    /// A conversation on the bus.
+    ThreadId = "thr";
+    /// One entry in a thread.
+    MessageId = "msg";
     /// An offer to hand a task over.
     HandoffId = "hand";
     /// An entry of memory.

@@ -5,6 +5,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::compaction::CompactionRule;
 use crate::money::Money;
+use crate::program::Program;
+use crate::run::Phase;
+
+/// How an agent is driven: who or what does its tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    /// A model, through its provider.
+    #[default]
+    Llm,
+    /// A person, through an inbox.
+    Human,
+    /// A program on this machine.
+    Command,
+}
+
+impl AgentKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Llm, Self::Human, Self::Command];
+
+    /// The name in YAML, JSON and the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Llm => "llm",
+            Self::Human => "human",
+            Self::Command => "command",
+        }
+    }
+
+    /// Reads the name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
 
 /// What part an agent plays in a team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -128,8 +162,8 @@ pub struct KnowledgeFilters {
     pub tags: Vec<String>,
 }
 
-/// What an agent may do beyond talking: denied unless granted here.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+/// What an agent may do: denied unless granted here, but for escalating. See `authority` for how rights meet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Authority {
     /// May run shell commands in the sandbox.
@@ -138,6 +172,42 @@ pub struct Authority {
     pub http_hosts: Vec<String>,
     /// May reach private and loopback addresses as well, on the hosts named above.
     pub private_network: bool,
+    /// Tools that it must not use even where `tools` covers them: names, groups, `mcp:SERVER/*`.
+    pub forbidden_actions: Vec<String>,
+    /// Phases in which it may use tools; all if absent, none if empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Vec<Phase>>,
+    /// May spawn agents, within its own rights.
+    pub can_spawn: bool,
+    /// Agents it has spawned that may live at the same time.
+    #[schemars(range(min = 1, max = 20))]
+    pub max_parallel_agents: u32,
+    /// May give a task of its own to another agent and wait for the result.
+    pub can_delegate: bool,
+    /// May replace a decision that stands in the decision log.
+    pub can_override_decisions: bool,
+    /// May give tasks to agents of its own rank, where the team's rules allow it too.
+    pub can_assign_to_peers: bool,
+    /// May escalate to the supervisor; a person is asked instead if not.
+    pub can_escalate_to_supervisor: bool,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self {
+            shell: false,
+            http_hosts: Vec::new(),
+            private_network: false,
+            forbidden_actions: Vec::new(),
+            phases: None,
+            can_spawn: false,
+            max_parallel_agents: 4,
+            can_delegate: false,
+            can_override_decisions: false,
+            can_assign_to_peers: false,
+            can_escalate_to_supervisor: true,
+        }
+    }
 }
 
 /// The reusable definition an agent is made from.
@@ -150,6 +220,16 @@ pub struct Profile {
     /// One sentence for people and for the coordinator, who picks by it.
     #[serde(default)]
     pub description: String,
+    /// How it is driven. (`kind` says what a document defines.)
+    #[serde(default)]
+    pub agent_kind: AgentKind,
+    /// With `agent_kind: command`: the program that does its tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Program>,
+    /// With `agent_kind: human`: who does its tasks, users by name or `role:ROLE`; anybody who is not a viewer if empty.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub users: Vec<String>,
     /// A symbol or picture address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar: Option<String>,
@@ -177,6 +257,9 @@ pub struct Profile {
     /// Tools it may use: built-in names, or `mcp:SERVER/TOOL` where TOOL may be `*`.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// Those of its tools that wait for a person's approval, in the same words as `tools`.
+    #[serde(default)]
+    pub ask: Vec<String>,
     /// Rights beyond tools.
     #[serde(default)]
     pub authority: Authority,

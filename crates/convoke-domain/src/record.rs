@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::budget::Budget;
-use crate::id::{RunId, SessionId, TaskId};
+use crate::id::{ApprovalId, MessageId, RunId, SessionId, TaskId, ThreadId};
 use crate::money::Money;
 use crate::time::Timestamp;
 use crate::transcript::Usage;
@@ -72,6 +72,15 @@ pub struct RunRecord {
     pub budgets: Vec<Budget>,
     /// Tool calls whose outcome a person must tell, or told.
     pub effects: Vec<EffectRecord>,
+    /// Tool calls that needed a person's approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalRecord>,
+    /// What was asked and decided, in the order of asking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<DecisionRecord>,
+    /// Who talked with whom, without what they said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub talks: Vec<TalkRecord>,
 }
 
 /// A task of a run.
@@ -195,4 +204,265 @@ pub struct EffectRecord {
     pub resolved_by: Option<String>,
     /// What they said.
     pub note: Option<String>,
+}
+
+/// A tool call that waits, or waited, for approval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalRecord {
+    /// Its id.
+    pub id: ApprovalId,
+    /// The run.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskId,
+    /// Who wants to make the call.
+    pub agent: String,
+    /// The tool's id.
+    pub tool: String,
+    /// Its exact arguments, as JSON text.
+    pub args: String,
+    /// SHA-256 of tool and arguments, to which the approval is bound.
+    pub digest: String,
+    /// Why the agent wants it.
+    pub reason: Option<String>,
+    /// How sure it says it is, in percent.
+    pub confidence: Option<i64>,
+    /// Where it stands.
+    pub state: String,
+    /// How many must approve.
+    pub needed: u32,
+    /// The answers so far.
+    pub votes: Vec<VoteRecord>,
+    /// Who gave the answer that decided.
+    pub decided_by: Option<String>,
+    /// What they said, or why it was closed.
+    pub note: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When silence means no.
+    pub expires_at: Option<Timestamp>,
+    /// When it was decided.
+    pub decided_at: Option<Timestamp>,
+    /// When the call was made.
+    pub used_at: Option<Timestamp>,
+}
+
+/// One person's answer to an approval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VoteRecord {
+    /// Who answered.
+    pub by: String,
+    /// In whose place.
+    pub place: String,
+    /// `approve` or `reject`.
+    pub choice: String,
+    /// What they said.
+    pub note: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What waits for a person, as the inbox shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InboxEntry {
+    /// What it is.
+    pub kind: InboxKind,
+    /// What it is answered by: the id that the command takes.
+    pub id: String,
+    /// Its run.
+    pub run: Option<RunId>,
+    /// Who asks: `agent:NAME`, or `system`.
+    pub from: String,
+    /// One line.
+    pub title: String,
+    /// All there is to know before answering.
+    pub detail: String,
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// When silence becomes an answer.
+    pub due: Option<Timestamp>,
+    /// The approval, for an entry of that kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRecord>,
+    /// JSON Schema that the answer to a task must fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
+}
+
+/// What an entry of the inbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboxKind {
+    /// A tool call waits for leave.
+    Approval,
+    /// Somebody asks something.
+    Question,
+    /// A task is a person's to do.
+    Task,
+    /// Nobody knows what became of a tool call.
+    Effect,
+    /// A run was handed to people.
+    Escalated,
+    /// A run is held, for want of budget or by a person.
+    Paused,
+}
+
+impl InboxKind {
+    /// The name in JSON and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Question => "question",
+            Self::Task => "task",
+            Self::Effect => "effect",
+            Self::Escalated => "escalated",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// A question or request, and what became of it: a line of the decision log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// The message that asks.
+    pub id: MessageId,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// The run it was asked in.
+    pub run: Option<RunId>,
+    /// `question` or `request`.
+    pub kind: String,
+    /// Who asked.
+    pub asked_by: String,
+    /// The question.
+    pub question: String,
+    /// Who was asked.
+    pub asked: Vec<String>,
+    /// What could be chosen; anything where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// What is taken when nobody answers in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// What depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact: Option<String>,
+    /// `open`, `answered`, `defaulted`, `expired` or `withdrawn`.
+    pub standing: String,
+    /// When it ends at the latest.
+    pub due: Option<Timestamp>,
+    /// What was chosen or said.
+    pub choice: Option<String>,
+    /// Why.
+    pub rationale: Option<String>,
+    /// Who answered; `system` where the default was taken.
+    pub approver: Option<String>,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What was said in one thread of a run, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TalkRecord {
+    /// The thread's channel, such as `direct:agent:a:agent:b`.
+    pub channel: String,
+    /// Messages of the run in it.
+    pub messages: i64,
+    /// How many of each kind.
+    pub kinds: Vec<(String, i64)>,
+}
+
+/// A thread, as lists show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThreadRecord {
+    /// Its id.
+    pub id: ThreadId,
+    /// Its name.
+    pub channel: String,
+    /// `direct`, `team`, `task`, `run` or `free`.
+    pub kind: String,
+    /// What it is about.
+    pub title: String,
+    /// The run it belongs to.
+    pub run: Option<RunId>,
+    /// The task it belongs to.
+    pub task: Option<TaskId>,
+    /// Only participants and the audit may read.
+    pub private: bool,
+    /// `open`, `closed` or `archived`.
+    pub status: String,
+    /// How many messages it has had.
+    pub messages: i64,
+    /// Who takes part, where one thread is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<String>,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// Who opened it.
+    pub created_by: String,
+    /// When the last message came.
+    pub last_at: Timestamp,
+    /// What was in it, once it is archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+}
+
+/// A message, as people and exports see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageRecord {
+    /// Its id.
+    pub id: MessageId,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// Its place in the thread.
+    pub n: i64,
+    /// The run it was said in.
+    pub run: Option<RunId>,
+    /// Who said it.
+    pub from: String,
+    /// The recipients; everybody in the thread where there are none.
+    pub to: Vec<String>,
+    /// What it is.
+    pub kind: String,
+    /// How urgent it is.
+    pub priority: String,
+    /// One line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What it says.
+    pub body: String,
+    /// What it replies to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// When it was stored.
+    pub at: Timestamp,
+    /// How far it has come with each recipient.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<ReceiptRecord>,
+}
+
+/// How far a message has come with one recipient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReceiptRecord {
+    /// The recipient.
+    pub who: String,
+    /// `queued`, `delivered`, `read` or `answered`.
+    pub state: String,
+    /// When it was given to them.
+    pub delivered_at: Option<Timestamp>,
+    /// When they had read it.
+    pub read_at: Option<Timestamp>,
+    /// When they replied.
+    pub answered_at: Option<Timestamp>,
+}
+
+/// A thread with its messages: an export.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThreadExport {
+    /// The thread.
+    pub thread: ThreadRecord,
+    /// Its messages in order.
+    pub messages: Vec<MessageRecord>,
 }

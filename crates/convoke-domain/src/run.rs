@@ -2,6 +2,7 @@
 //!
 //! Rule: `completed`, `failed` and `cancelled` are final; an escalated run is a person's to close.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
@@ -168,7 +169,7 @@ fn refuse(state: State, command: Command) -> Refusal {
 }
 
 /// What a run is busy with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// The coordinator plans or briefs.
@@ -182,6 +183,9 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All phases, in order.
+    pub const ALL: [Self; 4] = [Self::Delegation, Self::Execution, Self::Synthesis, Self::Validation];
+
     /// The name in JSON and the store.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::money::Money;
-use crate::profile::Profile;
+use crate::profile::{AgentKind, Profile};
 use crate::team::Team;
 
 /// A run's definition, kept once per content however many runs share it.
@@ -40,13 +40,16 @@ impl RunSpec {
             .collect()
     }
 
-    /// Chooses the models of every agent. The first that is given wins: `over` (the command line), the member, the
+    /// Chooses the models of every agent that is driven by one. The first that is given wins: `over` (the command line), the member, the
     /// profile, the team by role, `default`. Gives the agents for which none is given.
     pub fn choose_models(&mut self, over: Option<&str>, default: Option<&str>) -> Vec<String> {
         let mut without = Vec::new();
         let names: Vec<String> = self.profiles.keys().cloned().collect();
         for name in names {
             let profile = &self.profiles[&name];
+            if profile.agent_kind != AgentKind::Llm {
+                continue;
+            }
             let member = self.team.members.iter().find(|member| member.profile == name);
             let role = member.and_then(|member| member.role).unwrap_or(profile.role);
             let first = over

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::approval::Rule;
 use crate::compaction::CompactionRule;
 use crate::memory::MemoryRule;
 use crate::money::Money;
@@ -63,6 +64,19 @@ pub enum OnExhausted {
     Stop,
 }
 
+/// Which agents of a team may write to each other. People may always be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Talk {
+    /// Everyone to everyone.
+    #[default]
+    Everyone,
+    /// Members to the coordinator, and the coordinator to members.
+    Coordinator,
+    /// Nobody.
+    Nobody,
+}
+
 /// One member of a team.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +128,36 @@ pub struct FixedTask {
     pub output_schema: Option<Value>,
 }
 
+/// How freely the members may spawn agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SpawnPreset {
+    /// 6 agents, 200,000 tokens, 3 groups.
+    #[default]
+    Safe,
+    /// 10 agents, 300,000 tokens, 5 groups.
+    Aggressive,
+    /// 20 agents, 500,000 tokens, as many groups as agents; the first spawn warns.
+    Extreme,
+}
+
+/// Limits on the agents that members spawn in one run. What is absent is the preset's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpawnRules {
+    /// How freely the members may spawn agents.
+    pub preset: SpawnPreset,
+    /// Spawned agents that may live at the same time.
+    #[schemars(range(min = 0, max = 20))]
+    pub max_agents: Option<u32>,
+    /// Tokens that all spawned agents together may use.
+    #[schemars(range(min = 1))]
+    pub max_tokens: Option<u64>,
+    /// Groups at the same time: agents of one parent are a group.
+    #[schemars(range(min = 1, max = 20))]
+    pub max_groups: Option<u32>,
+}
+
 /// How the team works.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -130,6 +174,8 @@ pub struct Rules {
     pub timeout_s: u64,
     /// When a person is asked.
     pub escalation_policy: EscalationPolicy,
+    /// Which agents may write to each other.
+    pub talk: Talk,
     /// Where the sub-tasks come from.
     pub planning: Planning,
     /// Rounds of member work the coordinator may ask for, the first included.
@@ -146,6 +192,12 @@ pub struct Rules {
     pub retries: u32,
     /// The member that takes over when another failed for good.
     pub fallback_agent: Option<String>,
+    /// Members may give each other tasks, where their profiles allow it too.
+    pub allow_peer_assignment: bool,
+    /// The agent that escalations of the coordinator go to, before a person; the workspace's supervisor if absent.
+    pub default_supervisor: Option<String>,
+    /// Limits on spawned agents.
+    pub spawn: SpawnRules,
 }
 
 impl Default for Rules {
@@ -156,12 +208,16 @@ impl Default for Rules {
             timeout_per_agent_s: 300,
             timeout_s: 3_600,
             escalation_policy: EscalationPolicy::OnDisagreement,
+            talk: Talk::Everyone,
             planning: Planning::Plan,
             max_rounds: 1,
             validation_rounds: 0,
             max_tasks: 20,
             retries: 3,
             fallback_agent: None,
+            allow_peer_assignment: false,
+            default_supervisor: None,
+            spawn: SpawnRules::default(),
         }
     }
 }
@@ -242,6 +298,9 @@ pub struct Team {
     /// What they may spend.
     #[serde(default)]
     pub budget: BudgetRule,
+    /// Who approves tool calls that wait for it (`ask` in profiles).
+    #[serde(default)]
+    pub approvals: Rule,
     /// Sub-tasks fixed in advance, for `planning: fixed`.
     #[serde(default)]
     #[schemars(length(max = 1000))]

@@ -1,30 +1,38 @@
 //! The *act* door: every tool call passes here. Authority, then the record of what is about to be done, then the tool,
 //! then the record of what became of it: done, failed, or unknown.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use convoke_domain::attempt::{ToolResult, canonical};
 use convoke_domain::authority;
+use convoke_domain::program::TOOL;
 use convoke_domain::team::OnExhausted;
 use convoke_domain::transcript::ToolCall;
-use convoke_port::tool::{Repeat, ToolError, ToolInfo, ToolOutput, ToolRequest};
+use convoke_port::tool::{Fence, Repeat, ToolError, ToolInfo, ToolOutput, ToolRequest};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sha2::{Digest, Sha256};
 
+use crate::approval::Ask;
 use crate::desk;
 use crate::drive::{Driver, Halt};
 use crate::journal::{Begun, End, Finished, Intent, Progress, effect_key};
+use crate::lock::guard::Stale;
 use crate::pulse::PulseKind;
 
 /// Characters of a tool's arguments that are shown to those who watch.
 const ARGS_SHOWN: usize = 120;
+/// Time to end a program that is late, and to measure the files it leaves.
+const AFTER_PROGRAM: Duration = Duration::from_secs(30);
 
 /// A call that was let through.
 struct Admitted {
     n: i64,
     call: ToolCall,
     tool: ToolInfo,
+    fence: Option<Fence>,
 }
 
 /// What a call came to.
@@ -39,6 +47,7 @@ struct Outcome {
 impl Driver {
     /// Runs the tool calls of a reply, in parallel as far as the settings allow.
     pub(crate) async fn act(&mut self, turn: u32, calls: Vec<ToolCall>) -> Result<(), Halt> {
+        self.refresh_rights(&calls).await?;
         let mut begin = Vec::new();
         let mut admitted = Vec::new();
         for call in calls {
@@ -50,7 +59,7 @@ impl Driver {
                 Ok(tool) if let Some(desk) = desk::find(&tool.id) => begin.push(self.desk_intent(turn, n, call, desk)),
                 Ok(tool) => {
                     begin.push(self.tool_intent(turn, n, &call, &tool));
-                    admitted.push(Admitted { n, call, tool });
+                    admitted.push(Admitted { n, call, tool, fence: None });
                 }
                 Err((tool, rule, message)) => {
                     let what = Intent::Denied {
@@ -59,25 +68,34 @@ impl Driver {
                         rule,
                         message: message.clone(),
                     };
-                    begin.push(Begun { n, turn: turn.into(), name: tool, input_hash: hash_of(&call), what });
+                    begin.push(Begun { n, turn: turn.into(), name: tool, input_hash: hash_of(&call), what, ask: None });
                 }
             }
         }
         if begin.is_empty() {
             return self.wait_for_calls().await;
         }
+        let cuts = begin.iter().any(cuts_others);
+        let mut under = BTreeMap::new();
         self.used_desk |= begin.iter().any(|intent| matches!(intent.what, Intent::Desk { .. }));
-        if let Progress::Going(verdicts) = self.journal(begin, OnExhausted::Pause, None).await? {
+        if let Progress::Going(verdicts, fences) = self.journal(begin, OnExhausted::Pause, None).await? {
+            if cuts {
+                self.engine.cut_readers(self.at.run, self.at.task).await?;
+            }
             admitted.retain(|call| !verdicts.iter().any(|verdict| verdict.n == call.n));
             self.take_verdicts(turn, verdicts);
+            under.extend(fences);
+        }
+        for call in &mut admitted {
+            call.fence = under.get(&call.n).copied();
         }
         self.run_all(turn, admitted).await
     }
 
     fn desk_intent(&self, turn: u32, n: i64, call: ToolCall, tool: &'static desk::Tool) -> Begun {
-        let input_hash = hash_of(&call);
+        let (input_hash, ask) = (hash_of(&call), self.ask(tool.id, &call));
         let what = Intent::Desk { call_id: call.id, args: call.input, tool, profile: Arc::clone(&self.profile) };
-        Begun { n, turn: turn.into(), name: tool.id.to_owned(), input_hash, what }
+        Begun { n, turn: turn.into(), name: tool.id.to_owned(), input_hash, what, ask }
     }
 
     /// Whether the agent may make this call, and with which tool.
@@ -91,7 +109,7 @@ impl Driver {
             );
             return Err((call.name.clone(), denied.map_or("not_offered", |denial| denial.rule), message));
         };
-        authority::may_use(&self.profile, &tool.id).map_err(|denial| (tool.id.clone(), denial.rule, denial.message))?;
+        self.may_act(&tool.id).map_err(|denial| (tool.id.clone(), denial.rule, denial.message))?;
         if !call.input.is_object() {
             let message = format!("the arguments of `{}` are not a JSON object: {}", call.name, call.input);
             return Err((tool.id.clone(), "arguments", message));
@@ -106,7 +124,13 @@ impl Driver {
 
     fn tool_intent(&self, turn: u32, n: i64, call: &ToolCall, tool: &ToolInfo) -> Begun {
         let what = Intent::Tool { call_id: call.id.clone(), args: call.input.to_string(), repeat: tool.repeat };
-        Begun { n, turn: turn.into(), name: tool.id.clone(), input_hash: hash_of(call), what }
+        let ask = self.ask(&tool.id, call);
+        Begun { n, turn: turn.into(), name: tool.id.clone(), input_hash: hash_of(call), what, ask }
+    }
+
+    /// What people are asked before this call, if they must be.
+    fn ask(&self, tool: &str, call: &ToolCall) -> Option<Ask> {
+        Ask::of(&self.profile, tool, &call.input, &self.said())
     }
 
     /// Runs what was admitted. Each outcome is journaled as it comes, the last one together with what follows.
@@ -134,18 +158,40 @@ impl Driver {
         self.take_in(turn, outcomes).await
     }
 
+    /// The time of one call. A program has its own, and a little more for what comes after it.
+    fn time_of(&self, tool: &ToolInfo) -> Duration {
+        match self.scope.program.as_ref().filter(|_| tool.id == TOOL) {
+            Some(program) => Duration::from_secs(program.timeout_s) + AFTER_PROGRAM,
+            None => self.engine.config().tool_timeout,
+        }
+    }
+
     async fn run_one(&self, admitted: Admitted) -> Outcome {
-        let Admitted { n, call, tool } = admitted;
+        let Admitted { n, call, tool, fence } = admitted;
         let args: String = call.input.to_string().chars().take(ARGS_SHOWN).collect();
         self.tell(PulseKind::Tool { tool: tool.id.clone(), args });
         let request = ToolRequest {
             id: tool.id.clone(),
             input: call.input.clone(),
             key: effect_key(&self.at, n),
-            timeout: self.engine.config().tool_timeout,
+            timeout: self.time_of(&tool),
+            fence,
         };
         let result = self.engine.tools().call(&self.scope, &request, &self.cancel).await;
+        if let Err(ToolError::Stale(_)) = &result {
+            self.note_stale(&tool.id, &call).await;
+        }
         Outcome { n, call, tool: tool.id, result, repeat: tool.repeat }
+    }
+
+    /// Counts a write that its old token kept from being made. The refusal stands whether or not it can be counted.
+    async fn note_stale(&self, tool: &str, call: &ToolCall) {
+        let path = call.input["path"].as_str().unwrap_or_default().to_owned();
+        let (run, task, agent) = (self.at.run, self.at.task, self.at.agent.clone());
+        let stale = Stale { ws: self.engine.ws(), run, task, agent, tool: tool.to_owned(), path };
+        if let Err(error) = self.engine.store().run(stale).await {
+            tracing::warn!(%error, "a refused write could not be counted");
+        }
     }
 
     async fn take_in(&mut self, turn: u32, outcomes: Vec<Outcome>) -> Result<(), Halt> {
@@ -180,6 +226,11 @@ pub(crate) fn unknown_outcome(tools: &[String]) -> Halt {
 fn is_unknown(outcome: &Outcome) -> bool {
     let lost = matches!(outcome.result, Err(ToolError::TimedOut(_) | ToolError::Cancelled | ToolError::Unknown(_)));
     lost && outcome.repeat == Repeat::Once
+}
+
+/// A message that is to cut the model calls of those who get it.
+fn cuts_others(begun: &Begun) -> bool {
+    matches!(&begun.what, Intent::Desk { args, .. } if args["cancels"] == true)
 }
 
 /// The outcome for the journal; nothing for a call that was cut and may simply be made again.

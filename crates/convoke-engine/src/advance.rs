@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::engine::emit;
 use crate::run::state_of;
-use crate::{desk, memory, recover, wait};
+use crate::{answer, desk, memory, recover, spawn, wait};
 
 /// Tasks of one run, those of its pattern included, after which no agent may add one.
 const TASKS_MAX: i64 = 10_000;
@@ -29,8 +29,17 @@ pub(crate) async fn task_ended(
     completed: bool,
     spec: &RunSpec,
 ) -> Result<()> {
-    let mut count = 1;
-    let mut queue = vec![(ended, completed)];
+    let count = 1 + follow(tx, run, vec![(ended, completed)]).await?;
+    let open = run::count_tasks(tx, run, 0, -count).await?;
+    if open == 0 || !spec.team.rules.wait_for_all {
+        decide_next(tx, run, spec).await?;
+    }
+    Ok(())
+}
+
+/// Releases or fails what waits for tasks that have ended. Gives how many failed.
+async fn follow(tx: &mut Tx<'_>, run: RunId, mut queue: Vec<(TaskId, bool)>) -> Result<i64> {
+    let mut count = 0;
     while let Some((parent, completed)) = queue.pop() {
         for child in task::children(tx, parent).await?.into_iter().filter(|child| child.state == "pending") {
             if child.hard && !completed {
@@ -42,9 +51,22 @@ pub(crate) async fn task_ended(
             }
         }
     }
-    let open = run::count_tasks(tx, run, 0, -count).await?;
-    if open == 0 || !spec.team.rules.wait_for_all {
-        decide_next(tx, run, spec).await?;
+    Ok(count)
+}
+
+/// Cancels tasks that somebody stopped, and lets their run go on without them.
+pub(crate) async fn cancel_tasks(
+    tx: &mut Tx<'_>,
+    id: RunId,
+    tasks: &[TaskId],
+    who: &str,
+    spec: &RunSpec,
+) -> Result<()> {
+    cancel_open(tx, id, Some(tasks), who).await?;
+    let failed = follow(tx, id, tasks.iter().map(|task| (*task, false)).collect()).await?;
+    let open = run::count_tasks(tx, id, 0, -failed).await?;
+    if !tasks.is_empty() && (open == 0 || !spec.team.rules.wait_for_all) {
+        decide_next(tx, id, spec).await?;
     }
     Ok(())
 }
@@ -340,7 +362,7 @@ impl Turn<'_> {
 }
 
 /// Cancels tasks that have not ended: those named, or all of the run.
-async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[TaskId]>, who: &str) -> Result<()> {
+pub(crate) async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[TaskId]>, who: &str) -> Result<()> {
     let open = task::open(tx, run).await?;
     let mut count = 0;
     for found in open.iter().filter(|found| only.is_none_or(|ids| ids.contains(&found.id))) {
@@ -370,8 +392,7 @@ async fn call_off(tx: &mut Tx<'_>, run: RunId, found: &task::Open, who: &str) ->
     if !found.ties {
         return Ok(());
     }
-    let left =
-        desk::Left { run, task: found.id, attempt: found.attempt, agent: &found.agent, is_over: true, handed_to: None };
+    let left = desk::Left { run, task: found.id, agent: &found.agent, is_over: true, handed_to: None };
     desk::left(tx, &left).await?;
     wait::fulfil(tx, WaitReason::Child, &found.id.to_string(), wait::Outcome::Failed("the task was cancelled")).await?;
     Ok(())
@@ -385,7 +406,9 @@ pub(crate) async fn end_run(
     (output, error): (Option<&str>, Option<&str>),
     who: &str,
 ) -> Result<()> {
+    answer::run_ends(tx, id).await?;
     cancel_open(tx, id, None, who).await?;
+    spawn::end_run(tx, id).await?;
     run::end(tx, id, state.as_str(), output, error).await?;
     recover::bill_orphans(tx, id).await?;
     let kind = match state {

@@ -11,6 +11,7 @@ use convoke_store::{Result, Tx, UseCase, agent, attempt, run, task};
 use serde_json::json;
 
 use crate::engine::emit;
+use crate::lock;
 
 /// Candidates looked at for each task wanted where those in front do not do, before the search goes agent by agent.
 const LOOKAHEAD: i64 = 4;
@@ -43,6 +44,8 @@ pub(crate) struct Assignment {
     pub session: SessionId,
     /// There are messages for the agent.
     pub has_mail: bool,
+    /// Rights were granted to the agent.
+    pub has_grants: bool,
 }
 
 /// Who claims how much.
@@ -143,7 +146,9 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
     let number = if continued { found.attempt } else { found.attempt + 1 };
     let fence = found.fence + 1;
     task::start(tx, found.id, number, fence, (&spec.worker, tx.now().after(spec.lease))).await?;
-    if !continued {
+    if continued {
+        lock::taken_over(tx, found.id, tx.now().after(spec.lease)).await?;
+    } else {
         attempt::insert(tx, found.id, number, &found.agent).await?;
     }
     let kind = if continued { Kind::TaskTakenOver } else { Kind::TaskStarted };
@@ -171,5 +176,6 @@ async fn start(tx: &mut Tx<'_>, spec: &ClaimSpec, found: task::Candidate) -> Res
         input: found.input,
         session: found.session,
         has_mail: found.mail > 0,
+        has_grants: found.granted > 0,
     })
 }

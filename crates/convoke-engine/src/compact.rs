@@ -10,11 +10,12 @@ use std::sync::Arc;
 use convoke_domain::compaction::{self as domain, Compaction, CompactionRule, Room, Wanted};
 use convoke_domain::event::Kind;
 use convoke_domain::transcript::{Turn, text_of};
-use convoke_store::step;
+use convoke_store::{Result as Stored, Tx, step};
 use serde_json::{Value, json};
 
 use crate::drive::{Driver, Halt};
-use crate::journal::{Begun, Intent};
+use crate::engine::emit;
+use crate::journal::{Admitted, Begun, Intent, Journal};
 use crate::spend::{Journaled, Said};
 
 /// The kind of step that holds how a conversation is sent from then on.
@@ -38,6 +39,8 @@ pub(crate) struct Fit {
     summaries: BTreeMap<(i64, usize), String>,
     /// What the provider's counts say.
     density: Option<u64>,
+    /// The turn at which a provider found the conversation too long.
+    refused_at: Option<u32>,
     /// To be journaled with the next call.
     kept: Vec<Begun>,
 }
@@ -49,6 +52,17 @@ impl Fit {
         if density != domain::DENSITY {
             self.density = Some(density);
         }
+    }
+
+    /// Takes in that a provider found `bytes` too long for a window. False if it said so at this turn before: then nothing
+    /// more can be done about it.
+    pub(crate) fn refused(&mut self, turn: u32, bytes: usize, window: u64) -> bool {
+        if self.refused_at == Some(turn) {
+            return false;
+        }
+        self.refused_at = Some(turn);
+        self.density = Some(window.saturating_mul(1_000) / (bytes as u64).max(1) + 1);
+        true
     }
 
     /// What is to be journaled with the next call.
@@ -67,7 +81,7 @@ impl Fit {
     ) {
         self.kept.retain(|begun| begun.n != n);
         let what = Intent::Kept { kind, text, event };
-        self.kept.push(Begun { n, turn, name: by.to_owned(), input_hash: String::new(), what });
+        self.kept.push(Begun { n, turn, name: by.to_owned(), input_hash: String::new(), what, ask: None });
     }
 }
 
@@ -122,6 +136,12 @@ impl Driver {
         self.fit.how = Some(how);
         let size = domain::size(&sent);
         Ok((Arc::new(sent), size))
+    }
+
+    /// Whether a conversation that a provider found too long shall be compacted and sent again.
+    pub(crate) fn may_compact(&mut self, turn: u32, turns: &[Turn], with_tools: bool) -> bool {
+        let Some(room) = self.room(with_tools) else { return false };
+        self.fit.refused(turn, domain::size(turns) + room.fixed, room.tokens())
     }
 
     fn rule(&self) -> CompactionRule {
@@ -204,6 +224,23 @@ impl Driver {
         };
         let reply = self.spend_beside(turn, call, format!("{CALL}{dropped}")).await?;
         Ok(reply.map(|reply| text_of(&reply.reply)))
+    }
+}
+
+impl Journal {
+    /// Records what was decided about the conversation itself: it is done by being written down.
+    pub(crate) async fn write_down(
+        &self,
+        tx: &mut Tx<'_>,
+        intent: &Begun,
+        (kind, text, event): (&'static str, &str, Option<&(Kind, Value)>),
+    ) -> Stored<Admitted> {
+        step::start(tx, &self.row(intent, kind, kind, None)).await?;
+        step::finish(tx, self.step(intent.n), self.at.fence, "done", (Some(text), None)).await?;
+        if let Some((kind, payload)) = event {
+            emit(tx, *kind, self.on(), (Some(self.at.run), &self.agent()), payload.clone());
+        }
+        Ok(Admitted::Go)
     }
 }
 

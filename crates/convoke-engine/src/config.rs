@@ -19,6 +19,8 @@ pub struct Config {
     pub concurrency: usize,
     /// A worker that is not heard of for so long has lost its tasks.
     pub lease: Duration,
+    /// An agent that is not heard of for so long is stale.
+    pub stale_after: Duration,
     /// The longest time between two looks for work that nobody announced.
     pub poll: Duration,
     /// Tries of one model call at one model before the next model, or the next attempt.
@@ -57,6 +59,7 @@ impl Config {
             work_dir,
             concurrency: 64,
             lease: Duration::from_secs(30),
+            stale_after: convoke_domain::agent::STALE_AFTER,
             poll: Duration::from_secs(1),
             call_tries: 3,
             call_backoff: Backoff::default(),

@@ -2,7 +2,7 @@
 
 use convoke_domain::event::Kind;
 use convoke_domain::id::WorkspaceId;
-use convoke_domain::profile::Profile;
+use convoke_domain::profile::{Profile, Role};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::team::Team;
@@ -16,6 +16,8 @@ use crate::{Engine, Result};
 
 /// Who installs what comes with the program.
 const LIBRARY: &str = "library";
+/// The agent that is the default of a workspace from the start, if it is there.
+const FIRST_DEFAULT: &str = "orchestrator";
 /// Definitions listed at once.
 const PAGE: i64 = 1_000;
 
@@ -137,6 +139,7 @@ impl UseCase for Save {
             emit(tx, Kind::TeamSaved, ("team", body.name.clone()), (None, &self.who()), payload);
             saved += 1;
         }
+        self.see_to_default(tx).await?;
         Ok(saved)
     }
 }
@@ -159,11 +162,13 @@ impl Save {
     async fn save_profile(&self, tx: &mut Tx<'_>, body: &Profile) -> Stored<bool> {
         let latest = profile::latest(tx, &body.name).await?;
         let is_known = latest.is_some();
+        let was = latest.as_ref().and_then(|latest| serde_json::from_str::<Profile>(&latest.body).ok());
         let Some((version, text)) = self.next(latest, serde_json::to_string(body)?) else { return Ok(false) };
         profile::insert(tx, (&body.name, version), &text, body.active, &self.user).await?;
         emit(tx, Kind::ProfileSaved, ("profile", body.name.clone()), (None, &self.who()), json!({"version": version}));
         let row = agent::NewRow {
             name: &body.name,
+            kind: body.agent_kind.as_str(),
             profile_version: version,
             role: body.role.as_str(),
             capabilities: &serde_json::to_string(&body.capabilities)?,
@@ -175,7 +180,31 @@ impl Save {
         let kind = if is_known { Kind::AgentUpdated } else { Kind::AgentRegistered };
         let payload = json!({"profile_version": version, "capacity": body.capacity, "capabilities": body.capabilities});
         emit(tx, kind, ("agent", body.name.clone()), (None, &self.who()), payload);
+        self.tell_capabilities(tx, body, was);
         Ok(true)
+    }
+
+    /// An agent that can do other things than before is an event of its own: routing hangs on it.
+    fn tell_capabilities(&self, tx: &mut Tx<'_>, body: &Profile, was: Option<Profile>) {
+        let Some(was) = was.filter(|was| was.capabilities != body.capabilities) else { return };
+        let payload = json!({"capabilities": body.capabilities, "was": was.capabilities});
+        emit(tx, Kind::AgentCapabilitiesChanged, ("agent", body.name.clone()), (None, &self.who()), payload);
+    }
+
+    /// A workspace that has agents has a default one: an orchestrator, a coordinator, or else the first that is active.
+    async fn see_to_default(&self, tx: &mut Tx<'_>) -> Stored<()> {
+        if agent::default(tx).await?.is_some() {
+            return Ok(());
+        }
+        let all = agent::list(tx, "", PAGE).await?;
+        let fits = |agent: &&agent::Record| agent.active && agent.run.is_none() && agent.status != "retired";
+        let last = |agent: &&agent::Record| (agent.name != FIRST_DEFAULT, agent.role != Role::Coordinator.as_str());
+        let first = all.iter().filter(fits).min_by_key(last);
+        if let Some(first) = first {
+            agent::set_default(tx, &first.name).await?;
+            emit(tx, Kind::AgentDefaultChanged, ("agent", first.name.clone()), (None, "system"), json!({"was": null}));
+        }
+        Ok(())
     }
 }
 
@@ -198,6 +227,11 @@ impl UseCase for SetActive {
         let (noun, found) = if self.is_team {
             ("team", team::set_active(tx, &self.name, self.active).await?)
         } else {
+            if !self.active && agent::default(tx).await?.as_ref() == Some(&self.name) {
+                let message = format!("the agent `{}` is the workspace's default", self.name);
+                let hint = "make another one the default: `convoke agents default NAME`";
+                return Err(Refusal::new("is_default", message).hint(hint).into());
+            }
             agent::set_active(tx, &self.name, self.active).await?;
             ("profile", profile::set_active(tx, &self.name, self.active).await?)
         };
@@ -267,6 +301,7 @@ impl UseCase for Assemble {
         let mut names = vec![body.coordinator.clone()];
         names.extend(body.members.iter().map(|member| member.profile.clone()));
         names.extend(body.rules.fallback_agent.clone());
+        names.extend(body.rules.default_supervisor.clone());
         names.sort();
         names.dedup();
         let mut profiles = Vec::new();

@@ -4,21 +4,18 @@
 //! [`crate::act`], and keeps outcomes in `pending` until they are journaled together with what follows from them.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_domain::attempt::{Dialogue, Exchange, Next, ToolResult};
-use convoke_domain::handoff::Packet;
-use convoke_domain::id::{TaskId, WorkspaceId};
-use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
-use convoke_domain::profile::Profile;
+use convoke_domain::id::TaskId;
+use convoke_domain::profile::{AgentKind, Profile};
 use convoke_domain::spec::RunSpec;
-use convoke_domain::team::{OnExhausted, Planning};
+use convoke_domain::team::OnExhausted;
 use convoke_domain::time::Timestamp;
-use convoke_domain::transcript::{Block, Turn};
+use convoke_domain::transcript::Turn;
 use convoke_port::tool::{Repeat, ToolInfo, ToolScope};
-use convoke_store::{Error as StoreError, Result as Stored, Tx, UseCase, step, task};
+use convoke_store::{Error as StoreError, Result as Stored, step};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -28,14 +25,14 @@ use crate::claim::Assignment;
 use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
+use crate::load::{Load, Loaded};
 use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
+use crate::spawn::Kin;
 use crate::spend::Journaled;
 use crate::worker::Room;
-use crate::{act, desk, handoff, prompt};
+use crate::{act, person, program, prompt, rights};
 
-/// Steps read at once when an attempt goes on.
-const STEPS_PAGE: i64 = 10_000;
 /// The first and the longest wait before an entry is offered to the store again.
 const STORE_WAIT: Duration = Duration::from_millis(20);
 const STORE_WAIT_MOST: Duration = Duration::from_secs(1);
@@ -89,7 +86,14 @@ pub(crate) struct Driver {
     pub engine: Engine,
     pub at: Assignment,
     pub spec: Arc<RunSpec>,
+    /// Who the agent is, with the rights that it has now.
     pub profile: Arc<Profile>,
+    /// The same without what was granted to it.
+    pub base: Arc<Profile>,
+    /// Something was granted to it.
+    pub has_grants: bool,
+    /// Those above it, if it was spawned.
+    pub kin: Option<Kin>,
     pub system: String,
     pub schema: Option<Value>,
     pub context: Value,
@@ -110,7 +114,7 @@ pub(crate) struct Driver {
     awaited: Vec<i64>,
     /// How the conversation is kept within its model's window.
     pub fit: Fit,
-    dialogue: Dialogue,
+    pub dialogue: Dialogue,
     numbered: Numbers,
     after_crash: bool,
     /// The agent was told that it repeats itself, and this is not on record yet.
@@ -192,6 +196,9 @@ async fn run(engine: &Engine, at: Assignment, signals: Signals, room: Room, time
         Err(Halt::Store(error)) => return Err(error),
         Err(_) => return Ok(()),
     };
+    if driver.profile.agent_kind == AgentKind::Human {
+        return driver.finish(Halt::End(End::Person), room).await;
+    }
     let halt = match driver.forward().await {
         Ok(output) => Halt::End(End::Completed { output }),
         Err(Halt::Interrupted) if timer.expired.is_cancelled() => {
@@ -205,10 +212,12 @@ async fn run(engine: &Engine, at: Assignment, signals: Signals, room: Room, time
 
 impl Driver {
     async fn begin(engine: Engine, at: Assignment, signals: Signals) -> Result<Self, Halt> {
-        let spec = engine.spec(&at.spec).await?;
-        let profile = spec.profiles.get(&at.agent).cloned();
-        let profile =
-            profile.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
+        let (spec, kin) = rights::known(&engine, &at).await?;
+        let base = spec.profiles.get(&at.agent).cloned();
+        let base =
+            base.ok_or_else(|| convoke_store::Error::broken(format!("the run has no profile `{}`", at.agent)))?;
+        let base = Arc::new(base);
+        let profile = if at.has_grants { Arc::new(rights::now(&engine, &at, &base).await?) } else { Arc::clone(&base) };
         let handed = (at.attempt > 1).then(|| at.agent.clone());
         let brief = prompt::Brief::of(&at, &spec, &profile);
         let load = Load { ws: engine.ws(), task: at.task, attempt: at.continued.then_some(at.attempt), handed, brief };
@@ -216,14 +225,14 @@ impl Driver {
         let is_needed = at.has_inputs || at.continued || at.attempt > 1 || load.brief.is_some();
         let Loaded { inputs, steps, packet, brief } =
             if is_needed { engine.store().read(load).await? } else { Loaded::default() };
-        let mut opening = prompt::opening(&at, &inputs, engine.config().input_bytes);
-        if let Some((giver, packet)) = packet {
-            opening.push_str(&prompt::handed_over(&giver, &packet));
-        }
-        let opening = Turn::user(opening);
+        let handed_over = packet.map(|(giver, packet)| prompt::handed_over(&giver, &packet)).unwrap_or_default();
+        let limit = engine.config().input_bytes;
+        let opening = Turn::user(prompt::opening(&at, &inputs, limit) + &handed_over);
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let scope = scope(&engine, &at, &spec, &profile);
+        let scope = rights::scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
+        let document = || program::document(&at, &profile, (&inputs, &handed_over), limit);
+        let call = program::of(&profile).map(|program| program::call(program, &document()));
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
             context: prompt::data(&inputs),
@@ -233,7 +242,10 @@ impl Driver {
             engine,
             at,
             spec,
-            profile: Arc::new(profile),
+            has_grants: profile != base,
+            base,
+            profile,
+            kin,
             cut,
             awaited: Vec::new(),
             schema,
@@ -249,6 +261,7 @@ impl Driver {
             told: false,
         };
         driver.offer_tools().await;
+        call.into_iter().for_each(|call| driver.take(call));
         brief.into_iter().for_each(|text| driver.show_brief(text));
         match driver.replay(steps) {
             Ok(()) => Ok(driver),
@@ -257,19 +270,6 @@ impl Driver {
                 Err(Halt::Gone)
             }
         }
-    }
-
-    async fn offer_tools(&mut self) {
-        self.offered = desk::offer(&self.profile);
-        if self.scope.allowed.is_empty() {
-            return;
-        }
-        if let Err(error) = tokio::fs::create_dir_all(&self.scope.workdir).await {
-            self.tell(PulseKind::Notice(format!("the folder of the attempt cannot be made: {error}")));
-        }
-        let (offered, notices) = self.engine.tools().offer(&self.scope).await;
-        self.offered.extend(offered);
-        notices.into_iter().for_each(|notice| self.tell(PulseKind::Notice(notice)));
     }
 
     /// Shows the agent a brief in its opening, and has it written down with the first call.
@@ -327,15 +327,22 @@ impl Driver {
         self.offered.iter().find(|tool| tool.id == id).is_none_or(|tool| tool.repeat == Repeat::Once)
     }
 
+    /// Whether there is leave to begin something.
+    pub(crate) fn check_signals(&self) -> Result<(), Halt> {
+        if self.cancel.is_cancelled() {
+            return Err(Halt::Interrupted);
+        }
+        if self.stop.is_cancelled() { Err(Halt::Stopping) } else { Ok(()) }
+    }
+
     /// Goes forward until there is an answer.
     async fn forward(&mut self) -> Result<String, Halt> {
+        let profile = Arc::clone(&self.profile);
+        if let Some(program) = program::of(&profile) {
+            return self.run_program(program).await;
+        }
         loop {
-            if self.cancel.is_cancelled() {
-                return Err(Halt::Interrupted);
-            }
-            if self.stop.is_cancelled() {
-                return Err(Halt::Stopping);
-            }
+            self.check_signals()?;
             match self.next() {
                 Next::CallModel { turn, with_tools } => {
                     self.note_repeats();
@@ -411,7 +418,8 @@ impl Driver {
                 return Err(Halt::Gone);
             }
         };
-        for step in results.into_iter().filter(|step| step.status != "retry") {
+        self.awaited.retain(|awaited| results.iter().any(|step| step.n == *awaited && step.status == "waiting"));
+        for step in results.into_iter().filter(|step| !matches!(step.status.as_str(), "retry" | "waiting")) {
             let turn = u32::try_from(step.turn).unwrap_or(u32::MAX);
             let content = step.output.or(step.error).unwrap_or_default();
             self.give_back(turn, &step.call_id, ToolResult { content, is_error: step.status != "done" });
@@ -427,23 +435,20 @@ impl Driver {
         }
     }
 
-    fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         let turns = if self.offered.is_empty() && self.at.output_schema.is_none() { 1 } else { self.profile.max_turns };
         self.dialogue.next(turns, &|answer| self.fits(answer))
     }
 
     /// Checks an answer against its schema, and a plan against the team.
-    fn fits(&self, answer: &str) -> Result<String, String> {
-        let Some(schema) = &self.at.output_schema else {
-            return if answer.trim().is_empty() { Err("it is empty".into()) } else { Ok(answer.to_owned()) };
-        };
-        let answer = self.engine.schemas().check(schema, answer)?;
-        if self.at.stage == Stage::Plan.as_str() && self.spec.team.rules.planning == Planning::Plan {
-            let members = self.spec.members();
-            let view = RunView { team: &self.spec.team, members: &members, task: &self.at.run_task, tasks: &[] };
-            coordinator_worker::read_plan(&view, &answer)?;
-        }
-        Ok(answer)
+    pub(crate) fn fits(&self, answer: &str) -> Result<String, String> {
+        let form = (self.at.stage.as_str(), self.at.output_schema.as_deref());
+        person::fits(self.engine.schemas(), &self.spec, form, &self.at.run_task, answer)
+    }
+
+    /// What the agent said in its last reply, besides calls.
+    pub(crate) fn said(&self) -> String {
+        self.dialogue.said()
     }
 
     /// Takes in what a model said.
@@ -496,7 +501,7 @@ impl Driver {
                 self.tell_others();
                 Err(Halt::Gone)
             }
-            Progress::Going(_) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
+            Progress::Going(..) | Progress::Mail | Progress::Woken(_) | Progress::Ended | Progress::Short(_) => {
                 Ok(progress)
             }
             Progress::Gone | Progress::PutBack | Progress::Exhausted => Err(Halt::Gone),
@@ -591,75 +596,5 @@ fn place_in_turn(step: &step::Record) -> u8 {
         "tool" => 2,
         "model" if step.call_id.is_empty() => 1,
         _ => 0,
-    }
-}
-
-fn scope(engine: &Engine, at: &Assignment, spec: &RunSpec, profile: &Profile) -> ToolScope {
-    let workdir =
-        engine.config().work_dir.join(at.run.to_string()).join(at.task.to_string()).join(at.attempt.to_string());
-    ToolScope {
-        // Tools of the desk are not the toolbox's.
-        allowed: profile.tools.iter().filter(|id| !id.starts_with('@') && desk::find(id).is_none()).cloned().collect(),
-        mcp_servers: spec.team.mcp_servers.clone(),
-        workdir,
-        input: at.input.as_ref().map(PathBuf::from),
-        shell: profile.authority.shell,
-        http_hosts: profile.authority.http_hosts.clone(),
-        private_network: profile.authority.private_network,
-    }
-}
-
-/// Reads what a driver needs: the results its task builds on, the steps of an attempt that goes on, and what an attempt
-/// that begins is shown of shared context and memory.
-struct Load {
-    ws: WorkspaceId,
-    task: TaskId,
-    attempt: Option<i64>,
-    /// Who may have been handed the task.
-    handed: Option<String>,
-    brief: Option<prompt::Brief>,
-}
-
-/// What was read.
-#[derive(Default)]
-struct Loaded {
-    inputs: Vec<task::Input>,
-    steps: Vec<step::Record>,
-    /// Who handed the task over, and what went along.
-    packet: Option<(String, Packet)>,
-    brief: Option<String>,
-}
-
-impl UseCase for Load {
-    type Out = Loaded;
-
-    fn ws(&self) -> WorkspaceId {
-        self.ws
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Loaded> {
-        let inputs = task::inputs(tx, self.task).await?;
-        let mut steps = Vec::new();
-        if let Some(attempt) = self.attempt {
-            loop {
-                let after = steps.last().map_or(0, |step: &step::Record| step.n);
-                let page = step::of_attempt(tx, self.task, attempt, after, STEPS_PAGE).await?;
-                let full = page.len() >= usize::try_from(STEPS_PAGE).unwrap_or(usize::MAX);
-                steps.extend(page);
-                if !full {
-                    break;
-                }
-            }
-        }
-        let packet = match &self.handed {
-            Some(agent) => handoff::packet_for(tx, self.task, agent).await?,
-            None => None,
-        };
-        let brief = match &self.brief {
-            // What was shown before the first call is among the steps.
-            Some(brief) if steps.is_empty() => brief.load(tx).await?,
-            _ => None,
-        };
-        Ok(Loaded { inputs, steps, packet, brief })
     }
 }

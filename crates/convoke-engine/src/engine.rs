@@ -191,7 +191,7 @@ impl Engine {
     }
 
     /// A fresh id in time order.
-    pub(crate) fn fresh(&self) -> uuid::Uuid {
+    pub fn fresh(&self) -> uuid::Uuid {
         convoke_domain::id::derive(self.now(), &[&fastrand::u128(..).to_be_bytes()])
     }
 
@@ -226,7 +226,8 @@ impl Engine {
     /// Cuts the model call that is under way for a task, if it is driven here: there is something to read first.
     pub(crate) fn cut(&self, task: TaskId) {
         if let Some(driven) = self.driving().get(&task) {
-            driven.cut.notify_waiters();
+            // Kept for a call that is about to be made; one that is not made yet sees the mail itself.
+            driven.cut.notify_one();
         }
     }
 

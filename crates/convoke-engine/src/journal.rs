@@ -9,25 +9,29 @@ use convoke_domain::attempt::ToolResult;
 use convoke_domain::budget::{Amount, Shortage};
 use convoke_domain::event::Kind;
 use convoke_domain::id::WorkspaceId;
+use convoke_domain::pattern::SideStage;
 use convoke_domain::profile::Profile;
+use convoke_domain::program::TOOL;
 use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
 use convoke_domain::team::{EscalationPolicy, OnExhausted};
 use convoke_domain::time::Timestamp;
-use convoke_port::tool::Repeat;
+use convoke_port::tool::{Fence, Repeat};
 use convoke_store::step::StepRef;
 use convoke_store::{Result, Tx, UseCase, agent, attempt, effect, run, step, task};
 use serde_json::{Value, json};
 
 use crate::advance;
+use crate::approval::{self, Ask, Leave};
 use crate::claim::{Assignment, ClaimSpec, claim_ready};
 use crate::desk::{self, Answer, Caller};
 use crate::engine::emit;
 use crate::handoff;
 use crate::ledger::{self, Bill, Scope};
-use crate::recover;
-use crate::wait;
+use crate::lock;
+use crate::lock::guard::Check;
+use crate::{program, recover, wait};
 
 /// An outcome that has come.
 #[derive(Debug, Clone)]
@@ -50,6 +54,8 @@ pub(crate) struct Begun {
     pub name: String,
     pub input_hash: String,
     pub what: Intent,
+    /// What people are asked before it.
+    pub ask: Option<Ask>,
 }
 
 #[derive(Clone)]
@@ -122,6 +128,8 @@ pub(crate) enum End {
     Wait {
         steps: Vec<i64>,
     },
+    /// The agent is a person, who finds the task in the inbox.
+    Person,
 }
 
 /// Moves an attempt forward.
@@ -143,8 +151,8 @@ pub(crate) struct Journal {
 /// What came of it.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// Go on. What became of those intents that are not the driver's to carry out.
-    Going(Vec<Verdict>),
+    /// Go on. What became of those intents that are not the driver's to carry out, and the locks under which others are.
+    Going(Vec<Verdict>, Vec<(i64, Fence)>),
     /// There are messages for the agent: the call was not begun.
     Mail,
     /// All that was waited for has come.
@@ -173,9 +181,11 @@ pub(crate) struct Verdict {
 }
 
 /// What is to be done about an intent.
-enum Admitted {
+pub(crate) enum Admitted {
     /// The driver carries it out.
     Go,
+    /// The driver carries it out under this lock.
+    Under(Fence),
     /// It is settled, or waits.
     Settled(Verdict),
     /// Nothing more of this entry.
@@ -198,7 +208,7 @@ impl UseCase for Entry {
 }
 
 impl Journal {
-    async fn record(&self, tx: &mut Tx<'_>) -> Result<(Progress, Vec<Assignment>)> {
+    pub(crate) async fn record(&self, tx: &mut Tx<'_>) -> Result<(Progress, Vec<Assignment>)> {
         let held = task::hold(tx, self.at.task).await?;
         let ours = held.state == "running" && held.fence == self.at.fence;
         for outcome in &self.finish {
@@ -210,9 +220,9 @@ impl Journal {
         }
         if let Some(end) = &self.end {
             if let End::Wait { steps } = end
-                && wait::park(tx, self.at.task, &held).await?.is_none()
+                && let Some(results) = self.wait(tx, &held, steps).await?
             {
-                return Ok((Progress::Woken(self.results(tx, steps).await?), Vec::new()));
+                return Ok((Progress::Woken(results), Vec::new()));
             }
             self.end_attempt(tx, &held, end).await?;
             let claimed = match &self.claim {
@@ -229,15 +239,24 @@ impl Journal {
             let payload = json!({"tool": tool, "count": count});
             emit(tx, Kind::LoopDetected, self.on(), (Some(self.at.run), &self.agent()), payload);
         }
-        let mut verdicts = Vec::new();
+        let (mut verdicts, mut fences) = (Vec::new(), Vec::new());
         for intent in &self.begin {
             match self.record_intent(tx, &held, intent).await? {
                 Admitted::Go => {}
+                Admitted::Under(fence) => fences.push((intent.n, fence)),
                 Admitted::Settled(verdict) => verdicts.push(verdict),
                 Admitted::Stop(stop) => return Ok((stop, Vec::new())),
             }
         }
-        Ok((Progress::Going(verdicts), Vec::new()))
+        Ok((Progress::Going(verdicts, fences), Vec::new()))
+    }
+
+    /// Parks the task, unless there is nothing to wait for, or something to do meanwhile: then, what came of the steps.
+    async fn wait(&self, tx: &mut Tx<'_>, held: &task::Held, steps: &[i64]) -> Result<Option<Vec<step::Record>>> {
+        let results = self.results(tx, steps).await?;
+        let goes_on = results.iter().any(|step| step.status == "retry");
+        let waits = !goes_on && wait::park(tx, self.at.task, held).await?.is_some();
+        Ok((!waits).then_some(results))
     }
 
     async fn results(&self, tx: &mut Tx<'_>, steps: &[i64]) -> Result<Vec<step::Record>> {
@@ -248,15 +267,15 @@ impl Journal {
         Ok(found)
     }
 
-    fn step(&self, n: i64) -> StepRef {
+    pub(crate) fn step(&self, n: i64) -> StepRef {
         StepRef { task: self.at.task, attempt: self.at.attempt, n }
     }
 
-    fn on(&self) -> (&'static str, String) {
+    pub(crate) fn on(&self) -> (&'static str, String) {
         ("task", self.at.task.to_string())
     }
 
-    fn agent(&self) -> String {
+    pub(crate) fn agent(&self) -> String {
         format!("agent:{}", self.at.agent)
     }
 
@@ -273,7 +292,12 @@ impl Journal {
                 payload["tokens"] = bill.usage.total().into();
                 payload["cost_usd"] = bill.cost.as_usd().into();
             }
-            None => effect::settle(tx, at, outcome.status).await?,
+            None => {
+                effect::settle(tx, at, outcome.status).await?;
+                if outcome.status != "done" {
+                    convoke_store::approval::fail(tx, at).await?;
+                }
+            }
         }
         if let Some(error) = error {
             payload["error"] = error.into();
@@ -284,7 +308,10 @@ impl Journal {
             _ => Kind::StepFailed,
         };
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(())
+        match output.filter(|_| outcome.status == "done" && started.name == TOOL && started.kind == "tool") {
+            Some(printed) => program::share(tx, &self.at, self.spec.profiles.get(&self.at.agent), printed).await,
+            None => Ok(()),
+        }
     }
 
     /// Records an intent, and says whether it is to be carried out.
@@ -295,6 +322,7 @@ impl Journal {
         if self.after_crash {
             ledger::bill_lost(tx, self.step(intent.n), &self.at.agent).await?;
         }
+        let mut go = Admitted::Go;
         match &intent.what {
             Intent::Kept { kind, text, event } => {
                 return self.write_down(tx, intent, (kind, text, event.as_ref())).await;
@@ -313,12 +341,29 @@ impl Journal {
                 };
                 step::start(tx, &row).await?;
             }
-            Intent::Tool { call_id, args, repeat } => self.start_tool(tx, intent, (call_id, args), *repeat).await?,
+            Intent::Tool { call_id, args, repeat } => {
+                match self.locked(tx, intent, args).await? {
+                    Check::Free => {}
+                    Check::Held(fence) => go = Admitted::Under(fence),
+                    Check::Refused(message) => {
+                        step::start(tx, &self.row(intent, "tool", call_id, Some(args))).await?;
+                        return self.deny(tx, intent, lock::guard::LOCK, &message).await;
+                    }
+                }
+                // Last of all, so that leave is used up by a call that begins, and by no other.
+                if let Some(settled) = self.ask_leave(tx, intent).await? {
+                    return Ok(settled);
+                }
+                self.start_tool(tx, intent, (call_id, args), *repeat).await?;
+            }
             Intent::Denied { call_id, args, rule, message } => {
                 step::start(tx, &self.row(intent, "tool", call_id, Some(args))).await?;
                 return self.deny(tx, intent, rule, message).await;
             }
             Intent::Desk { call_id, args, tool, profile } => {
+                if let Some(settled) = self.ask_leave(tx, intent).await? {
+                    return Ok(settled);
+                }
                 step::start(tx, &self.row(intent, "tool", call_id, Some(&args.to_string()))).await?;
                 let caller = Caller { at: &self.at, spec: &self.spec, profile, step: self.step(intent.n) };
                 return self.at_desk(tx, intent, &caller, (tool, args)).await;
@@ -327,21 +372,30 @@ impl Journal {
         let kind = if matches!(intent.what, Intent::Model { .. }) { "model" } else { "tool" };
         let payload = json!({"step": intent.n, "kind": kind, "name": intent.name, "turn": intent.turn});
         emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(Admitted::Go)
+        Ok(go)
     }
 
-    async fn write_down(
-        &self,
-        tx: &mut Tx<'_>,
-        intent: &Begun,
-        (kind, text, event): (&'static str, &str, Option<&(Kind, Value)>),
-    ) -> Result<Admitted> {
-        step::start(tx, &self.row(intent, kind, kind, None)).await?;
-        step::finish(tx, self.step(intent.n), self.at.fence, "done", (Some(text), None)).await?;
-        if let Some((kind, payload)) = event {
-            emit(tx, *kind, self.on(), (Some(self.at.run), &self.agent()), payload.clone());
-        }
-        Ok(Admitted::Go)
+    /// Finds leave for a call; something else than `None` if it may not begin now.
+    async fn ask_leave(&self, tx: &mut Tx<'_>, intent: &Begun) -> Result<Option<Admitted>> {
+        let Some(ask) = &intent.ask else { return Ok(None) };
+        let (Intent::Tool { call_id, .. } | Intent::Desk { call_id, .. }) = &intent.what else { return Ok(None) };
+        let caller = Caller { at: &self.at, spec: &self.spec, profile: &ask.profile, step: self.step(intent.n) };
+        let leave = approval::admit(tx, &caller, &intent.name, ask).await?;
+        let (id, due) = match leave {
+            Leave::Given => return Ok(None),
+            Leave::Refused(text) => {
+                step::start(tx, &self.row(intent, "tool", call_id, Some(&ask.args))).await?;
+                return self.deny(tx, intent, "ask", &text).await.map(Some);
+            }
+            Leave::Asked(id, due) => (id, due),
+        };
+        step::start(tx, &self.row(intent, "tool", call_id, Some(&ask.args))).await?;
+        let on = desk::Wait { reason: WaitReason::Approval, key: id.to_string(), due };
+        wait::begin(tx, &caller, &on).await?;
+        let payload =
+            json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
+        emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
+        Ok(Some(Admitted::Settled(Verdict { n: intent.n, call_id: call_id.clone(), result: None })))
     }
 
     async fn deny(&self, tx: &mut Tx<'_>, intent: &Begun, rule: &str, message: &str) -> Result<Admitted> {
@@ -386,7 +440,7 @@ impl Journal {
         Ok(settled(intent, &text, is_error))
     }
 
-    fn row<'a>(
+    pub(crate) fn row<'a>(
         &'a self,
         intent: &'a Begun,
         kind: &'static str,
@@ -408,6 +462,14 @@ impl Journal {
             scopes: "",
             tariff: "",
         }
+    }
+
+    /// Whether a write into what the run shares has its lock.
+    async fn locked(&self, tx: &mut Tx<'_>, intent: &Begun, args: &str) -> Result<Check> {
+        if !lock::guard::shares_files(&self.spec) {
+            return Ok(Check::Free);
+        }
+        lock::guard::check(tx, &self.at, &intent.name, args).await
     }
 
     async fn start_tool(&self, tx: &mut Tx<'_>, intent: &Begun, call: (&str, &str), repeat: Repeat) -> Result<()> {
@@ -444,6 +506,7 @@ impl Journal {
                 self.tell_exhausted(tx, &shortage);
                 domain::decide(domain::State::Running, Command::Wait)?;
                 task::park(tx, self.at.task, WaitReason::Budget.as_str(), &message).await?;
+                lock::parked(tx, self.at.task).await?;
                 agent::count(tx, &held.agent, -1).await?;
                 let reason = format!("budget: {message}");
                 run::set_state(tx, self.at.run, "paused", Some(&reason)).await?;
@@ -488,6 +551,14 @@ impl Journal {
             End::Yield => self.put_back(tx, held).await,
             // Parked already.
             End::Wait { .. } => Ok(()),
+            End::Person => {
+                domain::decide(domain::State::Running, Command::Wait)?;
+                task::park(tx, self.at.task, WaitReason::Person.as_str(), "").await?;
+                agent::count(tx, &held.agent, -1).await?;
+                let payload = json!({"waits_for": WaitReason::Person});
+                emit(tx, Kind::TaskWaiting, self.on(), (Some(self.at.run), "system"), payload);
+                wait::rest(tx, self.at.run).await
+            }
             End::Completed { output } => {
                 self.complete(tx, held, output).await?;
                 wait::rest(tx, self.at.run).await
@@ -509,6 +580,7 @@ impl Journal {
             End::UnknownEffect { message } => {
                 domain::decide(domain::State::Running, Command::Wait)?;
                 task::park(tx, self.at.task, WaitReason::UnknownEffect.as_str(), message).await?;
+                lock::parked(tx, self.at.task).await?;
                 agent::count(tx, &held.agent, -1).await?;
                 run::set_state(tx, self.at.run, "waiting", Some(message)).await?;
                 emit(
@@ -546,8 +618,7 @@ impl Journal {
             return Ok(());
         }
         let at = &self.at;
-        let left =
-            desk::Left { run: at.run, task: at.task, attempt: at.attempt, agent: &at.agent, is_over, handed_to: None };
+        let left = desk::Left { run: at.run, task: at.task, agent: &at.agent, is_over, handed_to: None };
         desk::left(tx, &left).await?;
         advance::cancel_parts(tx, at.run, at.task, "system").await
     }
@@ -573,6 +644,11 @@ impl Journal {
         let Some(name) = self.spec.team.rules.fallback_agent.clone().filter(|name| *name != held.agent) else {
             return Ok(None);
         };
+        // What a spawned agent was made for is not somebody else's, and who is switched off is never chosen.
+        let may_be = agent::hold(tx, &name).await?.is_some_and(|agent| agent.active);
+        if self.at.stage == SideStage::Spawned.as_str() || !may_be {
+            return Ok(None);
+        }
         let tried = attempt::of_task(tx, self.at.task).await?.iter().any(|attempt| attempt.agent == name);
         Ok((!tried).then_some(name))
     }

@@ -64,8 +64,9 @@ pub(crate) async fn reserve(tx: &mut Tx<'_>, scopes: &[Scope], bound: Amount) ->
 /// A cap that is stated anew, such as a higher one for the day, holds from the next call on.
 async fn adopt_cap(tx: &mut Tx<'_>, scopes: &[Scope], row: &mut budget::Record) -> Result<()> {
     let Some(scope) = scopes.iter().find(|scope| scope.name == row.scope) else { return Ok(()) };
-    let cost = scope.cap_cost.map(Money::as_nanos).or(row.cap_cost);
-    let tokens = scope.cap_tokens.or(row.cap_tokens);
+    // What was moved to it, or away, counts on top of what is stated.
+    let cost = scope.cap_cost.map(|cap| cap.as_nanos().saturating_add(row.moved_cost)).or(row.cap_cost);
+    let tokens = scope.cap_tokens.map(|cap| cap.saturating_add(row.moved_tokens)).or(row.cap_tokens);
     if (cost, tokens) != (row.cap_cost, row.cap_tokens) {
         budget::set_cap(tx, &row.scope, cost.map(Money::from_nanos), tokens).await?;
         (row.cap_cost, row.cap_tokens) = (cost, tokens);

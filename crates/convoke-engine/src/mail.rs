@@ -1,11 +1,19 @@
 //! Mail: messages are given to an agent between two turns, never in the middle of one. What was given is a step of the
 //! attempt, so that an attempt which goes on after a crash has read the same.
 
-use convoke_domain::id::WorkspaceId;
+use convoke_domain::event::Kind;
+use convoke_domain::id::{MessageId, WorkspaceId};
+use convoke_domain::message::{Waiting, in_order};
+use convoke_domain::task::Priority;
 use convoke_store::step::{self, StepRef};
-use convoke_store::{Result, Tx, UseCase, task};
+use convoke_store::thread::Viewer;
+use convoke_store::{Result, Tx, UseCase, decision, message, task, thread};
+use serde_json::json;
 
 use crate::claim::Assignment;
+use crate::engine::emit;
+use crate::letter::{self, GIVEN, GIVEN_BYTES};
+use crate::say::Wanted;
 
 /// The kind of step that holds what was given to the agent.
 pub(crate) const STEP: &str = "message";
@@ -44,7 +52,11 @@ impl UseCase for Deliver {
         }
         let letters = letters(tx, &self.at).await?;
         task::clear_mail(tx, self.at.task).await?;
-        let Some(text) = letters else { return Ok(Delivered::Nothing) };
+        let Some((text, left)) = letters else { return Ok(Delivered::Nothing) };
+        // What is left comes before the next call all the same.
+        if left > 0 {
+            task::add_mail(tx, self.at.task, i64::try_from(left).unwrap_or(i64::MAX)).await?;
+        }
         self.keep(tx, &text).await?;
         Ok(Delivered::Letters(text))
     }
@@ -79,7 +91,111 @@ pub(crate) fn call_id(n: i64) -> String {
     format!("mail:{n}")
 }
 
-/// The messages for the task's agent as it shall read them; they count as delivered.
-async fn letters(_tx: &mut Tx<'_>, _at: &Assignment) -> Result<Option<String>> {
-    Ok(None)
+/// The most messages that are looked at for one delivery.
+const LOOK: i64 = 10_000;
+/// The most threads in which an agent is looked for as behind.
+const THREADS: i64 = 1_000;
+
+/// A message on its way to a reader.
+#[derive(Debug, Clone)]
+struct Mail {
+    id: MessageId,
+    /// It was said to all: a cursor tells how far its thread was read, not a receipt.
+    is_to_all: bool,
+}
+
+/// All that waits for the task's agent, and the threads in which it is behind.
+async fn box_of(tx: &mut Tx<'_>, at: &Assignment, who: &str) -> Result<(Vec<Waiting<Mail>>, Vec<thread::Behind>)> {
+    let addressed = message::queued(tx, who, at.run, (at.task, at.attempt), LOOK).await?;
+    let mut all: Vec<_> = addressed.into_iter().map(|found| waiting(found, false)).collect();
+    let behind = thread::behind(tx, who, at.run, THREADS).await?;
+    for one in &behind {
+        let found = message::to_all(tx, one.thread, one.cursor, who, LOOK).await?;
+        all.extend(found.into_iter().map(|found| waiting(found, true)));
+    }
+    Ok((all, behind))
+}
+
+/// Whether a message that somebody wants to wait for is there already.
+pub(crate) async fn has_come(tx: &mut Tx<'_>, at: &Assignment, wanted: &Wanted) -> Result<bool> {
+    let (all, _) = box_of(tx, at, &format!("agent:{}", at.agent)).await?;
+    for one in all {
+        let found = message::get(tx, one.what.id, Viewer::Audit).await?;
+        if found.is_some_and(|found| wanted.fits(&found.sender, &found.kind)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The messages for the task's agent as it shall read them, and how many are left; they count as delivered.
+async fn letters(tx: &mut Tx<'_>, at: &Assignment) -> Result<Option<(String, usize)>> {
+    let who = format!("agent:{}", at.agent);
+    // Whatever it was given before its last call, it has read.
+    message::saw(tx, at.task).await?;
+    thread::saw(tx, at.task).await?;
+    let (waiting, behind) = box_of(tx, at, &who).await?;
+    let (given, left) = give(tx, &who, at, in_order(waiting)).await?;
+    for one in behind {
+        move_on(tx, &who, at, (one, &left)).await?;
+    }
+    if given.is_empty() {
+        return Ok(None);
+    }
+    task::tie(tx, at.task).await?;
+    let ids: Vec<_> = given.iter().map(|message| message.id).collect();
+    let payload = json!({"messages": ids, "left": left.len()});
+    emit(tx, Kind::AgentMessageDelivered, ("task", at.task.to_string()), (Some(at.run), &who), payload);
+    Ok(Some((letter::letters(&given, left.len()), left.len())))
+}
+
+fn waiting(found: message::Queued, is_to_all: bool) -> Waiting<Mail> {
+    let what = Mail { id: found.message, is_to_all };
+    Waiting { thread: found.thread, n: found.n, priority: Priority::parse(&found.priority), at: found.at, what }
+}
+
+/// Reads messages in their order as far as there is room, and marks them as delivered. Gives what is left.
+async fn give(
+    tx: &mut Tx<'_>,
+    who: &str,
+    at: &Assignment,
+    order: Vec<Waiting<Mail>>,
+) -> Result<(Vec<message::Record>, Vec<Waiting<Mail>>)> {
+    let (mut given, mut bytes, mut rest) = (Vec::new(), 0, order.into_iter());
+    while let Some(next) = rest.next() {
+        // Whose context it goes into is chosen here, not by the message: the engine reads for its recipient.
+        let Some(found) = message::get(tx, next.what.id, Viewer::Audit).await? else { continue };
+        bytes += found.body.len();
+        if given.len() >= GIVEN || (bytes > GIVEN_BYTES && !given.is_empty()) {
+            return Ok((given, std::iter::once(next).chain(rest).collect()));
+        }
+        if !next.what.is_to_all {
+            message::delivered(tx, found.id, who, Some((at.task, at.attempt))).await?;
+        }
+        if is_wanted(tx, &found).await? {
+            given.push(found);
+        }
+    }
+    Ok((given, Vec::new()))
+}
+
+/// A question that has ended needs no answer any more.
+async fn is_wanted(tx: &mut Tx<'_>, found: &message::Record) -> Result<bool> {
+    if !matches!(found.kind.as_str(), "question" | "request") {
+        return Ok(true);
+    }
+    Ok(decision::hold(tx, found.id).await?.is_none_or(|question| question.standing == "open"))
+}
+
+/// Moves the reader's cursor up to the first message of the thread that is left, or to its end.
+async fn move_on(
+    tx: &mut Tx<'_>,
+    who: &str,
+    at: &Assignment,
+    (one, left): (thread::Behind, &[Waiting<Mail>]),
+) -> Result<()> {
+    let first = left.iter().filter(|mail| mail.what.is_to_all && mail.thread == one.thread).map(|mail| mail.n).min();
+    let cursor = first.map_or(one.last_n, |n| n - 1);
+    let back = if one.task == Some(at.task) { one.back } else { one.cursor };
+    thread::move_cursor(tx, one.thread, who, cursor, (Some(at.task), back)).await
 }

@@ -7,7 +7,7 @@ use convoke_domain::handoff::Packet;
 use convoke_domain::id::RunId;
 use convoke_domain::memory::Shelf;
 use convoke_domain::pattern::coordinator_worker::answer_of;
-use convoke_domain::profile::{CommunicationStyle, Profile};
+use convoke_domain::profile::{AgentKind, CommunicationStyle, Profile};
 use convoke_domain::spec::RunSpec;
 use convoke_store::task::Input;
 use convoke_store::{Result, Tx};
@@ -80,7 +80,19 @@ pub(crate) fn system(spec: &RunSpec, profile: &Profile, at: &Assignment) -> Stri
         } else {
             format!(" Capabilities: {}.", known.capabilities.join(", "))
         };
-        let _ = writeln!(text, "- `{}`: {}{can}", known.name, known.description.trim());
+        let person = match known.agent_kind {
+            AgentKind::Human => " A person: slower than you, so give them only what a person must do or decide.",
+            AgentKind::Llm | AgentKind::Command => "",
+        };
+        let _ = writeln!(text, "- `{}`: {}{can}{person}", known.name, known.description.trim());
+    }
+    if !profile.ask.is_empty() {
+        let _ = write!(
+            text,
+            "\nA person must approve each call to {} before it is made. Before such a call say in a sentence or two why it is \
+             needed, and how sure you are, as `confidence: 0.0` to `confidence: 1.0`. A rejected call was not made.\n",
+            profile.ask.iter().map(|tool| format!("`{tool}`")).collect::<Vec<_>>().join(", ")
+        );
     }
     if at.input.is_some() && !profile.tools.is_empty() {
         text.push_str("\nThe material of this task is in the folder `input/`, which you can read with your tools.\n");

@@ -5,18 +5,25 @@ use std::collections::BTreeMap;
 use convoke_domain::budget::Budget;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::money::Money;
-use convoke_domain::record::{AttemptRecord, EffectRecord, RunRecord, RunSummary, StepRecord, TaskRecord, UsageRecord};
+use convoke_domain::record::{
+    AttemptRecord, EffectRecord, RunRecord, RunSummary, StepRecord, TalkRecord, TaskRecord, UsageRecord,
+};
 use convoke_domain::spec::RunSpec;
 use convoke_domain::transcript::{Usage, calls_of, text_of};
 use convoke_store::step::StepRef;
+use convoke_store::thread::Viewer;
 use convoke_store::{
-    Error, Result as Stored, Tx, UseCase, attempt, blob, budget, effect, run, stats, step, task, usage,
+    Error, Result as Stored, Tx, UseCase, attempt, blob, budget, decision, effect, message, run, stats, step, task,
+    usage,
 };
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
+use crate::mail;
 use crate::spend::Journaled;
-use crate::{Engine, Result};
+use crate::thread::decision_record;
+use crate::{Engine, Result, inbox};
 
 /// Steps told of one attempt.
 const STEPS: usize = 10_000;
@@ -24,6 +31,8 @@ const STEPS: usize = 10_000;
 const PAGE: i64 = 10_000;
 /// Before every task.
 const NO_TASK: TaskId = TaskId(Uuid::nil());
+/// Decisions told of one run.
+const DECISIONS: i64 = 1_000;
 
 /// Counts over a workspace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -224,7 +233,12 @@ impl UseCase for Full {
         let tasks = tasks.collect();
         let budgets = budgets(tx, &row).await?;
         let effects = effect::of_run(tx, self.run).await?.into_iter().map(effect_record).collect();
+        let mut decisions = decision::list(tx, Some(self.run), None, Viewer::Party(""), DECISIONS).await?;
+        decisions.reverse();
+        let talks = talks(message::tally(tx, self.run).await?);
         Ok(RunRecord {
+            decisions: decisions.into_iter().map(decision_record).collect::<Stored<_>>()?,
+            talks,
             summary,
             output: row.output,
             coordinator: spec.team.coordinator,
@@ -232,8 +246,24 @@ impl UseCase for Full {
             usage: by_agent(&bills),
             budgets,
             effects,
+            approvals: inbox::approvals_of(tx, self.run).await?,
         })
     }
+}
+
+/// Counts by kind, put together by thread.
+fn talks(tally: Vec<message::Tally>) -> Vec<TalkRecord> {
+    let mut talks: Vec<TalkRecord> = Vec::new();
+    for message::Tally { channel, kind, count } in tally {
+        if talks.last().is_none_or(|last| last.channel != channel) {
+            talks.push(TalkRecord { channel, messages: 0, kinds: Vec::new() });
+        }
+        if let Some(last) = talks.last_mut() {
+            last.messages += count;
+            last.kinds.push((kind, count));
+        }
+    }
+    talks
 }
 
 /// The attempts of a run's tasks, each with its steps. However many there are, they are read in pages of the whole run.
@@ -308,15 +338,18 @@ fn task_record(task: task::Record, (attempts, (cost_usd, tokens)): (Vec<AttemptR
 fn step_record(step: step::Record) -> StepRecord {
     let output = match step.kind.as_str() {
         "model" => step.output.as_deref().map(told),
+        // What was said is in its thread, for those who may read it.
+        mail::STEP => step.output.map(|text| format!("{} bytes of messages, in their threads", text.len())),
         crate::compact::STEP => step.output.as_deref().map(crate::compact::told),
         _ => step.output,
     };
+    let input = step.input.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)));
     StepRecord {
         n: step.n,
         turn: step.turn,
         kind: step.kind,
+        input: input.map(|input| discreet(&step.name, input)),
         name: step.name,
-        input: step.input.map(|text| serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))),
         status: step.status,
         output,
         error: step.error,
@@ -326,10 +359,21 @@ fn step_record(step: step::Record) -> StepRecord {
     }
 }
 
+/// A call's arguments without the text of a message that may be private: it is in its thread, for those who may read it.
+fn discreet(tool: &str, mut input: Value) -> Value {
+    if matches!(tool, "send" | "reply") && input.is_object() {
+        let bytes = input["message"].as_str().map_or(0, str::len);
+        input["message"] = format!("{bytes} bytes, in its thread").into();
+    }
+    input
+}
+
 /// A reply in words: its text, or which tools it asks for.
 fn told(output: &str) -> String {
     let Ok(reply) = serde_json::from_str::<Journaled>(output) else { return output.to_owned() };
-    let calls: Vec<_> = calls_of(&reply.blocks).map(|call| format!("{}({})", call.name, call.input)).collect();
+    let calls: Vec<_> = calls_of(&reply.blocks)
+        .map(|call| format!("{}({})", call.name, discreet(&call.name, call.input.clone())))
+        .collect();
     let text = text_of(&reply.blocks);
     [text, calls.join("\n")].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }

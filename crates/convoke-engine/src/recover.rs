@@ -8,10 +8,11 @@ use convoke_domain::run::State;
 use convoke_domain::task::{self as domain, Command, Priority, rank};
 use convoke_domain::time::Timestamp;
 use convoke_store::step::StepRef;
-use convoke_store::{Result as Stored, Tx, UseCase, agent, run, step, task};
+use convoke_store::{Result as Stored, Tx, UseCase, agent, lock, run, step, task};
 use serde_json::json;
 
 use crate::engine::emit;
+use crate::lock::{GRACE, PARKED};
 use crate::{Engine, Result, advance, ledger};
 
 /// Tasks and runs looked after in one transaction.
@@ -35,6 +36,8 @@ pub(crate) enum Why {
     Yielded,
     /// Its worker did not keep its lease.
     LeaseLapsed,
+    /// Its agent is gone, or is not heard of.
+    AgentGone,
 }
 
 /// Records that a task was put back.
@@ -42,6 +45,7 @@ pub(crate) fn tell_requeued(tx: &mut Tx<'_>, (task, run): (TaskId, RunId), key: 
     let why = match why {
         Why::Yielded => "yielded",
         Why::LeaseLapsed => "lease_lapsed",
+        Why::AgentGone => "agent_gone",
     };
     let on = ("task", task.to_string());
     emit(tx, Kind::TaskRequeued, on, (Some(run), "system"), json!({"key": key, "why": why}));
@@ -99,7 +103,12 @@ impl UseCase for Renew {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         let until = tx.now().after(self.lease);
-        task::renew(tx, &self.worker, until).await
+        lock::renew(tx, &self.worker, until.after(GRACE)).await?;
+        let held = task::renew(tx, &self.worker, until).await?;
+        if !held.is_empty() {
+            agent::beat_for(tx, &self.worker).await?;
+        }
+        Ok(held)
     }
 }
 
@@ -126,18 +135,7 @@ impl UseCase for Reap {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Reaped> {
         let lapsed = task::lapsed(tx, self.sole.as_deref(), BATCH).await?;
         for found in &lapsed {
-            let how = task::Requeue {
-                rank: rank(Priority::parse(&found.priority), tx.now()),
-                not_before: Timestamp::default(),
-                resume: true,
-                retries_left: found.retries_left,
-                agent: &found.agent,
-                error: None,
-            };
-            task::requeue(tx, found.id, &how).await?;
-            tell_requeued(tx, (found.id, found.run), &found.key, Why::LeaseLapsed);
-            agent::count(tx, &found.agent, -1).await?;
-            run::extend(tx, found.run).await?;
+            requeue(tx, found, Why::LeaseLapsed).await?;
         }
         let mut overdue = Vec::new();
         // At the start the time that the process was down is nobody's fault.
@@ -148,12 +146,30 @@ impl UseCase for Reap {
                 overdue.push(id);
             }
         } else {
+            let until = tx.now().after(PARKED);
+            lock::keep_all(tx, until).await?;
             for (id, _, _) in run::unfinished(tx, BATCH).await? {
                 run::extend(tx, id).await?;
             }
         }
         Ok(Reaped { requeued: lapsed.len(), overdue })
     }
+}
+
+/// Puts a running task back; its attempt goes on with the next claim, under a higher token.
+pub(crate) async fn requeue(tx: &mut Tx<'_>, found: &task::Lapsed, why: Why) -> Stored<()> {
+    let how = task::Requeue {
+        rank: rank(Priority::parse(&found.priority), tx.now()),
+        not_before: Timestamp::default(),
+        resume: true,
+        retries_left: found.retries_left,
+        agent: &found.agent,
+        error: None,
+    };
+    task::requeue(tx, found.id, &how).await?;
+    tell_requeued(tx, (found.id, found.run), &found.key, why);
+    agent::count(tx, &found.agent, -1).await?;
+    run::extend(tx, found.run).await
 }
 
 /// Bills the model calls of a run that nobody waits for any more.

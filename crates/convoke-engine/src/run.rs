@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::advance;
 use crate::claim::{Assignment, ClaimSpec, claim_ready};
 use crate::engine::emit;
-use crate::{Engine, Result};
+use crate::{Engine, Result, wait};
 
 /// The longest task text, in bytes.
 const TASK_BYTES: usize = 256 * 1024;
@@ -79,7 +79,31 @@ impl UseCase for LoadSpec {
     }
 }
 
+/// Reads which spec a run has pinned.
+struct SpecOf {
+    ws: WorkspaceId,
+    run: RunId,
+}
+
+impl UseCase for SpecOf {
+    type Out = String;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<String> {
+        Ok(run::hold(tx, self.run).await?.spec)
+    }
+}
+
 impl Engine {
+    /// What a run has pinned.
+    pub(crate) async fn spec_of(&self, run: RunId) -> Result<Arc<RunSpec>> {
+        let digest = self.store().read(SpecOf { ws: self.ws(), run }).await?;
+        self.spec(&digest).await
+    }
+
     /// Accepts a run. It is durable when this returns; a worker takes it from there.
     pub async fn start_run(&self, start: StartRun) -> Result<RunId> {
         if start.task.trim().is_empty() {
@@ -290,12 +314,18 @@ impl UseCase for ResumeRun {
                 Refusal::new("outcome_unknown", "the run waits for a person to say what became of a tool call");
             return Err(refusal.hint("see `convoke show RUN`, then `convoke resolve EFFECT done|failed|retry`").into());
         }
+        if state == State::Waiting && wait::needs_people(tx, self.run).await? {
+            let refusal =
+                Refusal::new("waits_for_person", "the run waits for people, and nothing else of it can go on");
+            return Err(refusal.hint("`convoke inbox` lists what waits, with the command that answers it").into());
+        }
         if matches!(state, State::Paused | State::Waiting) {
             task::set_held(tx, self.run, false).await?;
             let rank = rank(Priority::High, tx.now());
             task::wake(tx, self.run, WaitReason::Budget.as_str(), rank).await?;
             set_going(tx, &held).await?;
             emit(tx, Kind::RunResumed, ("run", self.run.to_string()), (Some(self.run), &who), json!({}));
+            wait::rest(tx, self.run).await?;
         }
         Ok(())
     }

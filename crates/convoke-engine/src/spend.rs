@@ -13,9 +13,11 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::team::OnExhausted;
 use convoke_domain::transcript::{Block, Turn, Usage};
 use convoke_port::model::{Fault, ModelError, ModelHandle, ModelReply, ModelRequest, Origin, Tariff};
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::budget;
 use crate::claim::Assignment;
 use crate::drive::{Driver, Halt};
 use crate::journal::{Begun, Finished, Intent, Progress};
@@ -60,7 +62,8 @@ enum Made {
 
 impl Driver {
     /// Makes the `turn`-th model call of the attempt, at whichever of the agent's models will have it. Nothing if the agent
-    /// has something to read first. `said` is the conversation with its bytes.
+    /// has something to read first, or if the conversation is to be compacted first. `said` is the conversation with its
+    /// bytes.
     pub(crate) async fn spend(&mut self, turn: u32, said: Said, with_tools: bool) -> Result<Option<Exchange>, Halt> {
         let models = self.spec.models.get(&self.at.agent).cloned().unwrap_or_default();
         let mut last = None;
@@ -79,6 +82,11 @@ impl Driver {
                 Made::Failed(error) => last = Some(error),
             }
         }
+        if last.as_ref().is_some_and(|error| error.fault == Fault::ContextTooLong)
+            && self.may_compact(turn, &said.0, with_tools)
+        {
+            return Ok(None);
+        }
         Err(failure(last, &self.at.agent))
     }
 
@@ -92,6 +100,8 @@ impl Driver {
                 policy => policy,
             };
             let begin = self.intent(call, turn, n);
+            // A bell that was rung before the intent is an old one: the intent itself sees what there is to read.
+            let _ = self.cut.notified().now_or_never();
             match self.journal(vec![begin], exhausted, None).await? {
                 Progress::Short(shortage) => return Ok(Made::Failed(too_dear(&shortage))),
                 Progress::Mail => return Ok(Made::Interrupted),
@@ -206,11 +216,14 @@ impl Driver {
     }
 
     fn intent(&self, call: &Call, turn: u32, n: i64) -> Begun {
-        let scopes = scopes(&self.spec, &self.at, self.engine.config().daily_cap, &self.engine.now().day());
+        let mut scopes = scopes(&self.spec, &self.at, self.engine.config().daily_cap, &self.engine.now().day());
+        if let Some(kin) = &self.kin {
+            scopes.extend(kin.scopes(self.at.run, &self.spec));
+        }
         let tariff = tariff_name(&call.handle.tariff);
         let call_id = call.call_id.clone();
         let what = Intent::Model { bound: call.bound, scopes, tariff, call_id };
-        Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what }
+        Begun { n, turn: turn.into(), name: call.full_name.clone(), input_hash: String::new(), what, ask: None }
     }
 
     /// Calls the model, until it has answered or the call is cut: `was_cut` tells.
@@ -342,31 +355,27 @@ fn tariff_name(tariff: &Tariff) -> &'static str {
 /// The budgets that a call of this task falls under.
 fn scopes(spec: &RunSpec, at: &Assignment, daily_cap: Option<Money>, day: &str) -> Vec<Scope> {
     let open = |name: String| Scope { name, cap_cost: None, cap_tokens: None };
-    let budget = &spec.team.budget;
+    let rule = &spec.team.budget;
     let mut scopes = vec![
         open(format!("run:{}", at.run)),
         open(format!("session:{}", at.session)),
         Scope { name: format!("workspace:{day}"), cap_cost: daily_cap.or(spec.workspace_daily_cap), cap_tokens: None },
     ];
-    if budget.max_cost_per_task_usd.is_some() {
+    if rule.max_cost_per_task_usd.is_some() {
         scopes.push(Scope {
             name: format!("task:{}", at.task),
-            cap_cost: budget.max_cost_per_task_usd,
+            cap_cost: rule.max_cost_per_task_usd,
             cap_tokens: None,
         });
     }
-    if budget.max_cost_per_day_usd.is_some() {
+    if rule.max_cost_per_day_usd.is_some() {
         let name = format!("team:{}:{day}", spec.team.name);
-        scopes.push(Scope { name, cap_cost: budget.max_cost_per_day_usd, cap_tokens: None });
+        scopes.push(Scope { name, cap_cost: rule.max_cost_per_day_usd, cap_tokens: None });
     }
     let limits = spec.profiles.get(&at.agent).map(|profile| profile.limits).unwrap_or_default();
     if limits.max_cost_usd.is_some() || limits.max_tokens.is_some() {
         let cap_tokens = limits.max_tokens.map(|tokens| i64::try_from(tokens).unwrap_or(i64::MAX));
-        scopes.push(Scope {
-            name: format!("agent:{}:{}", at.run, at.agent),
-            cap_cost: limits.max_cost_usd,
-            cap_tokens,
-        });
+        scopes.push(Scope { name: budget::scope(at.run, &at.agent), cap_cost: limits.max_cost_usd, cap_tokens });
     }
     scopes
 }

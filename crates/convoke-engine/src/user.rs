@@ -1,17 +1,37 @@
-//! Users: who asks. On one machine a name is enough, and a new one is added when it first asks for something.
+//! Users: who asks, and what they may answer. On one machine a name is enough: the first one owns the workspace, later ones
+//! look on until an owner gives them a role.
 
-use convoke_domain::id::WorkspaceId;
-use convoke_store::{Result as Stored, Tx, UseCase, user};
+use convoke_domain::authority::Denial;
+use convoke_domain::event::Kind;
+use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_domain::refusal::Refusal;
+use convoke_domain::user::Role;
+use convoke_store::user::User;
+use convoke_store::{Error, Result as Stored, Tx, UseCase, user};
+use serde_json::json;
 
+use crate::approval::role_of;
+use crate::engine::emit;
 use crate::{Engine, Result};
 
-/// The part of a user whom the operator of this machine names.
-const ROLE: &str = "owner";
+/// Users listed at once.
+const PAGE: u32 = 1_000;
 
 impl Engine {
-    /// Adds the user `name` if there is none of that name.
+    /// Adds the user `name` if there is none of that name: as the owner where there is none yet.
     pub async fn ensure_user(&self, name: &str) -> Result<()> {
         Ok(self.store().run(Ensure { ws: self.ws(), name: name.to_owned() }).await?)
+    }
+
+    /// The users by name, from behind `after`.
+    pub async fn users(&self, after: &str) -> Result<Vec<User>> {
+        Ok(self.store().read(List { ws: self.ws(), after: after.to_owned() }).await?)
+    }
+
+    /// Adds a user, or gives one another role; an owner alone may.
+    pub async fn appoint(&self, name: &str, role: Role, is_new: bool, by: &str) -> Result<()> {
+        let appoint = Appoint { ws: self.ws(), name: name.to_owned(), role, is_new, by: by.to_owned() };
+        Ok(self.store().run(appoint).await?)
     }
 }
 
@@ -28,6 +48,94 @@ impl UseCase for Ensure {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
-        user::ensure(tx, &self.name, ROLE).await.map(drop)
+        if user::by_name(tx, &self.name).await?.is_some() {
+            return Ok(());
+        }
+        let role = if user::count(tx, Role::Owner.as_str()).await? == 0 { Role::Owner } else { Role::Viewer };
+        user::ensure(tx, &self.name, role.as_str()).await.map(drop)
     }
+}
+
+struct List {
+    ws: WorkspaceId,
+    after: String,
+}
+
+impl UseCase for List {
+    type Out = Vec<User>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Vec<User>> {
+        user::list(tx, &self.after, PAGE).await
+    }
+}
+
+struct Appoint {
+    ws: WorkspaceId,
+    name: String,
+    role: Role,
+    is_new: bool,
+    by: String,
+}
+
+impl UseCase for Appoint {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
+        if !role_of(tx, &self.by).await?.is_some_and(Role::may_appoint) {
+            let message = format!("`{}` is no owner, and owners alone say who may do what", self.by);
+            return Err(Refusal::new("role_denied", message).hint("`convoke users` shows who is").into());
+        }
+        let found = user::by_name(tx, &self.name).await?;
+        match found {
+            Some(_) if self.is_new => {
+                let message = format!("there is a user `{}` already", self.name);
+                let hint = format!("`convoke users role {} {}` changes the role", self.name, self.role.as_str());
+                Err(Refusal::new("user_exists", message).hint(hint).into())
+            }
+            Some(found) => self.change(tx, &found).await,
+            None if self.is_new => user::insert(tx, &self.name, self.role.as_str(), &self.by).await.map(drop),
+            None => Err(Error::missing("user", &self.name)),
+        }
+    }
+}
+
+impl Appoint {
+    async fn change(&self, tx: &mut Tx<'_>, found: &User) -> Stored<()> {
+        let was_owner = found.role == Role::Owner.as_str();
+        if was_owner && self.role != Role::Owner && user::count(tx, Role::Owner.as_str()).await? <= 1 {
+            let message = format!("`{}` is the only owner, and there must be one", self.name);
+            return Err(Refusal::new("last_owner", message).hint("make another user an owner first").into());
+        }
+        user::set_role(tx, found.id, self.role.as_str()).await?;
+        let payload = json!({"name": self.name, "role": self.role, "was": found.role});
+        emit(tx, Kind::UserRoleChanged, ("user", found.id.to_string()), (None, &self.by), payload);
+        Ok(())
+    }
+}
+
+/// Whether a person may govern agents: owners and operators may. A refusal is on record if the transaction commits.
+pub(crate) async fn may_govern(tx: &mut Tx<'_>, name: &str, what: &str) -> Stored<std::result::Result<(), Refusal>> {
+    let role = user::by_name(tx, name).await?.map(|user| user.role);
+    if matches!(role.as_deref(), Some("owner" | "operator")) {
+        return Ok(Ok(()));
+    }
+    let who = format!("user:{name}");
+    let is = role.map_or_else(|| "is not known here".to_owned(), |role| format!("is {role}"));
+    let denial = Denial::new("user.role", format!("the user `{name}` {is}, and may not {what}"));
+    Ok(Err(denied(tx, &who, None, &denial).hint("ask an owner or operator of the workspace")))
+}
+
+/// Puts a denial on record, and gives it as a refusal.
+pub(crate) fn denied(tx: &mut Tx<'_>, who: &str, run: Option<RunId>, denial: &Denial) -> Refusal {
+    let payload = json!({"rule": denial.rule, "message": denial.message});
+    emit(tx, Kind::AuthorityDenied, ("authority", denial.rule.to_owned()), (run, who), payload);
+    Refusal::new("not_allowed", denial.message.clone())
 }

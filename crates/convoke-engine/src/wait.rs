@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::desk::{Caller, Left, Wait};
 use crate::engine::emit;
 use crate::handoff;
+use crate::lock;
 use crate::run::{set_going, state_of};
 
 /// Waits looked after in one transaction.
@@ -51,7 +52,7 @@ pub(crate) async fn fulfil(
     Ok(found.into_iter().map(|row| row.task).collect())
 }
 
-/// Ends one wait, and wakes its task if it waits for nothing more.
+/// Ends one wait, and wakes its task if it waits for nothing more, or has a call to make.
 pub(crate) async fn end(tx: &mut Tx<'_>, row: &wait::Record, outcome: Outcome<'_>) -> Result<()> {
     let (status, output, error) = match outcome {
         Outcome::Done(text) => ("done", Some(text), None),
@@ -65,7 +66,8 @@ pub(crate) async fn end(tx: &mut Tx<'_>, row: &wait::Record, outcome: Outcome<'_
     let kind = if error.is_some() { Kind::StepFailed } else { Kind::StepCompleted };
     let payload = json!({"step": row.n, "kind": "tool", "waited_for": row.reason, "status": status});
     emit(tx, kind, ("task", row.task.to_string()), (Some(row.run), "system"), payload);
-    if wait::of_attempt(tx, row.task, row.attempt).await?.is_empty() {
+    // A call that may now be made does not wait for the others.
+    if matches!(outcome, Outcome::Retry) || wait::of_attempt(tx, row.task, row.attempt).await?.is_empty() {
         wake(tx, row.run, row.task).await?;
     }
     Ok(())
@@ -92,11 +94,16 @@ pub(crate) async fn go_on(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
     Ok(())
 }
 
-/// After a task was parked: a run in which only people can bring anything about waits for them, and its time stands still.
-pub(crate) async fn rest(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
+/// True if a run has tasks that wait for people, and none that can go on without them.
+pub(crate) async fn needs_people(tx: &mut Tx<'_>, id: RunId) -> Result<bool> {
     let waiting = task::waiting(tx, id).await?;
     let for_people = |(reason,): &(String,)| WaitReason::parse(reason).is_some_and(WaitReason::is_for_a_person);
-    if !waiting.iter().any(for_people) || task::is_busy(tx, id).await? {
+    Ok(waiting.iter().any(for_people) && !task::is_busy(tx, id).await?)
+}
+
+/// After a task was parked: a run in which only people can bring anything about waits for them, and its time stands still.
+pub(crate) async fn rest(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
+    if !needs_people(tx, id).await? {
         return Ok(());
     }
     let held = run::hold(tx, id).await?;
@@ -118,6 +125,7 @@ pub(crate) async fn park(tx: &mut Tx<'_>, id: TaskId, held: &task::Held) -> Resu
     let Some(reason) = person.or_else(|| reasons.first()).copied() else { return Ok(None) };
     domain::decide(domain::State::Running, Command::Wait)?;
     task::park(tx, id, reason.as_str(), "").await?;
+    lock::parked(tx, id).await?;
     convoke_store::agent::count(tx, &held.agent, -1).await?;
     let due = waits.iter().filter_map(|row| row.due).min();
     let payload = json!({"waits_for": reason.as_str(), "calls": waits.len(), "until": due.map(|at| at.to_string())});
@@ -141,6 +149,14 @@ pub(crate) async fn withdraw(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     Ok(())
 }
 
+impl crate::Engine {
+    /// Ends what has fallen due while nobody was at work.
+    pub async fn fall_due(&self) -> crate::Result<()> {
+        while self.store().run(FallDue { ws: self.ws() }).await? == usize::try_from(BATCH).unwrap_or(usize::MAX) {}
+        Ok(())
+    }
+}
+
 /// Ends the waits of a workspace whose time has come.
 pub(crate) struct FallDue {
     pub ws: convoke_domain::id::WorkspaceId,
@@ -155,12 +171,51 @@ impl UseCase for FallDue {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<usize> {
+        // First what a question's time means for those who wait for its answer.
+        let questions = crate::answer::all_due(tx).await?;
         let due = wait::due(tx, BATCH).await?;
         for row in &due {
             fall_due(tx, row).await?;
         }
-        Ok(due.len())
+        Ok(questions + due.len())
     }
+}
+
+/// Parts of parts that are looked at.
+const PARTS: usize = 256;
+
+/// True if a task waits for people, itself or through its parts: its time stands still then.
+async fn awaits_people(tx: &mut Tx<'_>, id: TaskId) -> Result<bool> {
+    let mut next = vec![id];
+    for _ in 0..PARTS {
+        let Some(id) = next.pop() else { return Ok(false) };
+        let found = task::given(tx, id).await?;
+        match found.waits_for.as_deref().and_then(WaitReason::parse) {
+            Some(reason) if reason.is_for_a_person() => return Ok(true),
+            Some(_) => {
+                let waits = wait::of_attempt(tx, id, found.attempt).await?;
+                let parts = waits.iter().filter(|row| row.reason == WaitReason::Child.as_str());
+                next.extend(parts.filter_map(|row| row.key.parse::<TaskId>().ok()));
+            }
+            None => {}
+        }
+    }
+    Ok(false)
+}
+
+/// Gives a task that was given away its full time again, and so do the tasks above it.
+pub(crate) async fn give_time(tx: &mut Tx<'_>, id: TaskId) -> Result<()> {
+    let mut next = vec![id];
+    for _ in 0..PARTS {
+        let Some(id) = next.pop() else { break };
+        let above = wait::of_key(tx, WaitReason::Child.as_str(), &id.to_string()).await?;
+        let due = tx.now().after(task::given(tx, id).await?.timeout());
+        for row in above {
+            wait::postpone(tx, row.step(), due).await?;
+            next.push(row.task);
+        }
+    }
+    Ok(())
 }
 
 /// What the end of its time means for a wait.
@@ -169,13 +224,26 @@ async fn fall_due(tx: &mut Tx<'_>, row: &wait::Record) -> Result<()> {
     let reason = reason.ok_or_else(|| {
         convoke_store::Error::broken(format!("task {} waits for `{}`, which nobody knows", row.task, row.reason))
     })?;
+    if reason == WaitReason::Child
+        && let Ok(child) = row.key.parse()
+        && awaits_people(tx, child).await?
+    {
+        return give_time(tx, child).await;
+    }
+    let refused;
     let message = match reason {
         WaitReason::Message => "no message came in time",
         WaitReason::Answer => "no answer came in time",
         WaitReason::Child => "the task that was given away did not end in time",
         WaitReason::Handoff => "the offer was not accepted in time",
-        WaitReason::Lock => "the lock did not become free in time",
-        WaitReason::Approval => "nobody approved the call in time, which means no",
+        WaitReason::Lock => {
+            let why = lock::give_up(tx, row.task).await?;
+            return end(tx, row, Outcome::Failed(&why)).await;
+        }
+        WaitReason::Approval => {
+            refused = crate::approval::expire(tx, row).await?;
+            &refused
+        }
         WaitReason::Person => "no person answered in time",
         WaitReason::UnknownEffect | WaitReason::Budget => "its time is up",
     };

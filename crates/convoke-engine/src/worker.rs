@@ -14,8 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::{LOOKS, Tend};
 use crate::claim::{Assignment, Claim, ClaimSpec};
 use crate::drive::drive;
+use crate::lock::access::Expire;
 use crate::recover::{PutBack, Reap, Renew};
 use crate::wait::FallDue;
 use crate::{Engine, Result};
@@ -262,11 +264,12 @@ async fn put_back(engine: &Engine) {
 /// Renews the leases of this worker, takes over those of others that have run out, and ends runs whose time is up.
 async fn keep_leases(engine: Engine, stop: CancellationToken) {
     let beat = engine.config().lease / 3;
-    let (mut renewed, mut outage) = (Instant::now(), Outage::default());
+    let look = engine.config().stale_after / LOOKS;
+    let (mut renewed, mut looked, mut outage) = (Instant::now(), Instant::now(), Outage::default());
     loop {
         let mut is_asked = false;
         tokio::select! {
-            () = tokio::time::sleep(engine.config().poll.min(beat)) => {}
+            () = tokio::time::sleep(engine.config().poll.min(beat).min(look)) => {}
             () = engine.look_again().notified() => is_asked = true,
             () = stop.cancelled() => return,
         }
@@ -279,10 +282,18 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "workspaces could not be listed"),
         }
+        let looks = looked.elapsed() >= look;
         let mut reaped = Ok(());
         for ws in engine.workspaces() {
             reaped = reaped.and(reap(&engine, ws).await);
             end_waits(&engine, ws).await;
+            end_locks(&engine, ws).await;
+            if looks {
+                tend(&engine, ws).await;
+            }
+        }
+        if looks {
+            looked = Instant::now();
         }
         if let Err(error) = &reaped {
             tracing::warn!(%error, "lapsed leases could not be taken over");
@@ -316,6 +327,15 @@ async fn reap(engine: &Engine, ws: WorkspaceId) -> Result<()> {
     Ok(())
 }
 
+/// Looks for agents that have fallen silent, and for grants whose time is up.
+async fn tend(engine: &Engine, ws: WorkspaceId) {
+    match engine.store().run(Tend { ws, stale_after: engine.config().stale_after }).await {
+        Ok(0) => {}
+        Ok(_) => engine.wake().notify_one(),
+        Err(error) => tracing::warn!(%error, "agents could not be looked after"),
+    }
+}
+
 /// Ends waits whose time has come.
 async fn end_waits(engine: &Engine, ws: WorkspaceId) {
     match engine.store().run(FallDue { ws }).await {
@@ -325,6 +345,15 @@ async fn end_waits(engine: &Engine, ws: WorkspaceId) {
             engine.look_again().notify_one();
         }
         Err(error) => tracing::warn!(%error, "waits could not be ended"),
+    }
+}
+
+/// Ends locks whose holders were not heard of.
+async fn end_locks(engine: &Engine, ws: WorkspaceId) {
+    match engine.store().run(Expire { ws }).await {
+        Ok(0) => {}
+        Ok(_) => engine.wake().notify_one(),
+        Err(error) => tracing::warn!(%error, "locks could not be ended"),
     }
 }
 

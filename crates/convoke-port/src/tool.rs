@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use convoke_domain::program::Program;
 use convoke_domain::team::McpServer;
+use convoke_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -55,12 +57,25 @@ pub struct ToolScope {
     pub workdir: PathBuf,
     /// The run's input folder, read only, if there is one.
     pub input: Option<PathBuf>,
+    /// The folder that all members of the run share, if they do; written only under a lock.
+    pub shared: Option<PathBuf>,
     /// Shell commands are granted.
     pub shell: bool,
     /// Hosts that HTTP tools may reach.
     pub http_hosts: Vec<String>,
     /// Private and loopback addresses may be reached on those hosts.
     pub private_network: bool,
+    /// The program that the agent is, if it is one: what a call to [`convoke_domain::program::TOOL`] runs.
+    pub program: Option<Program>,
+}
+
+/// The lock under which a call writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    /// The fencing token. Whoever writes refuses a token lower than the last one that wrote the same.
+    pub token: i64,
+    /// When the lock ends unless it is renewed; nothing is written after that.
+    pub until: Timestamp,
 }
 
 /// One tool call.
@@ -74,6 +89,8 @@ pub struct ToolRequest {
     pub key: String,
     /// Time after which the call is given up.
     pub timeout: Duration,
+    /// The lock under which it writes, where it needs one.
+    pub fence: Option<Fence>,
 }
 
 /// What a tool gave back.
@@ -94,6 +111,9 @@ pub enum ToolError {
     /// It failed and has done nothing, or nothing that matters.
     #[error("{0}")]
     Failed(String),
+    /// The lock under which it was to write is over or another's; nothing was done.
+    #[error("{0}")]
+    Stale(String),
     /// It did not end in time; it may have acted.
     #[error("{0}")]
     TimedOut(String),

@@ -13,7 +13,7 @@ use crate::markdown::{brief, earlier_attempts};
 use crate::quote::html as text;
 use crate::sheet::{self, CALLS_SHOWN, Call};
 use crate::view::{View, label};
-use crate::{SIMULATED, effect, phrase, quote, validation};
+use crate::{SIMULATED, artifact, effect, phrase, quote, talk, validation};
 
 const STYLE: &str = include_str!("html/style.css");
 /// The most bytes of a tool's result that the page shows; the JSON has all that was kept.
@@ -49,8 +49,11 @@ fn sections(view: &View<'_>) -> String {
         section("wrong", "What went wrong", failures(view)),
         section("plan", "Plan", plan(view)),
         section("contributions", "Contributions", contributions(view)),
+        section("files", "Files", artifact::table(view).map(|table| table.html())),
         section("validation", "Validation", verdicts(view)),
         section("drafts", "Earlier drafts", drafts(view)),
+        section("decisions", "Decisions", talk::decisions(view).map(|table| table.html())),
+        section("messages", "Messages", talk::talks(view).map(|table| table.html())),
         section("timeline", "Timeline", timeline(view)),
         section("costs", "Costs", costs(view)),
         section("budgets", "Budgets", (!view.run.budgets.is_empty()).then(|| sheet::budgets(view).html())),

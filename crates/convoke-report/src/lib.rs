@@ -4,6 +4,7 @@
 //! instant the record knows. Whatever agents, models and tools wrote is untrusted: it passes through [`quote`] or
 //! [`nest`] before it stands in a report. Start at [`view`], which draws the conclusions, then [`markdown`](mod@markdown).
 
+mod artifact;
 mod effect;
 mod html;
 mod json;
@@ -13,6 +14,7 @@ mod phrase;
 mod quote;
 mod sheet;
 mod table;
+mod talk;
 mod tree;
 mod validation;
 mod view;
@@ -20,6 +22,7 @@ mod view;
 pub use html::html;
 pub use json::{SCHEMA_VERSION, json};
 pub use markdown::{markdown, markdown_without_times};
+pub use talk::{decisions_markdown, thread_markdown};
 pub use tree::tree;
 
 #[cfg(doc)]

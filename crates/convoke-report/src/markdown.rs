@@ -10,7 +10,7 @@ use convoke_domain::record::{RunRecord, TaskRecord};
 use crate::sheet::{self, CALLS_SHOWN};
 use crate::validation;
 use crate::view::{View, label};
-use crate::{SIMULATED, effect, nest, phrase, quote};
+use crate::{SIMULATED, artifact, effect, nest, phrase, quote, talk};
 
 /// Length of the base-32 part of an id.
 const ID_CHARS: usize = 26;
@@ -37,8 +37,11 @@ fn write(view: &View<'_>) -> String {
         section("What went wrong", failures(view)),
         section("Plan", plan(view)),
         section("Contributions", contributions(view)),
+        section("Files", artifact::table(view).map(|table| table.markdown())),
         section("Validation", verdicts(view)),
         section("Earlier drafts", drafts(view)),
+        section("Decisions", talk::decisions(view).map(|table| table.markdown())),
+        section("Messages", talk::talks(view).map(|table| table.markdown())),
         section(if view.timed { "Timeline" } else { "Tasks" }, timeline(view)),
         section("Evidence", evidence(view)),
         section("Costs", costs(view)),

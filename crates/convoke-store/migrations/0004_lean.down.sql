@@ -24,7 +24,7 @@ ALTER TABLE attempt_wide RENAME TO attempt;
 CREATE TABLE budget_wide (
   ws {ID} NOT NULL, scope TEXT NOT NULL, cap_cost {INT}, cap_tokens {INT}, reserved_cost {INT} NOT NULL,
   reserved_tokens {INT} NOT NULL, settled_cost {INT} NOT NULL, settled_tokens {INT} NOT NULL,
-  overrun {INT} NOT NULL, warned {INT} NOT NULL,
+  overrun {INT} NOT NULL, warned {INT} NOT NULL, moved_cost {INT} NOT NULL DEFAULT 0, moved_tokens {INT} NOT NULL DEFAULT 0,
   PRIMARY KEY (ws, scope)
 ) STRICT;
 INSERT INTO budget_wide SELECT * FROM budget;

@@ -26,7 +26,7 @@ ALTER TABLE attempt_keyed RENAME TO attempt;
 CREATE TABLE budget_keyed (
   ws {ID} NOT NULL, scope TEXT NOT NULL, cap_cost {INT}, cap_tokens {INT}, reserved_cost {INT} NOT NULL,
   reserved_tokens {INT} NOT NULL, settled_cost {INT} NOT NULL, settled_tokens {INT} NOT NULL,
-  overrun {INT} NOT NULL, warned {INT} NOT NULL,
+  overrun {INT} NOT NULL, warned {INT} NOT NULL, moved_cost {INT} NOT NULL DEFAULT 0, moved_tokens {INT} NOT NULL DEFAULT 0,
   PRIMARY KEY (ws, scope)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO budget_keyed SELECT * FROM budget;

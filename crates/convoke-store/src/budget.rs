@@ -5,8 +5,10 @@ use convoke_domain::money::Money;
 
 use crate::{Result, Tx, p, row};
 
-/// The most budgets one call can fall under: task, agent, run, session, team and workspace.
+/// The most budgets that a call of a team's agent can fall under: task, agent, run, session, team and workspace.
 pub const LEVELS: usize = 6;
+/// The most that a call of a spawned agent can fall under: those, all spawned agents of the run, and those above it.
+pub const DEEP_LEVELS: usize = LEVELS + 1 + convoke_domain::spawn::MAX_DEPTH as usize;
 
 row! {
     /// A budget as it is kept.
@@ -29,6 +31,10 @@ row! {
         pub overrun: i64,
         /// The warning was given.
         pub warned: bool,
+        /// Moved here from other budgets, in nano-dollars.
+        pub moved_cost: i64,
+        /// Moved here from other budgets.
+        pub moved_tokens: i64,
     }
 }
 
@@ -72,16 +78,26 @@ pub async fn set_cap(tx: &mut Tx<'_>, scope: &str, cap_cost: Option<Money>, cap_
 }
 
 /// One parameter for each level; levels that are not there match nothing.
-fn six(scopes: &[String]) -> [&str; LEVELS] {
+fn padded<const N: usize>(scopes: &[String]) -> [&str; N] {
     std::array::from_fn(|place| scopes.get(place).map_or("", String::as_str))
 }
 
 /// The budgets that stand for these scopes, locked in a fixed order until the transaction ends.
 pub async fn hold(tx: &mut Tx<'_>, scopes: &[String]) -> Result<Vec<Record>> {
     let ws = tx.ws();
-    let [a, b, c, d, e, f] = six(scopes);
+    if scopes.len() > LEVELS {
+        let [a, b, c, d, e, f, g, h, i, j, k] = padded::<DEEP_LEVELS>(scopes);
+        return tx
+            .many(
+                "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens \
+                 FROM budget WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ORDER BY scope /*pg FOR UPDATE*/",
+                p![ws, a, b, c, d, e, f, g, h, i, j, k],
+            )
+            .await;
+    }
+    let [a, b, c, d, e, f] = padded::<LEVELS>(scopes);
     tx.many(
-        "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned \
+        "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens \
          FROM budget WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7) ORDER BY scope /*pg FOR UPDATE*/",
         p![ws, a, b, c, d, e, f],
     )
@@ -91,7 +107,17 @@ pub async fn hold(tx: &mut Tx<'_>, scopes: &[String]) -> Result<Vec<Record>> {
 /// Holds an amount in all these budgets. The caller has seen that it fits.
 pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Result<()> {
     let ws = tx.ws();
-    let [a, b, c, d, e, f] = six(scopes);
+    if scopes.len() > LEVELS {
+        let [a, b, c, d, e, f, g, h, i, j, k] = padded::<DEEP_LEVELS>(scopes);
+        tx.exec(
+            "UPDATE budget SET reserved_cost = reserved_cost + $2, reserved_tokens = reserved_tokens + $3 \
+             WHERE ws = $1 AND scope IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+            p![ws, bound.cost, bound.tokens, a, b, c, d, e, f, g, h, i, j, k],
+        )
+        .await?;
+        return Ok(());
+    }
+    let [a, b, c, d, e, f] = padded::<LEVELS>(scopes);
     tx.exec(
         "UPDATE budget SET reserved_cost = reserved_cost + $8, reserved_tokens = reserved_tokens + $9 \
          WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7)",
@@ -103,19 +129,43 @@ pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Resul
 
 /// Lets go of a reservation and bills what was used. Gives the budgets as they stand then.
 pub async fn settle(tx: &mut Tx<'_>, scopes: &[String], bound: Amount, billed: Amount) -> Result<Vec<Record>> {
-    let ws = tx.ws();
-    let [a, b, c, d, e, f] = six(scopes);
+    let (ws, over) = (tx.ws(), billed.cost.beyond(bound.cost));
+    if scopes.len() > LEVELS {
+        let [a, b, c, d, e, f, g, h, i, j, k] = padded::<DEEP_LEVELS>(scopes);
+        return tx
+            .many(
+                "UPDATE budget SET reserved_cost = reserved_cost - $2, reserved_tokens = reserved_tokens - $3, \
+                 settled_cost = settled_cost + $4, settled_tokens = settled_tokens + $5, overrun = overrun + $6 \
+                 WHERE ws = $1 AND scope IN ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+                 RETURNING scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens",
+                p![ws, bound.cost, bound.tokens, billed.cost, billed.tokens, over, a, b, c, d, e, f, g, h, i, j, k],
+            )
+            .await;
+    }
+    let [a, b, c, d, e, f] = padded::<LEVELS>(scopes);
     let told = tx
         .many(
             "UPDATE budget SET reserved_cost = reserved_cost - $8, reserved_tokens = reserved_tokens - $9, \
              settled_cost = settled_cost + $10, settled_tokens = settled_tokens + $11, overrun = overrun + $12 \
              WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7) /*pg RETURNING scope, cap_cost, cap_tokens, reserved_cost, \
-             reserved_tokens, settled_cost, settled_tokens, overrun, warned*/",
-            p![ws, a, b, c, d, e, f, bound.cost, bound.tokens, billed.cost, billed.tokens, billed.cost.beyond(bound.cost)],
+             reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens*/",
+            p![ws, a, b, c, d, e, f, bound.cost, bound.tokens, billed.cost, billed.tokens, over],
         )
         .await?;
     // On SQLite a look is cheaper than RETURNING, which fills a temporary table.
     if told.is_empty() { hold(tx, scopes).await } else { Ok(told) }
+}
+
+/// Moves an amount to a budget from others, or away from it below 0: its caps change, and it is remembered.
+pub async fn shift(tx: &mut Tx<'_>, scope: &str, cost: Money, tokens: i64) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec(
+        "UPDATE budget SET cap_cost = cap_cost + $3, moved_cost = moved_cost + $3, cap_tokens = cap_tokens + $4, \
+         moved_tokens = moved_tokens + $4, warned = 0 WHERE ws = $1 AND scope = $2",
+        p![ws, scope, cost, tokens],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Remembers that the warning was given.
@@ -130,7 +180,7 @@ pub async fn list(tx: &mut Tx<'_>, prefix: &str, limit: i64) -> Result<Vec<Recor
     let ws = tx.ws();
     let end = format!("{prefix}\u{10ffff}");
     tx.many(
-        "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned \
+        "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens \
          FROM budget WHERE ws = $1 AND scope >= $2 AND scope < $3 ORDER BY scope LIMIT $4",
         p![ws, prefix, end.as_str(), limit],
     )

@@ -71,7 +71,26 @@ impl UseCase for After {
     }
 }
 
+struct Head(WorkspaceId);
+
+impl UseCase for Head {
+    type Out = i64;
+
+    fn ws(&self) -> WorkspaceId {
+        self.0
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<i64> {
+        head(tx, self.0).await
+    }
+}
+
 impl Store {
+    /// The number of the last event of the default workspace; 0 if there is none.
+    pub async fn events_head(&self) -> Result<i64> {
+        self.read(Head(WorkspaceId::DEFAULT)).await
+    }
+
     /// A page of events after a cursor; see [`after`]. At most [`MAX_PAGE`].
     pub async fn events_after(
         &self,

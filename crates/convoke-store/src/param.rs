@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
-use convoke_domain::id::{AgentId, HandoffId, MemoryId, RunId, SessionId, TaskId, UserId, WorkspaceId};
+use convoke_domain::id::{
+    AgentId, ApprovalId, GrantId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId,
+    WorkspaceId,
+};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use serde::Serialize;
@@ -74,9 +77,13 @@ from! {
     WorkspaceId => |v| Self::Uuid(v.0);
     UserId => |v| Self::Uuid(v.0);
     AgentId => |v| Self::Uuid(v.0);
+    GrantId => |v| Self::Uuid(v.0);
     SessionId => |v| Self::Uuid(v.0);
     RunId => |v| Self::Uuid(v.0);
     TaskId => |v| Self::Uuid(v.0);
+    ApprovalId => |v| Self::Uuid(v.0);
+    ThreadId => |v| Self::Uuid(v.0);
+    MessageId => |v| Self::Uuid(v.0);
     HandoffId => |v| Self::Uuid(v.0);
     MemoryId => |v| Self::Uuid(v.0);
     Timestamp => |v| Self::Int(v.as_micros());

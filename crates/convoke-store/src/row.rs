@@ -1,7 +1,10 @@
 //! Reading rows: a cell is read by its meaning, not by its database. Rule: a cell of the wrong type is
 //! [`Error::Broken`] with the column's name, never a silent default. Start at [`FromRow`] and [`crate::row!`].
 
-use convoke_domain::id::{AgentId, HandoffId, MemoryId, RunId, SessionId, TaskId, UserId, WorkspaceId};
+use convoke_domain::id::{
+    AgentId, ApprovalId, GrantId, HandoffId, MemoryId, MessageId, RunId, SessionId, TaskId, ThreadId, UserId,
+    WorkspaceId,
+};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -213,7 +216,7 @@ macro_rules! ids {
     )+};
 }
 
-ids! { WorkspaceId UserId AgentId SessionId RunId TaskId HandoffId MemoryId }
+ids! { WorkspaceId UserId AgentId GrantId SessionId RunId TaskId ApprovalId ThreadId MessageId HandoffId MemoryId }
 
 impl<T: FromCell> FromRow for T {
     fn from_row(row: &Row<'_>) -> Result<Self> {

@@ -227,6 +227,17 @@ pub async fn unfinished(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId, Strin
     .await
 }
 
+/// Runs that people must decide about: handed to them, or held.
+pub async fn for_people(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT id, session, team, team_version, spec, task, input, state, phase, reason, simulated, created_by, created_at, \
+         started_at, finished_at, output, error FROM run WHERE ws = $1 AND state IN ('escalated', 'paused') ORDER BY id LIMIT $2",
+        p![ws, limit],
+    )
+    .await
+}
+
 /// Runs whose time is up.
 pub async fn overdue(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId,)>> {
     let (ws, now) = (tx.ws(), tx.now());
@@ -235,4 +246,29 @@ pub async fn overdue(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId,)>> {
         p![ws, now, limit],
     )
     .await
+}
+
+/// Remembers that something was said in a run.
+pub async fn set_talks(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec("UPDATE run SET talks = 1 WHERE ws = $1 AND id = $2 AND talks = 0", p![ws, id]).await?;
+    Ok(())
+}
+
+/// Whether anything was said in a run.
+pub async fn talks(tx: &mut Tx<'_>, id: RunId) -> Result<bool> {
+    let ws = tx.ws();
+    Ok(tx.opt("SELECT talks FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await?.unwrap_or(false))
+}
+
+/// Who started a run: `user:NAME`.
+pub async fn created_by(tx: &mut Tx<'_>, id: RunId) -> Result<Option<String>> {
+    let ws = tx.ws();
+    tx.opt("SELECT created_by FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await
+}
+
+/// The digest of a run's spec.
+pub async fn spec_of(tx: &mut Tx<'_>, id: RunId) -> Result<Option<String>> {
+    let ws = tx.ws();
+    tx.opt("SELECT spec FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await
 }

@@ -51,6 +51,19 @@ pub async fn ensure(tx: &mut Tx<'_>, name: &str, role: &str) -> Result<User> {
     }
 }
 
+/// Gives a user another role.
+pub async fn set_role(tx: &mut Tx<'_>, id: UserId, role: &str) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec("UPDATE users SET role = $3 WHERE ws = $1 AND id = $2", p![ws, id, role]).await?;
+    Ok(())
+}
+
+/// How many users there are of a role.
+pub async fn count(tx: &mut Tx<'_>, role: &str) -> Result<i64> {
+    let ws = tx.ws();
+    tx.one("SELECT COUNT(*) FROM users WHERE ws = $1 AND role = $2", p![ws, role]).await
+}
+
 /// The user with this id.
 pub async fn get(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>> {
     let ws = tx.ws();

@@ -74,6 +74,17 @@ pub async fn of_key(tx: &mut Tx<'_>, reason: &str, key: &str) -> Result<Vec<Reco
     .await
 }
 
+/// The waits of a run for one kind of thing.
+pub async fn of_run(tx: &mut Tx<'_>, reason: &str, run: RunId) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT task, attempt, n, run, reason, key, due, created_at FROM wait WHERE ws = $1 AND reason = $2 AND run = $3 \
+         ORDER BY created_at, task, n /*pg FOR UPDATE*/",
+        p![ws, reason, run],
+    )
+    .await
+}
+
 /// What an attempt waits for.
 pub async fn of_attempt(tx: &mut Tx<'_>, task: TaskId, attempt: i64) -> Result<Vec<Record>> {
     let ws = tx.ws();
@@ -93,6 +104,14 @@ pub async fn due(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
         p![ws, now, limit],
     )
     .await
+}
+
+/// Lets a wait that has an end go on until `due`.
+pub async fn postpone(tx: &mut Tx<'_>, at: StepRef, due: Timestamp) -> Result<()> {
+    let ws = tx.ws();
+    let sql = "UPDATE wait SET due = $5 WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND due IS NOT NULL";
+    tx.exec(sql, p![ws, at.task, at.attempt, at.n, due]).await?;
+    Ok(())
 }
 
 /// Ends a wait; false if there is none.

@@ -36,7 +36,7 @@ pub struct Global {
     /// PostgreSQL to keep everything in, instead of SQLite in the data folder; several processes may share it
     #[arg(long, global = true, value_name = "URL", env = "CONVOKE_DATABASE", hide_env_values = true)]
     pub database: Option<String>,
-    /// Who asks; a new name is added when it is first used [default: the user of this computer]
+    /// Who asks; a new name is added when it is first used: the first as owner, later ones as viewers [default: the user of this computer]
     #[arg(long = "as", global = true, value_name = "USER", default_value_t = login(), hide_default_value = true, value_parser = user_name)]
     pub user: String,
     /// Write JSON for programs instead of text for people
@@ -74,6 +74,16 @@ pub enum Command {
     Pause(crate::hold::PauseArgs),
     /// Say what became of a tool call whose outcome is unknown
     Resolve(crate::hold::ResolveArgs),
+    /// What waits for you: approvals, tasks, questions, with the command that answers each
+    Inbox(crate::inbox::InboxArgs),
+    /// Let an agent make the call it asks leave for
+    Approve(crate::answer::ApproveArgs),
+    /// Say no to a call that an agent asks leave for
+    Reject(crate::answer::RejectArgs),
+    /// Answer a task or question that waits for you, or close a run that was handed to you
+    Answer(crate::answer::AnswerArgs),
+    /// Who may do what
+    Users(crate::users::UsersArgs),
     /// List runs, the newest first
     Runs(crate::runs::RunsArgs),
     /// Show a run: tasks, steps, cost, time
@@ -84,12 +94,34 @@ pub enum Command {
     Events(crate::events::EventsArgs),
     /// Offers to hand a task over, and what became of them
     Handoffs(crate::handoffs::HandoffsArgs),
+    /// Say something to an agent, a person, or everybody in a run
+    Say(crate::message::SayArgs),
+    /// Conversations: who said what to whom
+    Threads(crate::thread::ThreadsArgs),
+    /// Print the messages of a run as they come
+    Watch(crate::watch::WatchArgs),
+    /// What was asked and decided
+    Decisions(crate::decision::DecisionsArgs),
+    /// What agents have locked and wait for
+    Locks(crate::locks::LocksArgs),
     /// What the members of a run share: variables and findings
     Context(crate::context::ContextArgs),
     /// What is remembered across runs
     Memory(crate::memory::MemoryArgs),
-    /// List registered agents
+    /// Registered agents: list them, change one
     Agents(crate::agents::AgentsArgs),
+    /// Give an agent a right for a time
+    Grant(crate::grants::GrantArgs),
+    /// List rights that were given for a time
+    Grants(crate::grants::GrantsArgs),
+    /// Take such a right back
+    Revoke(crate::grants::RevokeArgs),
+    /// Add an agent to a run
+    Spawn(crate::spawn::SpawnArgs),
+    /// Stop an agent in a run, and all that it has spawned
+    Kill(crate::spawn::KillArgs),
+    /// Budgets of a run's agents
+    Budget(crate::spawn::BudgetArgs),
     /// Profiles, from which agents are made
     Profiles(crate::profiles::ProfilesArgs),
     /// Teams of agents
@@ -139,7 +171,7 @@ fn login() -> String {
     name.filter(|name| user_name(name).is_ok()).unwrap_or_else(|| "system".to_owned())
 }
 
-fn user_name(text: &str) -> Result<String, String> {
+pub fn user_name(text: &str) -> Result<String, String> {
     if convoke_api::is_name(text) {
         return Ok(text.to_owned());
     }

@@ -1,18 +1,22 @@
-//! The control socket: while one process works on a data folder, others ask it to cancel, pause, resume and resolve.
+//! The control socket: while one process works on a data folder, others ask it to cancel, pause, resume, resolve and answer.
 //!
 //! `control.sock` in the folder, for its owner alone. One JSON line asks, one answers. Everything is bounded: length, time,
 //! askers at once. Start at [`Request`]; [`serve`] answers, [`ask`] asks.
 
 use std::path::Path;
 
+use convoke_domain::approval::Choice;
 use convoke_domain::context::Write;
-use convoke_domain::id::{HandoffId, MemoryId, RunId};
+use convoke_domain::id::{ApprovalId, HandoffId, MemoryId, RunId, TaskId, ThreadId};
 use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
-use convoke_engine::{Caps, EffectOutcome, Engine, Resume};
+use convoke_domain::time::Timestamp;
+use convoke_domain::user::Role;
+use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Resume, TaskAnswer, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
+use crate::govern::Order;
 
 /// What one process may ask of another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +58,64 @@ pub enum Request {
         /// Who says so.
         user: String,
     },
+    /// Approve or reject a tool call.
+    Decide {
+        /// The approval.
+        approval: ApprovalId,
+        /// Yes or no.
+        choice: Choice,
+        /// What there is to say about it.
+        note: String,
+        /// Who says so.
+        user: String,
+    },
+    /// Answer a task that was given to people.
+    Answer {
+        /// The task.
+        task: TaskId,
+        /// The result, or why it will not be done.
+        text: String,
+        /// It will not be done.
+        is_decline: bool,
+        /// Who answers.
+        user: String,
+    },
+    /// Close a run that was handed to people.
+    Close {
+        /// The run.
+        run: RunId,
+        /// The result, or why there is none.
+        text: String,
+        /// There is none.
+        is_decline: bool,
+        /// Who closes it.
+        user: String,
+    },
+    /// Add a user, or give one another role.
+    Appoint {
+        /// The user.
+        name: String,
+        /// What they may do.
+        role: Role,
+        /// There is none of that name yet.
+        is_new: bool,
+        /// Who says so.
+        user: String,
+    },
+    /// Take locks away from whoever holds them.
+    ReleaseLocks {
+        /// Which.
+        which: Which,
+        /// Who takes them.
+        user: String,
+    },
+    /// Decide about agents.
+    Govern {
+        /// What.
+        order: Order,
+        /// Who says so.
+        user: String,
+    },
     /// Accept a handoff for the agent that was asked, or decline it.
     Handoff {
         /// The handoff.
@@ -61,6 +123,47 @@ pub enum Request {
         /// Why it is declined; accepted if absent.
         reason: Option<String>,
         /// Who says so.
+        user: String,
+    },
+    /// Say something.
+    Say {
+        /// The run.
+        run: Option<RunId>,
+        /// What is said, and to whom.
+        message: Box<NewMessage>,
+        /// Who says it.
+        user: String,
+    },
+    /// Close a thread, or let it go on.
+    Thread {
+        /// The thread.
+        id: ThreadId,
+        /// It goes on.
+        open: bool,
+        /// Who asks.
+        user: String,
+    },
+    /// A person has read a thread.
+    Read {
+        /// The thread.
+        id: ThreadId,
+        /// Who has read it.
+        user: String,
+    },
+    /// A person reads private threads on behalf of the audit.
+    Audit {
+        /// What they look at.
+        what: String,
+        /// Who reads.
+        user: String,
+    },
+    /// Put away threads in which nothing was said for long.
+    Archive {
+        /// Since when.
+        before: Timestamp,
+        /// How many at most.
+        limit: i64,
+        /// Who asks.
         user: String,
     },
     /// Write a variable of a run's shared context.
@@ -90,6 +193,35 @@ pub enum Request {
     },
 }
 
+/// What came of a request that was carried out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// The run that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// That run goes on.
+    #[serde(default)]
+    pub goes_on: bool,
+    /// Where the thing stands now.
+    #[serde(default)]
+    pub state: String,
+    /// How many must still approve.
+    #[serde(default)]
+    pub missing: u32,
+}
+
+impl Done {
+    fn of(run: RunId, state: &str) -> Self {
+        Self { run: Some(run), goes_on: true, state: state.to_owned(), missing: 0 }
+    }
+}
+
+/// True if `text` is a whole id, of whatever a person may answer.
+pub fn is_whole(text: &str) -> bool {
+    let is_effect = text.splitn(4, ':').count() == 4;
+    is_effect || text.parse::<ApprovalId>().is_ok() || text.parse::<TaskId>().is_ok() || text.parse::<RunId>().is_ok()
+}
+
 /// What became of a tool call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -102,9 +234,11 @@ pub enum Outcome {
     Retry,
 }
 
-/// The answer: nothing, or what is wrong.
+/// The answer: what came of it, or what is wrong.
 #[derive(Debug, Serialize, Deserialize)]
 struct Answer {
+    #[serde(default)]
+    done: Done,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Wrong>,
 }
@@ -118,12 +252,13 @@ struct Wrong {
 
 impl Request {
     /// Carries it out here.
-    pub async fn carry_out(self, engine: &Engine) -> Result<()> {
+    pub async fn carry_out(self, engine: &Engine) -> Result<Done> {
         match self {
             Self::Cancel { run, user } => engine.cancel(run, &user).await?,
             Self::Pause { run, user } => engine.pause(run, &user).await?,
             Self::Resume { run, budget, tokens, user } => {
                 engine.resume(run, Resume { caps: Caps { cost: budget, tokens }, user }).await?;
+                return Ok(Done::of(run, "running"));
             }
             Self::Resolve { effect, outcome, note, user } => {
                 let outcome = match outcome {
@@ -133,38 +268,61 @@ impl Request {
                 };
                 engine.resolve_effect(&effect, outcome, &user).await?;
             }
+            Self::Decide { approval, choice, note, user } => {
+                let answered = engine.answer_approval(approval, choice, &format!("user:{user}"), &note).await?;
+                let goes_on = answered.missing == 0;
+                let state = answered.state.as_str().to_owned();
+                return Ok(Done { run: Some(answered.run), goes_on, state, missing: answered.missing });
+            }
+            Self::Answer { task, text, is_decline, user } => {
+                let answer = if is_decline { TaskAnswer::Declined(text) } else { TaskAnswer::Done(text) };
+                let run = engine.answer_task(task, answer, &format!("user:{user}")).await?;
+                return Ok(Done::of(run, if is_decline { "failed" } else { "completed" }));
+            }
+            Self::Close { run, text, is_decline, user } => {
+                let answer = if is_decline { TaskAnswer::Declined(text) } else { TaskAnswer::Done(text) };
+                engine.close_run(run, answer, &format!("user:{user}")).await?;
+                let state = if is_decline { "failed" } else { "completed" };
+                return Ok(Done { goes_on: false, ..Done::of(run, state) });
+            }
+            Self::Appoint { name, role, is_new, user } => {
+                engine.appoint(&name, role, is_new, &format!("user:{user}")).await?;
+            }
+            Self::ReleaseLocks { which, user } => {
+                engine.force_locks(which, &user).await?;
+            }
+            Self::Govern { order, user } => order.carry_out(engine, &user).await?,
             Self::Handoff { id, reason: None, user } => engine.accept_handoff(id, &user).await?,
             Self::Handoff { id, reason: Some(reason), user } => engine.decline_handoff(id, &reason, &user).await?,
+            Self::Say { run, message, user } => drop(engine.say(&user, run, *message).await?),
+            Self::Thread { id, open, user } => engine.set_thread_open(id, &user, open).await?,
+            Self::Read { id, user } => engine.mark_read(id, &user).await?,
+            Self::Audit { what, user } => drop(engine.audit_threads(&user, &what).await?),
+            Self::Archive { before, limit, user } => drop(engine.archive_threads(before, &user, limit).await?),
             Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
             Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
             Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
         }
-        Ok(())
-    }
-
-    /// The run that goes on because of it.
-    #[cfg(unix)]
-    const fn goes_on(&self) -> Option<RunId> {
-        match self {
-            Self::Resume { run, .. } => Some(*run),
-            _ => None,
-        }
+        Ok(Done::default())
     }
 }
 
 impl Answer {
     #[cfg(unix)]
-    fn of(done: Result<()>) -> Self {
+    fn of(done: Result<Done>) -> Self {
         let wrong = |failure: Failure| Wrong { code: failure.code, message: failure.message, hint: failure.hint };
-        Self { error: done.err().map(wrong) }
+        match done {
+            Ok(done) => Self { done, error: None },
+            Err(failure) => Self { done: Done::default(), error: Some(wrong(failure)) },
+        }
     }
 
-    fn read(text: &str) -> Result<()> {
+    fn read(text: &str) -> Result<Done> {
         let answer: Self = serde_json::from_str(text).map_err(|cause| {
             Failure::new("bad_answer", "the process that holds the data folder did not answer").cause(cause)
         })?;
         match answer.error {
-            None => Ok(()),
+            None => Ok(answer.done),
             Some(Wrong { code, message, hint }) => Err(Failure { hint, ..Failure::new(&code, message) }),
         }
     }
@@ -186,11 +344,11 @@ mod unix {
     use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
-    use super::{Answer, Engine, Failure, Path, Request, Result, RunId};
+    use super::{Answer, Done, Engine, Failure, Path, Request, Result, RunId};
 
     const NAME: &str = "control.sock";
     /// The longest line either side may send.
-    const MAX_LINE: u64 = 128 * 1024;
+    const MAX_LINE: u64 = 1024 * 1024;
     /// Time for one side to send its line, and for the request to be carried out.
     const PATIENCE: Duration = Duration::from_secs(10);
     /// Askers at once.
@@ -272,11 +430,10 @@ mod unix {
         let done = match serde_json::from_str::<Request>(&line) {
             Err(cause) => Err(Failure::new("bad_request", "this is no request that is known here").cause(cause)),
             Ok(request) => {
-                let run = request.goes_on();
                 let done = request.carry_out(engine).await;
-                if let (Ok(()), Some(run)) = (&done, run) {
+                if let Ok(Done { run: Some(run), goes_on: true, .. }) = &done {
                     // A watch that has ended needs no telling.
-                    let _ = going.try_send(run);
+                    let _ = going.try_send(*run);
                 }
                 done
             }
@@ -301,7 +458,7 @@ mod unix {
     }
 
     /// Asks the process that holds the folder; `None` if nobody serves the socket.
-    pub async fn ask(dir: &Path, request: &Request) -> Option<Result<()>> {
+    pub async fn ask(dir: &Path, request: &Request) -> Option<Result<Done>> {
         let reach = Reach::of(dir, &dir.join(NAME)).ok()?;
         let mut stream = UnixStream::connect(&reach.path).await.ok()?;
         let text = serde_json::to_string(request).ok()? + "\n";
@@ -324,7 +481,7 @@ pub use elsewhere::{ask, is_served, serve};
 mod elsewhere {
     use tokio::sync::mpsc;
 
-    use super::{Engine, Path, Request, Result, RunId};
+    use super::{Done, Engine, Path, Request, Result, RunId};
 
     /// Nothing: this system has no such sockets.
     pub struct Served;
@@ -340,7 +497,7 @@ mod elsewhere {
     }
 
     /// Nobody answers.
-    pub async fn ask(_: &Path, _: &Request) -> Option<Result<()>> {
+    pub async fn ask(_: &Path, _: &Request) -> Option<Result<Done>> {
         None
     }
 }

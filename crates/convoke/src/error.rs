@@ -161,6 +161,8 @@ fn missing(noun: &str, failure: Failure) -> Failure {
         "team" => failure.hint("`convoke teams` lists them; a team file is given by its path, such as `./team.yaml`"),
         "profile" => failure.hint("`convoke profiles` lists them"),
         "run" => failure.hint("`convoke runs` lists them"),
+        "approval" | "task" => failure.hint("`convoke inbox` lists what waits, with the command that answers it"),
+        "user" => failure.hint("`convoke users` lists them"),
         "effect" => failure.hint("`convoke show RUN` names the tool calls that wait for an answer"),
         _ => failure,
     }

@@ -4,13 +4,13 @@ use clap::Args;
 use serde_json::json;
 
 use crate::args::Global;
-use crate::control::{self, Outcome, Request};
+use crate::control::{self, Done, Outcome, Request};
 use crate::error::{Exit, Failure, Result};
 use crate::hub::Hub;
 use crate::{say, which};
 
 /// The longest note, in bytes.
-const MAX_NOTE: usize = 16 * 1024;
+pub const MAX_NOTE: usize = 16 * 1024;
 
 #[derive(Debug, Args)]
 pub struct CancelArgs {
@@ -79,13 +79,22 @@ fn told(global: &Global, id: &str, what: &str, words: &str) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// A request that was carried out.
+pub struct Carried {
+    /// What came of it.
+    pub done: Done,
+    /// By this very process, so that nobody works on what follows.
+    pub is_here: bool,
+}
+
 /// Carries a request out here, or has it carried out by the process that holds the folder.
-pub async fn carry_out(global: &Global, request: Request) -> Result<()> {
+pub async fn carry_out(global: &Global, request: Request) -> Result<Carried> {
     match Hub::writer(global).await {
-        Ok(hub) => request.carry_out(&hub.engine).await,
+        Ok(hub) => Ok(Carried { done: request.carry_out(&hub.engine).await?, is_here: true }),
         Err(held) if held.code == "in_use" => {
             let place = crate::place::Place::find(global.data.as_deref())?;
-            control::ask(&place.dir, &request).await.unwrap_or(Err(held))
+            let done = control::ask(&place.dir, &request).await.unwrap_or(Err(held))?;
+            Ok(Carried { done, is_here: false })
         }
         Err(failure) => Err(failure),
     }

@@ -61,6 +61,7 @@ impl Job {
         let _served = control::serve(&hub.place.dir, &hub.engine, going)?;
         let others = hub.engine.unfinished(1_000).await?;
         let mut watch = Watch::new(&hub.engine, View::suited(global.quiet, global.json, false), added);
+        watch.answer_as(&hub.user);
         let worker = hub.engine.work().await?;
         let (run, worker) = start(hub, ready.start, worker).await?;
         watch.follow(run, ready.cap, true).await?;

@@ -5,26 +5,33 @@
 #![allow(missing_docs, reason = "a binary has no readers of its documentation but those of its source")]
 
 mod agents;
+mod answer;
 mod args;
 mod audit;
 mod completions;
 mod context;
 mod control;
 mod db;
+mod decision;
 mod definition;
 mod demo;
 mod doctor;
 mod error;
 mod events;
 mod file;
+mod govern;
+mod grants;
 mod handoffs;
 mod hold;
 mod hub;
+mod inbox;
 mod init;
 mod job;
 mod live;
+mod locks;
 mod log;
 mod memory;
+mod message;
 mod outcome;
 mod place;
 mod profiles;
@@ -36,10 +43,14 @@ mod say;
 mod shelf;
 mod show;
 mod signals;
+mod spawn;
 mod stats;
 mod teams;
 mod text;
+mod thread;
+mod users;
 mod validate;
+mod watch;
 mod which;
 mod wire;
 
@@ -122,14 +133,30 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Cancel(command) => command.act(global).await,
         Command::Pause(command) => command.act(global).await,
         Command::Resolve(command) => command.act(global).await,
+        Command::Inbox(command) => command.act(global).await,
+        Command::Approve(command) => command.act(global).await,
+        Command::Reject(command) => command.act(global).await,
+        Command::Answer(command) => command.act(global).await,
+        Command::Users(command) => command.act(global).await,
         Command::Runs(command) => command.act(global).await,
         Command::Show(command) => command.act(global).await,
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,
+        Command::Say(command) => command.act(global).await,
+        Command::Threads(command) => command.act(global).await,
+        Command::Watch(command) => command.act(global).await,
+        Command::Decisions(command) => command.act(global).await,
+        Command::Locks(command) => command.act(global).await,
         Command::Context(command) => command.act(global).await,
         Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
+        Command::Grant(command) => command.act(global).await,
+        Command::Grants(command) => command.act(global).await,
+        Command::Revoke(command) => command.act(global).await,
+        Command::Spawn(command) => command.act(global).await,
+        Command::Kill(command) => command.act(global).await,
+        Command::Budget(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,
         Command::Validate(command) => command.act(global).await,

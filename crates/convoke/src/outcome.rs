@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anstyle::Style;
 use convoke_domain::id::RunId;
-use convoke_domain::record::{EffectRecord, RunRecord, RunSummary};
+use convoke_domain::record::{RunRecord, RunSummary};
 use serde_json::Value;
 
 use crate::args::Global;
@@ -16,6 +16,8 @@ use crate::{file, say};
 
 /// Rows of a terminal that are left for what follows a result.
 const REST: usize = 12;
+/// Characters of a call's arguments that are shown where leave for it is asked.
+const ARGS_SHOWN: usize = 160;
 /// Rows of a result that are shown at least.
 const LEAST: usize = 20;
 
@@ -238,24 +240,34 @@ fn next(hub: &Hub, record: &RunRecord) -> Option<String> {
     let (run, command) = (&record.summary, |rest: String| hub.place.command(&rest));
     let resume = command(format!("resume {}", run.id));
     let lines = match (run.state.as_str(), exit_of(run)) {
-        ("completed" | "cancelled" | "failed" | "escalated", _) => return None,
+        ("completed" | "cancelled" | "failed", _) => return None,
+        ("escalated", _) => vec![format!("close it with a result: {}", command(format!("answer {} TEXT", run.id)))],
         ("paused", Exit::Budget) => vec![more_money(run, &resume)],
-        ("waiting", _) => waits(hub, &record.effects),
+        ("waiting", _) => waits(hub, record),
         ("paused", _) => vec![format!("let it go on: {resume}")],
         _ => vec![format!("it goes on where it was with: {resume}")],
     };
     Some(lines.iter().map(|line| paint(YELLOW, line) + "\n").collect())
 }
 
-/// How to answer for each tool call whose outcome is unknown.
-pub fn waits(hub: &Hub, effects: &[EffectRecord]) -> Vec<String> {
-    let unknown = effects.iter().filter(|effect| effect.state == "unknown");
-    unknown
-        .map(|effect| {
-            let answer = hub.place.command(&format!("resolve {} done|failed|retry", effect.key));
-            format!("say what became of {}: {answer}", text::line(&effect.tool))
-        })
-        .collect()
+/// How to answer each thing of a run that only a person can: approvals, tasks, tool calls whose outcome is unknown.
+pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
+    let command = |rest: String| hub.place.command(&rest);
+    let approvals = record.approvals.iter().filter(|approval| approval.state == "pending").map(|approval| {
+        let (id, agent, tool) = (approval.id, text::line(&approval.agent), text::line(&approval.tool));
+        let args = text::cut(&text::line(&approval.args), ARGS_SHOWN);
+        let (yes, no) = (command(format!("approve {id}")), command(format!("reject {id}")));
+        format!("{agent} asks leave for {tool} {args}: {yes}, or {no}")
+    });
+    let tasks = record.tasks.iter().filter(|task| task.waits_for.as_deref() == Some("person")).map(|task| {
+        let answer = command(format!("answer {} TEXT", task.id));
+        format!("{} is for {} to do: {answer}", text::line(&task.title), text::line(&task.agent))
+    });
+    let unknown = record.effects.iter().filter(|effect| effect.state == "unknown").map(|effect| {
+        let answer = command(format!("resolve {} done|failed|retry", effect.key));
+        format!("say what became of {}: {answer}", text::line(&effect.tool))
+    });
+    approvals.chain(tasks).chain(unknown).collect()
 }
 
 #[cfg(test)]

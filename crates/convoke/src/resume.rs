@@ -43,6 +43,8 @@ impl ResumeArgs {
             }
             other => other?,
         };
+        // What was to end while nobody was at work.
+        hub.engine.fall_due().await?;
         match &self.run {
             Some(run) => {
                 let run = which::run(&hub.engine, run).await?;
@@ -98,7 +100,7 @@ async fn unfinished(global: &Global, hub: &Hub) -> Result<Vec<RunId>> {
             "waiting" => {
                 say::note(&format!("run {run} waits: {reason}"));
                 let record = hub.engine.run_record(run).await?;
-                outcome::waits(hub, &record.effects).iter().for_each(|line| say::note(&format!("  {line}")));
+                outcome::waits(hub, &record).iter().for_each(|line| say::note(&format!("  {line}")));
             }
             _ => going.push(run),
         }
@@ -114,6 +116,7 @@ async fn carry_on(global: &Global, hub: &Hub, runs: Vec<RunId>) -> Result<Exit> 
     let (going, added) = mpsc::channel(64);
     let _served = control::serve(&hub.place.dir, &hub.engine, going)?;
     let mut watch = Watch::new(&hub.engine, View::suited(global.quiet, global.json, runs.len() > 1), added);
+    watch.answer_as(&hub.user);
     for run in &runs {
         let record = hub.engine.run_budgets(*run).await?;
         let cap = record.iter().find(|budget| budget.scope.starts_with("run:")).and_then(|budget| budget.cap_cost);

@@ -23,7 +23,7 @@ impl ShowArgs {
         } else {
             // Colours are taken out again where the stream has none.
             say::text(&convoke_report::tree(&record, true))?;
-            outcome::waits(&hub, &record.effects).iter().try_for_each(|line| say::line(line))?;
+            outcome::waits(&hub, &record).iter().try_for_each(|line| say::line(line))?;
         }
         Ok(Exit::Done)
     }

@@ -14,7 +14,17 @@ const WRITES: usize = 1000;
 
 /// Microseconds that half of the writes take at most.
 pub fn probe(context: &Context) -> Result<f64> {
-    Ok(percentile(&mut write(context)?.0, 0.5))
+    at(context, 0.5)
+}
+
+/// Microseconds that this share of the writes stays below.
+pub fn at(context: &Context, share: f64) -> Result<f64> {
+    Ok(percentile(&mut write(context)?.0, share))
+}
+
+/// Microseconds that 99 of 100 writes take at most.
+pub fn probe_p99(context: &Context) -> Result<f64> {
+    Ok(percentile(&mut write(context)?.0, 0.99))
 }
 
 /// Measures once.

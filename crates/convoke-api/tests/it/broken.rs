@@ -15,7 +15,17 @@ fn known() -> Known {
             .expect("a profile")
     };
     let profiles = [profile("lead", &[]), profile("logs", &["read_file"]), profile("cost", &["mcp:billing/*"])];
-    let tools = ["read_file", "list_files", "search_files", "query_table", "write_file", "http_get", "shell"];
+    let tools = [
+        "read_file",
+        "list_files",
+        "search_files",
+        "query_table",
+        "write_file",
+        "http_get",
+        "shell",
+        "spawn",
+        "delegate",
+    ];
     Known::new(tools, ["anthropic", "openai", "gemini", "ollama", "script"]).with_profiles(&profiles)
 }
 

@@ -1,24 +1,27 @@
 //! The tables in the reference are made from the schemas, so that they cannot be out of date.
 
-use convoke_api::{Kind, Known, read_one, schema};
+use convoke_api::{Kind, Known, program_input, program_output, read_one, schema};
 use convoke_domain::profile::Profile;
 use serde_json::Value;
 
 /// Run with `CONVOKE_WRITE_DOCS=1` to write the tables anew.
 #[test]
 fn reference_tables_are_those_of_the_schemas() {
-    for kind in Kind::ALL {
-        let path = format!("{}/../../docs/reference/{}.md", env!("CARGO_MANIFEST_DIR"), kind.as_str());
+    // What a program reads and prints stands on one page: the tables of one schema come before those of the other.
+    let (reads, prints) = (program_input(), program_output());
+    let programs = vec![("What it reads", &reads), ("What it prints", &prints)];
+    let pages = Kind::ALL.map(|kind| (kind.as_str(), vec![("", schema(kind))]));
+    for (name, schemas) in pages.into_iter().chain([("program", programs)]) {
+        let path = format!("{}/../../docs/reference/{name}.md", env!("CARGO_MANIFEST_DIR"));
         let kept = std::fs::read_to_string(&path).expect("the page");
-        let wanted = fill(&kept, schema(kind));
+        let wanted = fill(&kept, &schemas);
         if std::env::var_os("CONVOKE_WRITE_DOCS").is_some() {
             std::fs::write(&path, &wanted).expect("writes the page");
         } else {
             assert_eq!(kept, wanted, "{path} is out of date; run with CONVOKE_WRITE_DOCS=1");
         }
-        let names =
-            wanted.lines().filter_map(|line| line.strip_prefix("<!-- table ")).filter_map(|l| l.strip_suffix(" -->"));
-        assert!(names.clone().count() >= 4, "{path} shows its definitions");
+        let tables = wanted.lines().filter(|line| line.starts_with("<!-- table"));
+        assert!(tables.count() >= 4, "{path} shows its definitions");
     }
 }
 
@@ -39,11 +42,13 @@ fn examples_in_the_reference_are_right() {
     }
 }
 
-/// Puts a table between each pair of marks.
-fn fill(page: &str, root: &Value) -> String {
+/// Puts a table between each pair of marks, made from the schema of the part of the page it stands in.
+fn fill(page: &str, schemas: &[(&str, &Value)]) -> String {
     let mut text = String::new();
-    let mut inside = false;
+    let (mut inside, mut root) = (false, schemas[0].1);
     for line in page.lines() {
+        let part = line.strip_prefix("## ").and_then(|title| schemas.iter().find(|(part, _)| *part == title));
+        root = part.map_or(root, |(_, schema)| schema);
         inside &= line != "<!-- end -->";
         if !inside {
             text.push_str(line);

@@ -41,6 +41,24 @@ fn full_team() -> Team {
     .expect("a team")
 }
 
+fn program() -> Profile {
+    serde_json::from_value(json!({
+        "name": "lint", "prompt": "Check.", "agent_kind": "command",
+        "authority": {"shell": true, "private_network": true},
+        "command": {"program": "sh", "args": ["-c", "read x\necho \"$x: y\" # z\n", "", "no"], "env": ["TZ"], "timeout_s": 5,
+                    "network": true, "output": "text", "repeat": "idempotent"}
+    }))
+    .expect("a profile")
+}
+
+#[test]
+fn a_program_reads_back_to_the_same_and_is_checked_like_a_file() {
+    let text = profile_to_yaml(&program());
+    let bundle = read_one("p.yaml", &text, &Known::default()).unwrap_or_else(|problems| panic!("{text}\n{problems}"));
+    assert_eq!(bundle.profiles, [program()]);
+    convoke_api::check(&bundle, &Known::default()).unwrap_or_else(|problems| panic!("{problems}"));
+}
+
 #[test]
 fn a_bundle_with_every_field_set_reads_back_to_the_same() {
     let (profile, team) = (full_profile(), full_team());

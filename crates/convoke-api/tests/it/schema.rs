@@ -1,18 +1,20 @@
 //! The JSON Schemas in the repository are those of the code.
 
-use convoke_api::{Kind, schema};
+use convoke_api::{Kind, program_input, program_output, schema};
 use serde_json::Value;
 
-fn committed(kind: Kind) -> String {
-    format!("{}/../../docs/schema/{}.json", env!("CARGO_MANIFEST_DIR"), kind.as_str())
+/// Every schema by the name of its file.
+fn all() -> Vec<(&'static str, Value)> {
+    let files = Kind::ALL.map(|kind| (kind.as_str(), schema(kind).clone()));
+    files.into_iter().chain([("program-input", program_input()), ("program-output", program_output())]).collect()
 }
 
 /// Run with `CONVOKE_WRITE_SCHEMA=1` to write the files anew.
 #[test]
 fn committed_schemas_are_those_of_the_code() {
-    for kind in Kind::ALL {
-        let path = committed(kind);
-        let text = format!("{:#}\n", schema(kind));
+    for (name, schema) in all() {
+        let path = format!("{}/../../docs/schema/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let text = format!("{schema:#}\n");
         if std::env::var_os("CONVOKE_WRITE_SCHEMA").is_some() {
             std::fs::write(&path, &text).expect("writes the schema");
         }
@@ -23,15 +25,14 @@ fn committed_schemas_are_those_of_the_code() {
 
 #[test]
 fn schemas_are_schemas_and_every_field_has_a_sentence() {
-    for kind in Kind::ALL {
-        let schema = schema(kind);
+    for (file, schema) in &all() {
         jsonschema::meta::validate(schema).expect("a JSON Schema");
         let root = std::iter::once(("", schema));
         let definitions = schema["$defs"].as_object().into_iter().flatten();
         for (name, definition) in root.chain(definitions.map(|(name, d)| (name.as_str(), d))) {
             for (field, about) in definition["properties"].as_object().into_iter().flatten() {
                 let text = about.get("description").and_then(Value::as_str).unwrap_or("");
-                assert!(!text.is_empty(), "{}: {name}.{field} has no description", kind.as_str());
+                assert!(!text.is_empty(), "{file}: {name}.{field} has no description");
             }
         }
     }

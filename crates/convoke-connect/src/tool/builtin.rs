@@ -64,9 +64,10 @@ impl Builtin {
     }
 
     /// What is known about it.
-    pub(crate) fn info(self) -> ToolInfo {
+    pub(crate) fn info(self, scope: &ToolScope) -> ToolInfo {
         let (description, input_schema) = self.words();
-        let spec = ToolSpec { name: self.id().to_owned(), description: description.to_owned(), input_schema };
+        let shared = scope.shared.as_ref().map_or("", |_| self.words_on_shared());
+        let spec = ToolSpec { name: self.id().to_owned(), description: format!("{description}{shared}"), input_schema };
         ToolInfo { spec, id: self.id().to_owned(), repeat: self.repeat() }
     }
 
@@ -88,6 +89,18 @@ impl Builtin {
             Self::ReadFile | Self::ListFiles | Self::SearchFiles | Self::QueryTable | Self::HttpGet => Repeat::Harmless,
             Self::WriteFile | Self::PatchFile => Repeat::Idempotent,
             Self::Shell => Repeat::Once,
+        }
+    }
+
+    /// What is to be known where the members of a run share a folder.
+    fn words_on_shared(self) -> &'static str {
+        match self {
+            Self::WriteFile | Self::PatchFile => {
+                " Files under `shared/` belong to the whole team: call lock for `file:shared/PATH` first, then read the file, \
+                 then write; without the lock the write is refused."
+            }
+            Self::ReadFile | Self::ListFiles | Self::SearchFiles => " Files under `shared/` belong to the whole team.",
+            Self::QueryTable | Self::HttpGet | Self::Shell => "",
         }
     }
 

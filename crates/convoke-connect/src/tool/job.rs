@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use convoke_port::tool::{ToolError, ToolOutput, ToolRequest, ToolScope};
+use convoke_port::tool::{Fence, ToolError, ToolOutput, ToolRequest, ToolScope};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,8 @@ use super::limits::ToolLimits;
 pub(crate) struct Job {
     pub(crate) workdir: PathBuf,
     pub(crate) input: Option<PathBuf>,
+    pub(crate) shared: Option<PathBuf>,
+    pub(crate) fence: Option<Fence>,
     pub(crate) arguments: Value,
     pub(crate) key: String,
     pub(crate) limits: Arc<ToolLimits>,
@@ -32,12 +34,29 @@ impl Job {
         Self {
             workdir: scope.workdir.clone(),
             input: scope.input.clone(),
+            shared: scope.shared.clone(),
+            fence: request.fence,
             arguments: request.input.clone(),
             key: request.key.clone(),
             limits: limits.clone(),
             end: Instant::now() + request.timeout,
             // A child: dropped calls stop too, see `run_blocking`.
             cancel: cancel.child_token(),
+        }
+    }
+
+    /// The same job for a thread that may block.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            workdir: self.workdir.clone(),
+            input: self.input.clone(),
+            shared: self.shared.clone(),
+            fence: self.fence,
+            arguments: Value::Null,
+            key: self.key.clone(),
+            limits: self.limits.clone(),
+            end: self.end,
+            cancel: self.cancel.child_token(),
         }
     }
 

@@ -20,6 +20,8 @@ pub struct ToolLimits {
     pub http: HttpLimits,
     /// What `shell` keeps to.
     pub shell: ShellLimits,
+    /// What programs of agents are held to, besides what holds for `shell`.
+    pub program: ProgramLimits,
     /// What MCP servers are held to.
     pub mcp: McpLimits,
 }
@@ -32,6 +34,7 @@ impl Default for ToolLimits {
             query: QueryLimits::default(),
             http: HttpLimits::default(),
             shell: ShellLimits::default(),
+            program: ProgramLimits::default(),
             mcp: McpLimits::default(),
         }
     }
@@ -191,6 +194,23 @@ impl Default for ShellLimits {
             file_bytes: 1 << 30,
             open_files: 1_024,
         }
+    }
+}
+
+/// What programs of agents are held to.
+#[derive(Debug, Clone)]
+pub struct ProgramLimits {
+    /// Bytes of standard output that are taken: 1 MiB. More is read and thrown away.
+    pub output_bytes: usize,
+    /// Bytes of the end of standard error that an error shows: 2 KiB.
+    pub error_bytes: usize,
+    /// Bytes of an artifact, for its digest: 1 GiB.
+    pub artifact_bytes: u64,
+}
+
+impl Default for ProgramLimits {
+    fn default() -> Self {
+        Self { output_bytes: MIB, error_bytes: 2 * KIB, artifact_bytes: 1 << 30 }
     }
 }
 

@@ -11,14 +11,16 @@ mod http_get;
 mod job;
 mod limits;
 mod mcp;
+mod program;
 mod query_table;
 mod shell;
 
 use std::sync::Arc;
 
+use convoke_domain::program::TOOL;
 use convoke_port::BoxFuture;
 use convoke_port::tool::{ToolError, ToolInfo, ToolOutput, ToolRequest, ToolScope, Tools};
-pub use limits::{FileLimits, HttpLimits, McpLimits, QueryLimits, ShellLimits, ToolLimits};
+pub use limits::{FileLimits, HttpLimits, McpLimits, ProgramLimits, QueryLimits, ShellLimits, ToolLimits};
 pub use mcp::ServerReport;
 pub use shell::SandboxChoice;
 use tokio::sync::OnceCell;
@@ -136,7 +138,7 @@ impl Tools for Toolbox {
             let (mut tools, mut notices) = (Vec::new(), Vec::new());
             for tool in Builtin::ALL.into_iter().filter(|tool| allows(scope, tool.id())) {
                 match self.missing(tool, scope).await {
-                    None => tools.push(tool.info()),
+                    None => tools.push(tool.info(scope)),
                     Some(why) => notices.push(why),
                 }
             }
@@ -154,6 +156,10 @@ impl Tools for Toolbox {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
         Box::pin(async move {
+            if let Some(program) = scope.program.as_ref().filter(|_| request.id == TOOL) {
+                let sandbox = self.find_sandbox().await;
+                return program::run(&Job::new(scope, request, &self.limits, cancel), (program, scope), sandbox).await;
+            }
             if !allows(scope, &request.id) {
                 return Err(ToolError::Refused(format!(
                     "the tool `{}` is not among those this agent may use",

@@ -46,7 +46,7 @@ impl Bench {
     }
 
     pub fn request(&self, id: &str, input: Value) -> ToolRequest {
-        ToolRequest { id: id.into(), input, key: self.key.clone(), timeout: self.timeout }
+        ToolRequest { id: id.into(), input, key: self.key.clone(), timeout: self.timeout, fence: None }
     }
 
     pub async fn call(&self, id: &str, input: Value) -> Result<ToolOutput, ToolError> {

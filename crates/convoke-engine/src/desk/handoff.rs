@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use convoke_domain::agent::Standing;
 use convoke_domain::authority;
 use convoke_domain::event::Kind;
 use convoke_domain::handoff::{self as domain, Packet, Past, State, may_delegate, may_offer};
@@ -11,7 +12,7 @@ use convoke_domain::refusal::Refusal;
 use convoke_domain::run;
 use convoke_domain::task::{Priority, WaitReason};
 use convoke_domain::time::Timestamp;
-use convoke_store::{Result, Tx, budget, handoff, task};
+use convoke_store::{Result, Tx, agent, budget, handoff, task};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -96,6 +97,9 @@ async fn delegate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
     let (depth, chain) = chain_of(tx, caller).await?;
     let to = domain::choose(&caller.spec.members(), args.to.as_deref(), &args.needs, &chain)?;
     may_delegate(&to, depth, &chain)?;
+    if let Err(denial) = may_assign(tx, caller).await? {
+        return Ok(Answer::Denied(denial.rule, denial.message));
+    }
     let due = tx.now().after(within(args.timeout_s, DELEGATED_S));
     let key = format!("{}-{}-{}", caller.at.key, caller.step.attempt, caller.step.n);
     let new = SideTask {
@@ -116,12 +120,21 @@ async fn delegate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
     Ok(Answer::Wait(Wait { reason: WaitReason::Child, key: child.to_string(), due: Some(due) }))
 }
 
+/// Whether the caller may give tasks to those it did not spawn.
+async fn may_assign(tx: &mut Tx<'_>, caller: &Caller<'_>) -> Result<std::result::Result<(), authority::Denial>> {
+    let leads = caller.at.agent == caller.spec.team.coordinator;
+    let held = agent::hold(tx, &caller.at.agent).await?;
+    let standing = held.and_then(|held| Standing::parse(&held.standing)).unwrap_or_default();
+    Ok(authority::may_assign(caller.profile, leads, standing, &caller.spec.team.rules))
+}
+
 /// How deep the task of a call is, and who works on it and on those above it, from below.
 async fn chain_of(tx: &mut Tx<'_>, caller: &Caller<'_>) -> Result<(i64, Vec<String>)> {
     let mut held = task::hold(tx, caller.at.task).await?;
     let depth = held.depth;
     let mut chain = vec![held.agent.clone()];
-    while let Some(parent) = held.parent {
+    // What a person has added is a part of the run itself, above which there is no task.
+    while let Some(parent) = held.parent.filter(|parent| parent.0 != caller.at.run.0) {
         held = task::hold(tx, parent).await?;
         chain.push(held.agent.clone());
     }
@@ -199,7 +212,7 @@ async fn hand_off(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
         reason: args.reason,
         return_to: args.return_to,
         remaining_budget: remaining(tx, caller.at.task).await?,
-        locks: Vec::new(),
+        locks: crate::lock::held_names(tx, caller.at.task).await?,
     };
     packet.check()?;
     let rows = handoff::of_task(tx, caller.at.task).await?;

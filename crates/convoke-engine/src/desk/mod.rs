@@ -4,9 +4,12 @@
 //! Rule: a tool refuses before it writes; what it has written when it fails would stay. Each noun has a file with its
 //! `TOOLS`; start at [`call`].
 
+mod bus;
 mod context;
 mod handoff;
+mod lock;
 mod memory;
+mod spawn;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -98,9 +101,12 @@ pub(crate) struct Wait {
 
 /// The tools of all nouns.
 const NOUNS: &[&[Tool]] = &[
+    bus::TOOLS,
     context::TOOLS,
     handoff::TOOLS, // each on a line of its own
+    lock::TOOLS,
     memory::TOOLS,
+    spawn::TOOLS,
 ];
 
 fn tools() -> impl Iterator<Item = &'static Tool> {
@@ -159,9 +165,7 @@ pub(crate) struct Left<'a> {
     pub run: RunId,
     /// The task.
     pub task: TaskId,
-    /// The attempt.
-    pub attempt: i64,
-    /// Who made it.
+    /// Who made the attempt.
     pub agent: &'a str,
     /// The task has ended as well; otherwise another attempt follows.
     pub is_over: bool,
@@ -171,6 +175,10 @@ pub(crate) struct Left<'a> {
 
 /// Lets go of all that an attempt held and waited for. Called only where the task has ties.
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
+    crate::approval::withdraw(tx, left).await?;
     handoff::left(tx, left).await?;
-    crate::wait::withdraw(tx, left).await
+    crate::spawn::left(tx, left).await?;
+    crate::wait::withdraw(tx, left).await?;
+    crate::lock::left(tx, left).await?;
+    crate::answer::left(tx, left).await
 }

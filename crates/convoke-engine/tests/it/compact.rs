@@ -143,6 +143,29 @@ async fn what_fits_no_window_fails_with_its_reason() {
     assert!(error.starts_with("context_too_large: the conversation has at least"), "{error}");
 }
 
+/// A provider knows best what it takes: where it finds a conversation too long, it gets a shorter one, once.
+#[tokio::test]
+async fn what_a_provider_finds_too_long_is_compacted_and_sent_again() {
+    let models = FakeModels::new(|request| {
+        let too_long = request.origin.agent == "logs" && size(&request.turns) > 12_000;
+        if too_long { Err(fault(Fault::ContextTooLong, "too long")) } else { reads(request) }
+    })
+    .with_tariff(models_tariff());
+    let hub = Hub::new(models.clone(), tools()).await;
+    let run = begin(&hub, json!({})).await;
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed", "{:?}", record.summary.error);
+    assert!(!steps(&record, "compact").is_empty());
+    let hopeless = FakeModels::new(|request| match request.origin.agent.as_str() {
+        "logs" => Err(fault(Fault::ContextTooLong, "too long")),
+        _ => usual(request),
+    });
+    let hub = Hub::new(hopeless.clone(), tools()).await;
+    let run = begin(&hub, json!({})).await;
+    assert_eq!(hub.ended(run).await.summary.state, "failed");
+    assert!(sent(&hopeless).len() <= 2, "it is not tried for ever: {}", sent(&hopeless).len());
+}
+
 /// What a new process makes of the folder.
 async fn finish(dir: &Path, run: RunId, models: &FakeModels) -> RunRecord {
     let mut hub = Hub::open(dir, models.clone(), tools(), |_| {}).await;

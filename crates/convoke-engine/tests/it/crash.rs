@@ -186,3 +186,80 @@ fn a_worker_that_is_not_heard_of_loses_its_task() {
     let lost: i64 = after.usage.iter().map(|usage| usage.lost_calls).sum();
     assert_eq!(lost, 1, "the call of the worker that was lost is billed at its bound");
 }
+
+/// `logs` asks `cost`, tells `lead`, and waits for a message; `cost` answers and sends: every step of a message once.
+fn talkers() -> FakeModels {
+    FakeModels::new(|request| {
+        let text = format!("{:?}", request.turns);
+        match (request.origin.agent.as_str(), request.origin.stage.as_str(), request.origin.turn) {
+            ("logs", "work", 1) => Ok(asks(&[
+                ("c1", "ask", json!({"to": "lead", "question": "Which day?"})),
+                ("c2", "send", json!({"to": "cost", "message": "look at Tuesday"})),
+            ])),
+            ("logs", "work", _) if !text.contains("from agent:cost]") => {
+                Ok(asks(&[("c3", "wait_for", json!({"from": "cost"}))]))
+            }
+            ("cost", "work", _) if !text.contains("look at Tuesday") => {
+                Ok(asks(&[("c1", "wait_for", json!({"from": "logs"}))]))
+            }
+            ("cost", "work", _) if !text.contains("Stored as") => {
+                Ok(asks(&[("c2", "send", json!({"to": "logs", "message": "it is the disk"}))]))
+            }
+            ("lead", "reply", _) => Ok(says("Tuesday.")),
+            _ => usual(request),
+        }
+    })
+}
+
+async fn talk(dir: &Path, models: FakeModels) -> (Hub, RunId) {
+    let mut hub = Hub::open(dir, models, FakeTools::none(), |_| {}).await;
+    hub.engine.ensure_user("tester").await.expect("a user");
+    hub.start().await;
+    let profiles = ["lead", "logs", "cost"].map(|name| profile(name, json!({"tools": ["@talk"]}))).to_vec();
+    let rules = json!({"rules": {"planning": "same_task"}});
+    let start = hub.prepare(team(&["logs", "cost"], rules), profiles, "Look.").await.expect("a team");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    (hub, run)
+}
+
+#[test]
+fn whatever_step_of_a_message_it_dies_in_each_is_there_once() {
+    for crash_at in 1..=8 {
+        let dir = tempfile::tempdir().expect("a folder");
+        let gate = Gate::default();
+        let doomed = runtime();
+        let (run, store) = doomed.block_on(async {
+            let (hub, run) = talk(dir.path(), talkers().with_gate_from(&gate, crash_at)).await;
+            // The run may end in fewer calls than the crash waits for; then there was nothing to lose.
+            tokio::select! {
+                () = gate.held(1) => {}
+                _ = hub.ended(run) => {}
+            }
+            (run, hub.engine.store().clone())
+        });
+        crash(doomed, store);
+        let (record, said) = runtime().block_on(async {
+            let mut hub = Hub::open(dir.path(), talkers(), FakeTools::none(), |_| {}).await;
+            hub.start().await;
+            let record = hub.ended(run).await;
+            let reader = convoke_engine::Reader::Audit("tester".into());
+            let filter = convoke_engine::ThreadFilter { run: Some(run), ..Default::default() };
+            let mut said = Vec::new();
+            for thread in hub.engine.threads(filter, reader.clone(), 10).await.expect("threads") {
+                said.extend(hub.engine.export_thread(thread.id, reader.clone()).await.expect("a thread").messages);
+            }
+            (record, said)
+        });
+        assert_eq!(record.summary.state, "completed", "crash at call {crash_at}");
+        let mut kinds: Vec<_> = said.iter().map(|message| (message.from.as_str(), message.kind.as_str())).collect();
+        kinds.sort_unstable();
+        let once =
+            [("agent:cost", "note"), ("agent:lead", "decision"), ("agent:logs", "note"), ("agent:logs", "question")];
+        assert_eq!(kinds, once, "crash at call {crash_at}");
+        let settled = |message: &convoke_domain::record::MessageRecord| {
+            message.receipts.iter().all(|receipt| matches!(receipt.state.as_str(), "read" | "answered"))
+        };
+        assert!(said.iter().all(settled), "crash at call {crash_at}: {said:#?}");
+        assert_eq!(record.decisions[0].standing, "answered");
+    }
+}

@@ -14,18 +14,24 @@ use crate::crash::{crash, runtime};
 
 type Play = Result<ModelReply, ModelError>;
 
+/// The rights to give tasks to peers, without which `delegate` is denied.
+fn may() -> Value {
+    json!({"can_delegate": true, "can_assign_to_peers": true})
+}
+
 /// A run in which every member gets the task; each may use the tools named.
 async fn run(hub: &Hub, members: &[(&str, &[&str])]) -> RunId {
     let mut profiles = vec![profile("lead", json!({}))];
-    profiles.extend(
-        members
-            .iter()
-            .map(|(name, tools)| profile(name, json!({"tools": tools, "capabilities": [format!("{name}-work")]}))),
-    );
+    profiles.extend(members.iter().map(|(name, tools)| {
+        profile(name, json!({"tools": tools, "capabilities": [format!("{name}-work")], "authority": may()}))
+    }));
     let fixed =
         json!([{"key": "main", "title": "Main", "instructions": "Do the main thing.", "assignee": members[0].0}]);
     let names: Vec<_> = members.iter().map(|(name, _)| *name).collect();
-    let team = team(&names, json!({"tasks": fixed, "rules": {"planning": "fixed", "retries": 0}}));
+    let team = team(
+        &names,
+        json!({"tasks": fixed, "rules": {"planning": "fixed", "retries": 0, "allow_peer_assignment": true}}),
+    );
     let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
     hub.engine.start_run(start).await.expect("a run")
 }

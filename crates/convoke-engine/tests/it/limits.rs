@@ -84,7 +84,7 @@ async fn capacity_is_never_passed() {
 #[tokio::test]
 async fn an_answer_with_more_text_than_is_kept_is_billed_and_refused() {
     for (bytes, state) in [(100, "completed"), (101, "failed")] {
-        let play = models("logs", move |_| Ok(says(&"x".repeat(bytes))));
+        let play = models("logs", move |_| Ok(says("x".repeat(bytes))));
         let hub = Hub::with(play.clone(), FakeTools::none(), |config| config.max_answer_bytes = 100).await;
         let record = run(&hub, json!({})).await;
         assert_eq!(record.tasks[0].state, state, "{record:#?}");

@@ -37,6 +37,16 @@ fn empty() {
 }
 
 #[test]
+fn files_of_programs_stand_in_the_report() {
+    let report = markdown(&samples::with_program());
+    let (_, files) = report.split_once("## Files\n").expect("a section");
+    insta::assert_snapshot!(files.split("\n## ").next().expect("its end"));
+    assert!(!markdown(&samples::completed()).contains("## Files"));
+    let page = convoke_report::html(&samples::with_program());
+    assert!(page.contains("48,213") && page.contains("9f86d081884c7d65") && !page.contains("<script>alert"));
+}
+
+#[test]
 fn simulated_without_times() {
     insta::assert_snapshot!(markdown_without_times(&samples::simulated()));
 }

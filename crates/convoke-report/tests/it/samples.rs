@@ -54,6 +54,9 @@ pub(crate) fn empty() -> RunRecord {
         usage: Vec::new(),
         budgets: Vec::new(),
         effects: Vec::new(),
+        approvals: Vec::new(),
+        decisions: Vec::new(),
+        talks: Vec::new(),
     }
 }
 
@@ -439,5 +442,20 @@ pub(crate) fn simulated() -> RunRecord {
     let mut run = completed();
     run.summary.simulated = true;
     run.usage.iter_mut().for_each(|row| (row.tariff, row.model) = ("simulated".into(), "script/incident".into()));
+    run
+}
+
+/// A run with a member that is a program and left files, one with a name that is no name.
+pub(crate) fn with_program() -> RunRecord {
+    let output = json!({"answer": "two places", "findings": [{"title": "unused"}], "artifacts": [
+        {"path": "out/lint.sarif", "description": "all findings | as SARIF", "bytes": 48_213, "sha256": "9f86d081884c7d65"},
+        {"path": "<b>`x`\n# y", "description": "<script>alert(1)</script>"},
+    ]});
+    let input = json!({"program": "lint", "args": ["--all"], "document": {"title": "Lint"}});
+    let steps = vec![tool(1, "command", input, &output.to_string(), (1_000, 2_000))];
+    let lint = worked("lint", "Lint it", "lint", (1_000, 2_000), "two places", steps);
+    let other = tool(2, "command", json!({}), "not a document", (2_000, 2_100));
+    let mut run = empty();
+    run.tasks = vec![lint, worked("odd", "An odd one", "odd", (2_000, 2_100), "x", vec![other])];
     run
 }

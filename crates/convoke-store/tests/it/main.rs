@@ -2,8 +2,11 @@
 
 mod support;
 
+mod agent;
+mod approval;
 mod backup;
 mod batch;
+mod bus;
 mod context;
 mod event;
 mod fault;
@@ -11,6 +14,7 @@ mod folder;
 mod handoff;
 mod journal;
 mod load;
+mod lock;
 mod memory;
 mod migrate;
 mod node;

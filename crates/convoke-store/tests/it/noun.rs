@@ -15,21 +15,29 @@ use crate::support::{Place, act};
 /// The nouns, by the names of their files.
 const NOUNS: &[&str] = &[
     "agent",
+    "approval",
     "attempt",
     "blob",
     "budget",
     "context",
+    "decision",
     "definition",
     "effect",
+    "escalate",
     "event",
+    "grant",
     "handoff",
+    "lock",
     "memory",
+    "message",
     "meta",
     "run",
     "session",
+    "spawn",
     "stats",
     "step",
     "task",
+    "thread",
     "usage",
     "user",
     "wait",
@@ -110,7 +118,7 @@ pub async fn with_run(place: &Place) -> Store {
         session::insert(tx, SESSION, "Talk", "user:ada").await?;
         for (name, capacity) in [("ada", 2), ("bob", 1)] {
             let row = agent::NewRow {
-                name, profile_version: 1, role: "specialist", capabilities: "[]", tags: "[]", capacity, active: true,
+                name, kind: "llm", profile_version: 1, role: "specialist", capabilities: "[]", tags: "[]", capacity, active: true,
             };
             agent::upsert(tx, &row).await?;
         }

@@ -63,6 +63,7 @@ async fn a_key_makes_one_run(place: Place) {
 async fn agents_and_counts(place: Place) {
     let store = with_run(&place).await;
     const CHANGED: agent::NewRow<'_> = agent::NewRow {
+        kind: "llm",
         name: "bob",
         profile_version: 2,
         role: "critic",

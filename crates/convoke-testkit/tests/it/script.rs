@@ -102,8 +102,13 @@ impl Stage {
         let mut results = Vec::new();
         for call in calls_of(blocks) {
             let timeout = Duration::from_secs(30);
-            let request =
-                ToolRequest { id: call.name.clone(), input: call.input.clone(), key: call.id.clone(), timeout };
+            let request = ToolRequest {
+                id: call.name.clone(),
+                input: call.input.clone(),
+                key: call.id.clone(),
+                timeout,
+                fence: None,
+            };
             let output = self.toolbox.call(scope, &request, &CancellationToken::new()).await;
             let output = output.unwrap_or_else(|error| panic!("{}: {error}", call.name));
             assert!(!output.is_error, "{}: {}", call.name, output.content);

@@ -208,6 +208,7 @@ impl Board {
             "run" => self.run_event(kind, event),
             "task" => self.task_event(kind, event),
             "budget" => self.budget_event(kind, event),
+            "approval" => self.approval_event(kind, event),
             _ => {}
         }
         true
@@ -289,6 +290,17 @@ impl Board {
             tokens: Tally::default(),
             cost: Tally::default(),
         });
+    }
+
+    fn approval_event(&mut self, kind: Kind, event: &Event) {
+        let tool = text::line(event.payload["tool"].as_str().unwrap_or_default());
+        match kind {
+            Kind::ApprovalRequested => self.notice(format!("{} asks leave for {tool}", who(event))),
+            Kind::ApprovalApproved => self.notice(format!("{} approved {tool}", who(event))),
+            Kind::ApprovalRejected => self.notice(format!("{} rejected {tool}", who(event))),
+            Kind::ApprovalExpired => self.notice(format!("nobody approved {tool} in time")),
+            _ => {}
+        }
     }
 
     fn budget_event(&mut self, kind: Kind, event: &Event) {

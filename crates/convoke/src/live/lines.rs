@@ -35,6 +35,8 @@ impl Teller {
             Kind::RunFailed => format!("{}: {}", ended(board, "failed"), said("error")),
             Kind::RunCancelled => ended(board, "cancelled"),
             Kind::RunEscalated => format!("{}: {}", ended(board, "handed to a person"), said("error")),
+            Kind::ApprovalRequested => format!("{}: {}", board.notices.last()?, event.entity_id),
+            Kind::ApprovalApproved | Kind::ApprovalRejected | Kind::ApprovalExpired => board.notices.last()?.clone(),
             Kind::BudgetWarning | Kind::BudgetOverrun | Kind::EffectUnknown | Kind::ToolDenied | Kind::LoopDetected => {
                 board.notices.last()?.clone()
             }
@@ -52,6 +54,7 @@ impl Teller {
             Kind::TaskCompleted => format!("done: {}{}", job.title, figures(job, event.at)),
             Kind::TaskFailed => format!("failed: {}: {}", job.title, error()),
             Kind::TaskCancelled => format!("cancelled: {}", job.title),
+            Kind::TaskWaiting if event.payload["waits_for"] == "person" => format!("waits for a person: {}", job.title),
             Kind::TaskRetried => format!("will try again: {}", error()),
             Kind::TaskReassigned => format!("takes over from {}: {}", said(event, "from"), error()),
             _ => return None,

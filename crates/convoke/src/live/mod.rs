@@ -3,6 +3,8 @@
 
 pub mod board;
 pub mod frame;
+pub mod keys;
 pub mod lines;
+pub mod prompt;
 pub mod screen;
 pub mod watch;

@@ -66,6 +66,7 @@ pub fn size() -> (usize, usize) {
 
 /// Shows the cursor again, if it is hidden. May be called from anywhere, any number of times.
 pub fn restore() {
+    super::keys::restore();
     if HIDDEN.swap(false, Ordering::SeqCst) {
         let text = format!("{END}{SHOW}");
         Stream::Err.act(&text);

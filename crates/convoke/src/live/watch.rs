@@ -8,11 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use convoke_domain::approval::Choice;
 use convoke_domain::event::Event;
 use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::money::Money;
+use convoke_domain::record::InboxKind;
 use convoke_domain::time::Timestamp;
-use convoke_engine::{Engine, Pulse, Worker};
+use convoke_engine::{Engine, Pulse, TaskAnswer, Worker};
 use convoke_port::clock::{Clock, SystemClock};
 use convoke_store::{Feed, Lagged};
 use tokio::sync::broadcast::Receiver;
@@ -22,7 +24,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Board;
 use super::frame::{self, Shot};
+use super::keys::Keys;
 use super::lines::Teller;
+use super::prompt::{Prompt, Said};
 use super::screen::{self, Screen, Stream};
 use crate::error::{Exit, Failure, Result};
 use crate::log;
@@ -80,6 +84,12 @@ pub struct Watch {
     footer: Option<String>,
     /// Why what happens cannot be stored.
     unrecorded: watch::Receiver<Option<String>>,
+    /// Who may answer in place, where somebody sits at the terminal.
+    user: Option<String>,
+    prompt: Prompt,
+    keys: Option<Keys>,
+    /// Something may wait for a person that was not looked at.
+    look: bool,
 }
 
 type Stopping = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -97,6 +107,17 @@ impl Watch {
             frame: 0,
             footer: None,
             unrecorded: engine.unrecorded(),
+            user: None,
+            prompt: Prompt::default(),
+            keys: None,
+            look: false,
+        }
+    }
+
+    /// Lets this user answer in place what the runs ask of people. Nothing changes where no live view is drawn.
+    pub fn answer_as(&mut self, user: &str) {
+        if matches!(self.view, View::Live(_)) {
+            (self.user, self.look) = (Some(user.to_owned()), true);
         }
     }
 
@@ -132,7 +153,9 @@ impl Watch {
                 pulse = self.pulses.recv() => self.take_pulse(pulse),
                 event = self.feed.next() => self.take_event(event).await?,
                 Some(run) = self.added.recv() => self.follow(run, None, false).await?,
+                key = Keys::next(&mut self.keys) => self.take_key(key).await,
                 _ = tick.tick() => {
+                    self.look_for_questions().await?;
                     calm = if self.calm() { calm + 1 } else { 0 };
                     self.draw();
                 }
@@ -150,7 +173,7 @@ impl Watch {
         for at in 0..self.boards.len() {
             self.catch_up(at, true).await?;
         }
-        self.footer = None;
+        (self.footer, self.prompt, self.keys) = (None, Prompt::default(), None);
         self.draw();
         Ok(exit.filter(|_| !self.boards.iter().all(Board::rests)))
     }
@@ -161,7 +184,57 @@ impl Watch {
 
     /// Nothing that is watched goes on.
     fn calm(&self) -> bool {
-        self.boards.iter().all(Board::rests) && self.engine.driven() == 0
+        self.boards.iter().all(Board::rests) && self.engine.driven() == 0 && !self.prompt.is_asking()
+    }
+
+    /// Asks what waits for this user, if something may have changed. The terminal is read from the first question on.
+    async fn look_for_questions(&mut self) -> Result<()> {
+        let Some(user) = self.user.clone().filter(|_| std::mem::take(&mut self.look)) else { return Ok(()) };
+        let runs = self.runs();
+        let mut waiting = self.engine.inbox(&user).await?;
+        waiting.retain(|entry| {
+            matches!(entry.kind, InboxKind::Approval | InboxKind::Task)
+                && entry.run.is_some_and(|run| runs.contains(&run))
+        });
+        if !waiting.is_empty() && self.keys.is_none() {
+            self.keys = Keys::open();
+        }
+        if self.keys.is_some() {
+            self.prompt.ask(waiting);
+        }
+        Ok(())
+    }
+
+    async fn take_key(&mut self, key: u8) {
+        let Some(said) = self.prompt.key(key) else { return };
+        let who = format!("user:{}", self.user.as_deref().unwrap_or_default());
+        let done = match said {
+            Said::Decided(id, choice, note) => self.decide(&id, choice, (&who, &note)).await,
+            Said::Answered(id, answer) => self.answer(&id, answer, &who).await,
+        };
+        let note = done.unwrap_or_else(|failure| failure.message);
+        self.prompt.tell(note);
+        self.look = true;
+    }
+
+    async fn decide(&self, id: &str, choice: Choice, (who, note): (&str, &str)) -> Result<String> {
+        let id = id.parse().map_err(|cause| Failure::new("bad_id", cause))?;
+        let answered = self.engine.answer_approval(id, choice, who, note).await?;
+        let tool = crate::text::line(&answered.tool);
+        Ok(match answered.missing {
+            0 => format!("{tool} is {}", answered.state.as_str()),
+            more => format!("noted for {tool}; {more} more must approve"),
+        })
+    }
+
+    async fn answer(&self, id: &str, answer: Result<String, String>, who: &str) -> Result<String> {
+        let id = id.parse().map_err(|cause| Failure::new("bad_id", cause))?;
+        let (answer, told) = match answer {
+            Ok(text) => (TaskAnswer::Done(text), "answered"),
+            Err(why) => (TaskAnswer::Declined(why), "declined"),
+        };
+        self.engine.answer_task(id, answer, who).await?;
+        Ok(told.to_owned())
     }
 
     fn take_pulse(&mut self, pulse: Result<Pulse, RecvError>) {
@@ -209,6 +282,7 @@ impl Watch {
     }
 
     fn fold(&mut self, at: usize, event: &Event, tell: bool) {
+        self.look |= event.kind.starts_with("approval.") || event.kind.starts_with("task.");
         let board = &mut self.boards[at];
         if board.event(event)
             && tell
@@ -229,8 +303,15 @@ impl Watch {
 
     fn draw(&mut self) {
         let View::Live(screen) = &mut self.view else { return };
-        let shot = Shot { size: screen::size(), now: now(), frame: self.frame, footer: self.footer.as_deref() };
-        screen.show(&log::take(), &frame::draw(&self.boards, shot));
+        let (columns, rows) = screen::size();
+        let below = self.prompt.lines(columns);
+        let size = (columns, rows.saturating_sub(below.len()).max(1));
+        let shot = Shot { size, now: now(), frame: self.frame, footer: self.footer.as_deref() };
+        let mut lines = frame::draw(&self.boards, shot);
+        lines.extend(below);
+        // Never more than the terminal has, or the way back to the first would be lost; the question stays in sight.
+        let over = (lines.len() + 1).saturating_sub(rows);
+        screen.show(&log::take(), &lines[over.min(lines.len())..]);
         self.frame += 1;
     }
 }

@@ -70,6 +70,7 @@ fn the_readme_runs() {
 fn the_examples_run() {
     run("examples/code-review/run.md");
     run("examples/incident-response/run.md");
+    run("examples/lint-and-review/run.md");
 }
 
 #[test]
@@ -85,6 +86,11 @@ fn operating_runs() {
 #[test]
 fn writing_a_team_runs() {
     run("docs/guide/team.md");
+}
+
+#[test]
+fn bringing_a_program_runs() {
+    run("docs/guide/program.md");
 }
 
 /// What stands before a code in the sources, once breaks after a bracket are gone.

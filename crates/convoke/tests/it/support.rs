@@ -101,21 +101,8 @@ impl Place {
 
     pub fn masked(&self, text: &str) -> String {
         let text = text.replace(&self.dir.path().display().to_string(), "[DIR]");
-        let mut out = String::new();
-        let mut rest = text.as_str();
-        while let Some(at) = rest.find("run_0") {
-            let id_end = (at + 30).min(rest.len());
-            let is_id = rest[at + 4..id_end].bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-            out.push_str(&rest[..at]);
-            if is_id && id_end == at + 30 {
-                out.push_str("[RUN]");
-                rest = &rest[id_end..];
-            } else {
-                out.push_str(&rest[at..at + 4]);
-                rest = &rest[at + 4..];
-            }
-        }
-        out + rest
+        let text = without_ids(&text, "run_", "[RUN]");
+        without_ids(&without_ids(&text, "task_", "[TASK]"), "appr_", "[APPROVAL]")
     }
 
     /// A team of a lead and one worker, and a script that plays it; `work` is the worker's part of the script.
@@ -126,6 +113,19 @@ impl Place {
         self.write("input/a.log", "line one\nERROR two\n");
         words.iter().map(|word| (*word).to_owned()).chain([format!("script/{}", script.display())]).collect()
     }
+}
+
+/// The text with every id of a noun replaced.
+fn without_ids(text: &str, prefix: &str, mask: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(&format!("{prefix}0")) {
+        let (from, to) = (at + prefix.len(), (at + prefix.len() + 26).min(rest.len()));
+        let is_id = to == from + 26 && rest[from..to].bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        out.push_str(&rest[..at]);
+        out.push_str(if is_id { mask } else { prefix });
+        rest = &rest[if is_id { to } else { from }..];
+    }
+    out + rest
 }
 
 /// A command that is under way.

@@ -51,7 +51,7 @@ fn the_socket_is_for_its_owner_alone_and_answers_nonsense_with_an_error() {
     let path = place.path("data/control.sock");
     let mode = std::fs::metadata(&path).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    for words in ["nonsense\n".to_owned(), r#"{"command":"format_disk"}"#.to_owned() + "\n", "x".repeat(100_000)] {
+    for words in ["nonsense\n".to_owned(), r#"{"command":"format_disk"}"#.to_owned() + "\n", "x".repeat(1_100_000)] {
         let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("it answers");
         // The far side stops reading at its limit, and may close before all is written.
         let _ = stream.write_all(words.as_bytes());

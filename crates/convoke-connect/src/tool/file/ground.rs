@@ -1,4 +1,5 @@
-//! The two folders a call may touch, and the only way to open something in them.
+//! The folders a call may touch (the attempt's, the run's input, what the run's members share), and the only way to open
+//! something in them.
 //!
 //! Rule: a path from a model is first read as words ([`Spot`]: relative, no `..`), then opened by the kernel with
 //! "stay beneath this folder" (`openat2`), so that neither symbolic links nor races lead outside. Where the kernel has no
@@ -8,6 +9,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
+use convoke_domain::lock::SHARED;
 use convoke_port::tool::ToolError;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -23,13 +25,15 @@ pub(crate) const OWN: &str = ".convoke";
 /// Times an open is repeated when something was renamed meanwhile.
 const RACES: usize = 8;
 
-/// Which of the two folders.
+/// Which of the folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Area {
     /// The run's input folder: read only.
     Input,
     /// The attempt's folder.
     Work,
+    /// The folder that the run's members share; a part of the attempt's where they share none.
+    Shared,
 }
 
 /// A place in one of the folders, as words; nothing has been opened.
@@ -70,6 +74,12 @@ impl Spot {
         if relative.starts_with(OWN) {
             return Err(format!("lies in `{OWN}`, which Convoke keeps for itself"));
         }
+        if let Ok(rest) = relative.strip_prefix(SHARED) {
+            if rest.starts_with(OWN) {
+                return Err(format!("lies in `{SHARED}/{OWN}`, which Convoke keeps for itself"));
+            }
+            return Ok(Self { area: Area::Shared, relative: rest.to_path_buf() });
+        }
         Ok(match relative.strip_prefix(INPUT) {
             Ok(rest) => Self { area: Area::Input, relative: rest.to_path_buf() },
             Err(_) => Self { area: Area::Work, relative },
@@ -82,6 +92,8 @@ impl Spot {
         match self.area {
             Area::Input if relative.is_empty() => INPUT.to_owned(),
             Area::Input => format!("{INPUT}/{relative}"),
+            Area::Shared if relative.is_empty() => SHARED.to_owned(),
+            Area::Shared => format!("{SHARED}/{relative}"),
             Area::Work if relative.is_empty() => ".".to_owned(),
             Area::Work => relative.into_owned(),
         }
@@ -108,10 +120,11 @@ impl Spot {
     }
 }
 
-/// The two folders, opened.
+/// The folders, opened.
 pub(crate) struct Ground {
     work: OwnedFd,
     input: Option<OwnedFd>,
+    shared: Option<OwnedFd>,
 }
 
 impl Ground {
@@ -124,12 +137,28 @@ impl Ground {
         Ok(Self {
             work: folder(&job.workdir, "the attempt's folder")?,
             input: job.input.as_deref().map(|path| folder(path, "the run's input folder")).transpose()?,
+            shared: job.shared.as_deref().map(|path| folder(path, "the folder that the run shares")).transpose()?,
         })
     }
 
     /// Does the run have an input folder?
     pub(crate) fn has_input(&self) -> bool {
         self.input.is_some()
+    }
+
+    /// Do the run's members share a folder?
+    pub(crate) fn has_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// The place where it really is: without a shared folder `shared/` is a part of the attempt's.
+    fn settle(&self, spot: &Spot) -> Spot {
+        match spot.area {
+            Area::Shared if self.shared.is_none() => {
+                Spot { area: Area::Work, relative: Path::new(SHARED).join(&spot.relative) }
+            }
+            _ => spot.clone(),
+        }
     }
 
     /// Opens a file for reading.
@@ -151,10 +180,11 @@ impl Ground {
         self.at(spot, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
-    /// Opens a folder of the attempt for writing below it; makes it and those on the way if they are not there.
+    /// Opens a folder for writing below it; makes it and those on the way if they are not there.
     pub(crate) fn make_folder(&self, spot: &Spot) -> Result<OwnedFd, ToolError> {
         writable(spot)?;
-        let mut here = Spot { area: Area::Work, relative: PathBuf::new() };
+        let spot = &self.settle(spot);
+        let mut here = Spot { area: spot.area, relative: PathBuf::new() };
         let mut fd = self.folder(&here)?;
         for part in spot.relative.components() {
             match rustix::fs::mkdirat(&fd, part.as_os_str(), Mode::from_raw_mode(0o755)) {
@@ -170,6 +200,7 @@ impl Ground {
     fn root(&self, area: Area) -> Result<BorrowedFd<'_>, ToolError> {
         match area {
             Area::Work => Ok(self.work.as_fd()),
+            Area::Shared => Ok(self.shared.as_ref().unwrap_or(&self.work).as_fd()),
             Area::Input => self
                 .input
                 .as_ref()
@@ -179,6 +210,7 @@ impl Ground {
     }
 
     fn at(&self, spot: &Spot, flags: OFlags) -> Result<OwnedFd, ToolError> {
+        let spot = &self.settle(spot);
         let path = if spot.is_root() { Path::new(".") } else { &spot.relative };
         beneath(self.root(spot.area)?, path, flags | OFlags::CLOEXEC).map_err(|errno| failed(spot, errno))
     }
@@ -187,7 +219,7 @@ impl Ground {
 /// Refuses places that may not be written.
 pub(crate) fn writable(spot: &Spot) -> Result<(), ToolError> {
     match spot.area {
-        Area::Work => Ok(()),
+        Area::Work | Area::Shared => Ok(()),
         Area::Input => Err(ToolError::Refused(format!(
             "`{}` lies in the input folder, which is read only; write elsewhere, such as `{}`",
             spot.shown(),
@@ -287,10 +319,14 @@ mod tests {
         let shown = |text: &str| Spot::parse(text, &limits).map(|spot| (spot.area, spot.shown()));
         assert_eq!(shown("./a//b/./c").expect("ok"), (Area::Work, "a/b/c".into()));
         assert_eq!(shown("input/x.csv").expect("ok"), (Area::Input, "input/x.csv".into()));
+        assert_eq!(shown("./shared//a.md").expect("ok"), (Area::Shared, "shared/a.md".into()));
+        assert_eq!(shown("shared/").expect("ok"), (Area::Shared, "shared".into()));
         assert_eq!(shown("inputs").expect("ok"), (Area::Work, "inputs".into()));
         assert_eq!(shown("").expect("ok"), (Area::Work, ".".into()));
         assert_eq!(shown("./input/").expect("ok"), (Area::Input, "input".into()));
-        for wrong in ["..", "a/../b", "/etc/passwd", "input/../x", "a\0b", ".convoke/x", "./.convoke"] {
+        for wrong in
+            ["..", "a/../b", "/etc/passwd", "input/../x", "a\0b", ".convoke/x", "./.convoke", "shared/.convoke/x"]
+        {
             assert!(shown(wrong).is_err(), "{wrong:?}");
         }
         assert!(shown(&"a/".repeat(40)).is_err());

@@ -2,6 +2,7 @@
 //!
 //! Rule: every open goes through [`ground`], which lets no path lead outside. Start there.
 
+mod fence;
 pub(crate) mod ground;
 pub(crate) mod line;
 pub(crate) mod list;

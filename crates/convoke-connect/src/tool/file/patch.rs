@@ -10,6 +10,7 @@ use convoke_port::tool::{ToolError, ToolOutput};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::fence::Pass;
 use super::ground::{Area, Ground, OWN, Spot, failed, writable};
 use super::write::{replace, turn};
 use crate::tool::argument::Arguments;
@@ -52,7 +53,8 @@ pub(crate) fn run(job: &Job) -> Result<ToolOutput, ToolError> {
         return Err(arguments.wrong("new", &format!("is longer than {} bytes", limits.write_bytes)));
     }
     let ground = Ground::open(job)?;
-    let _turn = turn(job);
+    let _turn = turn(job, &spot);
+    let pass = Pass::take(job, &ground, &spot)?;
     let before = content(&ground, &spot, limits.patch_bytes)?;
     let note = Note::of(job, &spot);
     if let Some(answer) = note.earlier(&ground, &spot, &before)? {
@@ -61,6 +63,7 @@ pub(crate) fn run(job: &Job) -> Result<ToolOutput, ToolError> {
     let after = Change { old, new, expected }.apply(&before, &spot, limits.patch_bytes)?;
     job.check()?;
     note.write(&ground, &before, &after)?;
+    pass.in_time()?;
     replace(&ground, &spot, after.as_bytes())?;
     Ok(said(done(&spot, expected)))
 }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 
+use convoke_domain::lock::SHARED;
 use convoke_port::tool::ToolError;
 use rustix::fs::{AtFlags, Dir, FileType};
 
@@ -50,18 +51,21 @@ impl Walk<'_> {
         Walk { ground, job, depth, left: job.limits.file.walk_entries }
     }
 
-    /// Goes through `start`; through both folders if it is the attempt's folder itself.
+    /// Goes through `start`; through all folders if it is the attempt's folder itself.
     /// `Break` from `visit` ends it. Returns whether it came to the end.
     pub(crate) fn go(
         &mut self,
         start: &Spot,
         visit: &mut dyn FnMut(&Entry) -> Result<ControlFlow<()>, ToolError>,
     ) -> Result<bool, ToolError> {
-        if start.area == Area::Work && start.is_root() && self.ground.has_input() {
-            let input = Spot { area: Area::Input, relative: Default::default() };
-            let entry = Entry { spot: input.clone(), kind: Kind::Folder, depth: 0 };
-            if visit(&entry)?.is_break() || (self.depth > 0 && !self.folder(&input, 1, visit)?) {
-                return Ok(false);
+        if start.area == Area::Work && start.is_root() {
+            let others = [(Area::Input, self.ground.has_input()), (Area::Shared, self.ground.has_shared())];
+            for (area, _) in others.into_iter().filter(|(_, is_there)| *is_there) {
+                let top = Spot { area, relative: Default::default() };
+                let entry = Entry { spot: top.clone(), kind: Kind::Folder, depth: 0 };
+                if visit(&entry)?.is_break() || (self.depth > 0 && !self.folder(&top, 1, visit)?) {
+                    return Ok(false);
+                }
             }
         }
         self.folder(start, 0, visit)
@@ -102,7 +106,7 @@ impl Walk<'_> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&fd).map_err(|errno| failed(spot, errno))? {
             let name = OsStr::from_bytes(entry.map_err(|errno| failed(spot, errno))?.file_name().to_bytes()).to_owned();
-            if name == "." || name == ".." || is_own(spot, &name) {
+            if name == "." || name == ".." || self.is_own(spot, &name) {
                 continue;
             }
             if self.left == 0 {
@@ -113,6 +117,16 @@ impl Walk<'_> {
         }
         names.sort();
         Ok(Some((self.kinds(&fd, names), true)))
+    }
+
+    /// Names at the top of a folder that are not the model's.
+    fn is_own(&self, folder: &Spot, name: &OsStr) -> bool {
+        let taken = match folder.area {
+            Area::Work => name == OWN || name == INPUT || (name == SHARED && self.ground.has_shared()),
+            Area::Shared => name == OWN,
+            Area::Input => false,
+        };
+        taken && folder.is_root()
     }
 
     fn kinds(&self, fd: &std::os::fd::OwnedFd, names: Vec<OsString>) -> Vec<(OsString, Kind)> {
@@ -130,9 +144,4 @@ impl Walk<'_> {
             })
             .collect()
     }
-}
-
-/// Names at the top of the attempt's folder that are not the model's.
-fn is_own(folder: &Spot, name: &OsStr) -> bool {
-    folder.area == Area::Work && folder.is_root() && (name == OWN || name == INPUT)
 }

@@ -12,7 +12,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use super::ground::{Ground, Spot, failed, writable};
+use super::fence::Pass;
+use super::ground::{Area, Ground, Spot, failed, writable};
 use crate::tool::argument::Arguments;
 use crate::tool::job::{Job, said};
 use crate::tool::limits::ToolLimits;
@@ -46,17 +47,23 @@ pub(crate) fn run(job: &Job) -> Result<ToolOutput, ToolError> {
         let what = format!("has {} bytes; {} can be written", content.len(), limits.write_bytes);
         return Err(arguments.wrong("content", &what));
     }
-    let _turn = turn(job);
-    replace(&Ground::open(job)?, &spot, content.as_bytes())?;
+    let _turn = turn(job, &spot);
+    let ground = Ground::open(job)?;
+    let pass = Pass::take(job, &ground, &spot)?;
+    pass.in_time()?;
+    replace(&ground, &spot, content.as_bytes())?;
     let lines = content.lines().count();
     Ok(said(format!("Wrote {} bytes ({lines} lines) to `{}`.", content.len(), spot.shown())))
 }
 
 /// Waits until no other call changes files in this folder: calls that a model makes at the same time must not undo each other.
-pub(crate) fn turn(job: &Job) -> MutexGuard<'static, ()> {
+pub(crate) fn turn(job: &Job, spot: &Spot) -> MutexGuard<'static, ()> {
     static LANES: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
     let mut hash = DefaultHasher::new();
-    job.workdir.hash(&mut hash);
+    match &job.shared {
+        Some(shared) if spot.area == Area::Shared => shared.hash(&mut hash),
+        _ => job.workdir.hash(&mut hash),
+    }
     LANES[(hash.finish() % 64) as usize].lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -74,7 +74,8 @@ async fn get(egress: &Egress, scope: &ToolScope, input: Value) -> Result<ToolOut
     let mut limits = ToolLimits::default();
     limits.http.time = Duration::from_secs(2);
     limits.http.body_bytes = 100_000;
-    let request = ToolRequest { id: "http_get".into(), input, key: "k".into(), timeout: Duration::from_secs(10) };
+    let request =
+        ToolRequest { id: "http_get".into(), input, key: "k".into(), timeout: Duration::from_secs(10), fence: None };
     let job = Job::new(scope, &request, &Arc::new(limits), &CancellationToken::new());
     run(&job, &Permit::of(scope), egress).await
 }

@@ -1,29 +1,39 @@
 //! The sandbox made of namespaces by bubblewrap.
 //!
 //! Rule: the root is empty and read only; in it are the system's programs, the run's input (both read only) and the attempt's
-//! folder, at the same paths as outside. No network, no other processes, no capabilities.
+//! folder, at the same paths as outside. No network unless it is granted, no other
+//! processes, no capabilities.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::process::Command;
 
-use super::sandbox::{Ground, SETTINGS, SYSTEM, environment, shell};
+use super::sandbox::{Ground, NETWORK_SETTINGS, SETTINGS, SYSTEM, environment};
 use crate::tool::file::ground::OWN;
 
 /// Runs the ground's command inside.
 pub(crate) fn command(program: &Path, ground: &Ground<'_>) -> Command {
     let mut command = base(program);
-    let temporary: PathBuf = ground.workdir.join(OWN).join("tmp");
+    if ground.network {
+        command.arg("--share-net");
+        for path in NETWORK_SETTINGS {
+            command.args(["--ro-bind-try", path, path]);
+        }
+    }
+    let temporary = ground.workdir.join(OWN).join("tmp");
     command.arg("--bind").arg(&temporary).arg("/tmp");
     if let Some(input) = ground.input {
         command.arg("--ro-bind").arg(input).arg(input);
     }
-    command.arg("--bind").arg(ground.workdir).arg(ground.workdir);
-    command.args(["--remount-ro", "/dev", "--remount-ro", "/"]).arg("--chdir").arg(ground.workdir);
-    for (name, value) in environment(ground.workdir, Path::new("/tmp")) {
-        command.arg("--setenv").arg(name).arg(value);
+    if let Some(file) = &ground.program {
+        command.arg("--ro-bind").arg(file).arg(file);
     }
-    command.arg("--").arg(shell()).arg("-c").arg(ground.command);
+    command.arg("--bind").arg(&ground.workdir).arg(&ground.workdir);
+    command.args(["--remount-ro", "/dev", "--remount-ro", "/"]).arg("--chdir").arg(&ground.workdir);
+    // As its own environment, which it passes on: arguments can be read by everybody on the machine.
+    command.envs(environment(&ground.workdir, Path::new("/tmp")));
+    command.envs(ground.variables.iter().map(|(name, value)| (name, value)));
+    command.arg("--").args(&ground.line);
     command
 }
 
@@ -31,14 +41,14 @@ pub(crate) fn command(program: &Path, ground: &Ground<'_>) -> Command {
 pub(crate) fn trial(program: &Path, ground: &Ground<'_>) -> Command {
     let mut command = base(program);
     command.args(["--remount-ro", "/dev", "--remount-ro", "/"]);
-    command.arg("--").arg(shell()).arg("-c").arg(ground.command);
+    command.arg("--").args(&ground.line);
     command
 }
 
 fn base(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear();
-    command.args(["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]);
+    command.args(["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
     command.args(["--hostname", "sandbox"]);
     for path in SYSTEM {
         match std::fs::read_link(path) {

@@ -18,7 +18,7 @@ use seccompiler::{
 };
 use tokio::process::Command;
 
-use super::sandbox::{Ground, SETTINGS, SYSTEM, environment, shell};
+use super::sandbox::{Ground, NETWORK_SETTINGS, SETTINGS, SYSTEM, environment};
 use crate::tool::file::ground::OWN;
 
 /// The oldest Landlock that protects other people's files from truncation (Linux 6.2).
@@ -34,6 +34,8 @@ const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random"
 #[derive(Debug, Clone)]
 pub(crate) struct Kernel {
     filter: Arc<BpfProgram>,
+    /// The same for those that may reach the network.
+    online: Arc<BpfProgram>,
 }
 
 impl Kernel {
@@ -53,13 +55,13 @@ impl Kernel {
             .scope(Scope::Signal)
             .and_then(Ruleset::create)
             .is_ok();
-        Ok(Self { filter: Arc::new(filter(scoped)?) })
+        Ok(Self { filter: Arc::new(filter(scoped, false)?), online: Arc::new(filter(scoped, true)?) })
     }
 
     /// Adds the way inside to a command.
     #[allow(unsafe_code)]
     pub(crate) fn enter(&self, command: &mut Command, ground: &Ground<'_>) -> Result<(), String> {
-        let filter = self.filter.clone();
+        let filter = if ground.network { self.online.clone() } else { self.filter.clone() };
         let mut rules = Some(rules(ground).map_err(|error| format!("shell: Landlock: {error}"))?);
         // SAFETY: runs between fork and exec. Rules and filter were made before; here `restrict_self` and `apply_filter` only
         // make system calls (prctl, landlock_restrict_self, seccomp) on the memory they have, and rustix calls the kernel
@@ -81,13 +83,15 @@ impl Kernel {
 /// The ground's command, outside still.
 pub(crate) fn command(ground: &Ground<'_>) -> Command {
     let temporary = ground.workdir.join(OWN).join("tmp");
-    let mut command = Command::new(shell());
-    command.arg("-c").arg(ground.command).current_dir(ground.workdir);
-    command.env_clear().envs(environment(ground.workdir, &temporary));
+    let mut line = ground.line.iter();
+    let mut command = Command::new(line.next().cloned().unwrap_or_default());
+    command.args(line).current_dir(&ground.workdir);
+    command.env_clear().envs(environment(&ground.workdir, &temporary));
+    command.envs(ground.variables.iter().map(|(name, value)| (name, value)));
     command
 }
 
-/// What may be done with files, and nothing on the network.
+/// What may be done with files, and nothing on the network unless it is granted.
 fn rules(ground: &Ground<'_>) -> Result<RulesetCreated, Box<dyn std::error::Error>> {
     let newest = ABI::V6;
     let read = AccessFs::from_read(newest);
@@ -97,11 +101,13 @@ fn rules(ground: &Ground<'_>) -> Result<RulesetCreated, Box<dyn std::error::Erro
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(NEEDED))?
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(newest))?
-        .handle_access(AccessNet::from_all(newest))?
-        .scope(Scope::from_all(newest))?
-        .create()?;
-    for path in SYSTEM.iter().chain(&SETTINGS) {
+        .handle_access(AccessFs::from_all(newest))?;
+    if !ground.network {
+        rules = rules.handle_access(AccessNet::from_all(newest))?;
+    }
+    let mut rules = rules.scope(Scope::from_all(newest))?.create()?;
+    let online: &[&str] = if ground.network { &NETWORK_SETTINGS } else { &[] };
+    for path in SYSTEM.iter().chain(&SETTINGS).chain(online) {
         if let Ok(fd) = PathFd::new(path) {
             rules = rules.add_rule(PathBeneath::new(fd, read))?;
         }
@@ -114,17 +120,22 @@ fn rules(ground: &Ground<'_>) -> Result<RulesetCreated, Box<dyn std::error::Erro
     if let Some(input) = ground.input {
         rules = rules.add_rule(PathBeneath::new(PathFd::new(input)?, read))?;
     }
-    Ok(rules.add_rule(PathBeneath::new(PathFd::new(ground.workdir)?, own))?)
+    if let Some(file) = &ground.program {
+        rules = rules.add_rule(PathBeneath::new(PathFd::new(file)?, AccessFs::ReadFile | AccessFs::Execute))?;
+    }
+    Ok(rules.add_rule(PathBeneath::new(PathFd::new(&ground.workdir)?, own))?)
 }
 
-/// The filter; `scoped` tells that Landlock keeps signals inside.
-fn filter(scoped: bool) -> Result<BpfProgram, String> {
+/// The filter; `scoped` tells that Landlock keeps signals inside, `online` that the network may be reached.
+fn filter(scoped: bool, online: bool) -> Result<BpfProgram, String> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    let sockets = if online { other_sockets()? } else { Vec::new() };
     for call in denied_calls(scoped) {
-        rules.insert(call, Vec::new());
+        let when = if call == libc::SYS_socket { sockets.clone() } else { Vec::new() };
         // The same calls by the numbers of the x32 interface.
         #[cfg(target_arch = "x86_64")]
-        rules.insert(call | 0x4000_0000, Vec::new());
+        rules.insert(call | 0x4000_0000, when.clone());
+        rules.insert(call, when);
     }
     // Limits of other processes; one's own (0) are fine.
     let other = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)
@@ -136,6 +147,16 @@ fn filter(scoped: bool) -> Result<BpfProgram, String> {
     SeccompFilter::new(rules, SeccompAction::Allow, denied, architecture)
         .and_then(BpfProgram::try_from)
         .map_err(|error| error.to_string())
+}
+
+/// All sockets but those of the internet: none of this machine's own services is reached by a path or a name.
+fn other_sockets() -> Result<Vec<SeccompRule>, String> {
+    let is_not = |family: libc::c_int| {
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs()))
+    };
+    let both = [is_not(libc::AF_INET), is_not(libc::AF_INET6)].into_iter().collect::<Result<_, _>>();
+    let rule = both.and_then(SeccompRule::new).map_err(|error| error.to_string())?;
+    Ok(vec![rule])
 }
 
 fn denied_calls(scoped: bool) -> impl Iterator<Item = i64> {

@@ -1,14 +1,14 @@
 //! `shell`: a command in a sandbox.
 //!
 //! Rule: only when the scope grants it, and only inside a sandbox that works here ([`sandbox`]); else it is refused with the
-//! reason. [`run`] drives the command, [`output`] keeps a bounded part of what it prints, [`family`] counts its processes.
+//! reason. The same holds for the programs of agents ([`super::program`]). [`run`] drives the command, [`output`] keeps a bounded part of what it prints, [`family`] counts its processes.
 
 mod bubblewrap;
 mod family;
 mod kernel;
-mod output;
-mod run;
-mod sandbox;
+pub(crate) mod output;
+pub(crate) mod run;
+pub(crate) mod sandbox;
 
 use std::time::Duration;
 

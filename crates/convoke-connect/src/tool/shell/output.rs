@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 /// The kept parts.
 pub(crate) struct Output {
-    half: usize,
+    /// Bytes kept of the beginning, and of the end.
+    room: (usize, usize),
     head: Vec<u8>,
     tail: VecDeque<u8>,
     total: u64,
@@ -13,20 +14,34 @@ pub(crate) struct Output {
 impl Output {
     /// Keeps at most `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
-        Self { half: most / 2, head: Vec::new(), tail: VecDeque::new(), total: 0 }
+        Self::keeping((most / 2, most / 2))
+    }
+
+    /// Keeps at most `most` bytes of the end.
+    pub(crate) fn end_of(most: usize) -> Self {
+        Self::keeping((0, most))
+    }
+
+    fn keeping(room: (usize, usize)) -> Self {
+        Self { room, head: Vec::new(), tail: VecDeque::new(), total: 0 }
+    }
+
+    /// Bytes that were printed, kept or not.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
     }
 
     /// Takes what was printed next.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         self.total += bytes.len() as u64;
-        let room = self.half - self.head.len();
+        let room = self.room.0 - self.head.len();
         if room > 0 {
             let (first, rest) = bytes.split_at(room.min(bytes.len()));
             self.head.extend_from_slice(first);
             bytes = rest;
         }
-        bytes = &bytes[bytes.len().saturating_sub(self.half)..];
-        let over = (self.tail.len() + bytes.len()).saturating_sub(self.half);
+        bytes = &bytes[bytes.len().saturating_sub(self.room.1)..];
+        let over = (self.tail.len() + bytes.len()).saturating_sub(self.room.1);
         self.tail.drain(..over);
         self.tail.extend(bytes);
     }
@@ -57,5 +72,8 @@ mod tests {
         let mut short = Output::new(8);
         short.push(b"abcdefgh");
         assert_eq!(short.text(), "abcdefgh");
+        let mut end = Output::end_of(3);
+        end.push(b"abcdefgh");
+        assert_eq!((end.text().as_str(), end.total()), ("\n[… 5 bytes left out …]\nfgh", 8));
     }
 }

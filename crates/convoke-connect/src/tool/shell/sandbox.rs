@@ -3,6 +3,7 @@
 //! Rule: a sandbox counts only after it has been tried. None means that `shell` is refused, with what was tried and why it
 //! failed; there is no way to run without.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -39,22 +40,38 @@ pub(crate) enum Sandbox {
     Kernel(kernel::Kernel),
 }
 
-/// The command to run and where.
+/// What to run and where.
+#[derive(Default)]
 pub(crate) struct Ground<'a> {
-    pub(crate) command: &'a str,
-    pub(crate) workdir: &'a Path,
+    /// The program by its full path, and its arguments.
+    pub(crate) line: Vec<OsString>,
+    pub(crate) workdir: PathBuf,
     pub(crate) input: Option<&'a Path>,
+    /// One more file that may be read and run.
+    pub(crate) program: Option<PathBuf>,
+    /// Variables besides the usual ones.
+    pub(crate) variables: Vec<(String, OsString)>,
+    /// The network may be reached.
+    pub(crate) network: bool,
+}
+
+impl<'a> Ground<'a> {
+    /// A command line for the shell.
+    pub(crate) fn of(command: &str, workdir: &Path, input: Option<&'a Path>) -> Self {
+        let line = [shell(), "-c", command].map(OsString::from).into();
+        Self { line, workdir: workdir.to_owned(), input, ..Self::default() }
+    }
 }
 
 impl Sandbox {
-    /// A process that runs the command inside.
-    pub(crate) fn command(&self, ground: &Ground<'_>, limits: &ShellLimits) -> Result<Command, String> {
+    /// A process that runs the command inside, which may compute for `time`.
+    pub(crate) fn command(&self, ground: &Ground<'_>, limits: &ShellLimits, time: Duration) -> Result<Command, String> {
         let mut command = match self {
             Self::Bubblewrap(program) => bubblewrap::command(program, ground),
             Self::Kernel(_) => kernel::command(ground),
         };
         child::lead(&mut command);
-        bound(&mut command, limits);
+        bound(&mut command, limits, time);
         // Last: inside, a process may no longer do what the two lines above do.
         if let Self::Kernel(kernel) = self {
             kernel.enter(&mut command, ground)?;
@@ -90,7 +107,7 @@ async fn try_bubblewrap() -> Result<PathBuf, String> {
         .map(|folder| folder.join("bwrap"))
         .find(|file| file.is_file())
         .ok_or("the program `bwrap` is not installed")?;
-    let ground = Ground { command: "exit 0", workdir: Path::new("/"), input: None };
+    let ground = Ground::of("exit 0", Path::new("/"), None);
     let mut trial = bubblewrap::trial(&program, &ground);
     trial.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let done = tokio::time::timeout(TRIAL, trial.output()).await.map_err(|_| "it does not end")?;
@@ -104,7 +121,7 @@ async fn try_bubblewrap() -> Result<PathBuf, String> {
 
 /// Adds the system's limits for each process.
 #[allow(unsafe_code)]
-fn bound(command: &mut Command, limits: &ShellLimits) {
+fn bound(command: &mut Command, limits: &ShellLimits, time: Duration) {
     use rustix::process::{Resource, Rlimit, setrlimit};
     // Counts what the user runs elsewhere too, so that is added. It does not bind root: see `family`.
     let processes = (super::family::tasks().unwrap_or(0) + limits.processes) as u64;
@@ -114,7 +131,7 @@ fn bound(command: &mut Command, limits: &ShellLimits) {
         (Resource::Fsize, limits.file_bytes),
         (Resource::Nofile, limits.open_files),
         (Resource::Nproc, processes),
-        (Resource::Cpu, limits.time_max.as_secs() + 5),
+        (Resource::Cpu, time.as_secs() + 5),
     ];
     let nice = rustix::process::getpriority_process(None).unwrap_or(0) + NICE;
     // SAFETY: runs between fork and exec; makes only system calls through rustix, which neither allocates nor locks.
@@ -137,15 +154,21 @@ pub(crate) fn shell() -> &'static str {
 }
 
 /// What a command finds in its environment: nothing of Convoke's own.
-pub(crate) fn environment(workdir: &Path, temporary: &Path) -> Vec<(&'static str, std::ffi::OsString)> {
+pub(crate) fn environment(workdir: &Path, temporary: &Path) -> Vec<(&'static str, OsString)> {
     vec![
-        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
+        ("PATH", PATH.into()),
         ("HOME", workdir.into()),
         ("TMPDIR", temporary.into()),
         ("LANG", "C.UTF-8".into()),
         ("TERM", "dumb".into()),
     ]
 }
+
+/// Where programs are looked for.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Files of `/etc` that programs need to reach the network.
+pub(crate) const NETWORK_SETTINGS: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf", "/etc/host.conf"];
 
 /// System folders a command may read and run programs from.
 pub(crate) const SYSTEM: [&str; 8] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store"];

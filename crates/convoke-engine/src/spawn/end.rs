@@ -1,0 +1,117 @@
+//! The end of spawned agents: with their task, with their run, or because a person stops them and all below them.
+
+use std::sync::Arc;
+
+use convoke_domain::event::Kind;
+use convoke_domain::id::{RunId, TaskId, WorkspaceId};
+use convoke_domain::refusal::Refusal;
+use convoke_domain::run::Command;
+use convoke_domain::spawn::Tree;
+use convoke_domain::spec::RunSpec;
+use convoke_store::{Result as Stored, Tx, UseCase, agent, run, spawn, task};
+use serde_json::json;
+
+use crate::desk::Left;
+use crate::engine::emit;
+use crate::run::state_of;
+use crate::user::may_govern;
+use crate::{Engine, Result, advance};
+
+/// What was stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Killed {
+    /// The agent, and all that it had spawned.
+    pub agents: Vec<String>,
+    /// The tasks that were cancelled.
+    pub tasks: Vec<TaskId>,
+}
+
+impl Engine {
+    /// Stops an agent in a run and all that it has spawned there: their tasks are cancelled, running calls are cut, and the
+    /// spawned ones are retired. Owners and operators may.
+    pub async fn kill(&self, run: RunId, agent: &str, user: &str) -> Result<Killed> {
+        let spec = self.spec_of(run).await?;
+        let kill = Kill { ws: self.ws(), run, agent: agent.to_owned(), user: user.to_owned(), spec };
+        let killed = self.store().run(kill).await??;
+        let mut cut = self.driving_now();
+        cut.retain(|(task, _)| killed.tasks.contains(task));
+        self.interrupt_these(&cut);
+        self.wake().notify_one();
+        Ok(killed)
+    }
+}
+
+struct Kill {
+    ws: WorkspaceId,
+    run: RunId,
+    agent: String,
+    user: String,
+    spec: Arc<RunSpec>,
+}
+
+impl UseCase for Kill {
+    type Out = std::result::Result<Killed, Refusal>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        if let Err(refusal) = may_govern(tx, &self.user, "stop agents").await? {
+            return Ok(Err(refusal));
+        }
+        let held = run::hold(tx, self.run).await?;
+        convoke_domain::run::decide(state_of(&held)?, Command::Cancel)?;
+        let nodes = spawn::of_run(tx, self.run).await?.iter().map(Into::into).collect();
+        let tree = Tree { nodes };
+        if tree.find(&self.agent).is_none() && !self.spec.profiles.contains_key(&self.agent) {
+            return Err(convoke_store::Error::missing("agent of this run", &self.agent));
+        }
+        let agents = tree.subtree(&self.agent);
+        let who = format!("user:{}", self.user);
+        let open = task::open(tx, self.run).await?;
+        let tasks: Vec<TaskId> =
+            open.into_iter().filter(|task| agents.contains(&task.agent)).map(|task| task.id).collect();
+        // Told first, so that the record reads in the order of cause and effect.
+        let payload = json!({"agents": agents, "tasks": tasks});
+        emit(tx, Kind::AgentKilled, ("agent", self.agent.clone()), (Some(self.run), &who), payload);
+        for name in &agents {
+            if spawn::end(tx, self.run, name).await? {
+                retire(tx, self.run, name, "retired", &who).await?;
+            }
+        }
+        advance::cancel_tasks(tx, self.run, &tasks, &who, &self.spec).await?;
+        Ok(Ok(Killed { agents, tasks }))
+    }
+}
+
+/// The end of the task that a spawned agent was made for is its end. It keeps how the task ended as its status.
+pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Stored<()> {
+    if !left.is_over || !spawn::end_of_task(tx, left.run, left.agent, left.task).await? {
+        return Ok(());
+    }
+    let ended = task::hold(tx, left.task).await?.state;
+    let status = match ended.as_str() {
+        "completed" => "completed",
+        "failed" => "failed",
+        _ => "retired",
+    };
+    retire(tx, left.run, left.agent, status, "system").await
+}
+
+/// Whatever a run has spawned ends with it.
+pub(crate) async fn end_run(tx: &mut Tx<'_>, run: RunId) -> Stored<()> {
+    for row in spawn::of_run(tx, run).await?.into_iter().filter(|row| row.living) {
+        if spawn::end(tx, run, &row.name).await? {
+            retire(tx, run, &row.name, "retired", "system").await?;
+        }
+    }
+    Ok(())
+}
+
+async fn retire(tx: &mut Tx<'_>, run: RunId, name: &str, status: &str, who: &str) -> Stored<()> {
+    agent::set_status(tx, name, status, true).await?;
+    agent::set_active(tx, name, false).await?;
+    emit(tx, Kind::AgentRetired, ("agent", name.to_owned()), (Some(run), who), json!({"status": status}));
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Agents that a run has beside its team: who spawned them, with what rights, for which task.
+
+use convoke_domain::id::{RunId, TaskId};
+use convoke_domain::spawn::Node;
+use convoke_domain::time::Timestamp;
+
+use crate::{Result, Tx, p, row};
+
+/// A spawned agent that is about to be kept.
+#[derive(Debug, Clone)]
+pub struct NewRow<'a> {
+    /// Its run.
+    pub run: RunId,
+    /// Its name.
+    pub name: &'a str,
+    /// Its place among those of the run, from 1.
+    pub n: i64,
+    /// Who spawned it; nobody if a person did.
+    pub parent: Option<&'a str>,
+    /// How deep it stands.
+    pub depth: i64,
+    /// Its profile as JSON, with the rights that it has.
+    pub profile: &'a str,
+    /// Its models, as a JSON list.
+    pub models: &'a str,
+    /// The task that it is made for.
+    pub task: TaskId,
+    /// Who said so: `agent:NAME` or `user:NAME`.
+    pub created_by: &'a str,
+}
+
+row! {
+    /// A spawned agent in full.
+    pub struct Record {
+        /// Its name.
+        pub name: String,
+        /// Its place among those of the run.
+        pub n: i64,
+        /// Who spawned it.
+        pub parent: Option<String>,
+        /// How deep it stands.
+        pub depth: u32,
+        /// Its profile as JSON.
+        pub profile: String,
+        /// Its models, as a JSON list.
+        pub models: String,
+        /// The task that it was made for.
+        pub task: TaskId,
+        /// It was not retired.
+        pub living: bool,
+        /// Who said so.
+        pub created_by: String,
+        /// When it was made.
+        pub created_at: Timestamp,
+        /// When it was retired.
+        pub ended_at: Option<Timestamp>,
+    }
+}
+
+impl From<&Record> for Node {
+    fn from(row: &Record) -> Self {
+        Self { name: row.name.clone(), parent: row.parent.clone(), depth: row.depth, living: row.living }
+    }
+}
+
+/// Keeps a spawned agent.
+pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
+    let (ws, now) = (tx.ws(), tx.now());
+    tx.exec(
+        "INSERT INTO spawned (ws, run, name, n, parent, depth, profile, models, task, living, created_by, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11)",
+        p![ws, new.run, new.name, new.n, new.parent, new.depth, new.profile, new.models, new.task, new.created_by, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// All that a run has spawned, in the order of spawning.
+pub async fn of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT name, n, parent, depth, profile, models, task, living, created_by, created_at, ended_at FROM spawned \
+         WHERE ws = $1 AND run = $2 ORDER BY n",
+        p![ws, run],
+    )
+    .await
+}
+
+/// Retires the agent that was made for this task, if it was. Gives whether it was.
+pub async fn end_of_task(tx: &mut Tx<'_>, run: RunId, name: &str, task: TaskId) -> Result<bool> {
+    let (ws, now) = (tx.ws(), tx.now());
+    let changed = tx
+        .exec(
+            "UPDATE spawned SET living = 0, ended_at = $5 WHERE ws = $1 AND run = $2 AND name = $3 AND task = $4 AND living = 1",
+            p![ws, run, name, task, now],
+        )
+        .await?;
+    Ok(changed > 0)
+}
+
+/// Retires one spawned agent. Gives whether it lived.
+pub async fn end(tx: &mut Tx<'_>, run: RunId, name: &str) -> Result<bool> {
+    let (ws, now) = (tx.ws(), tx.now());
+    let changed = tx
+        .exec(
+            "UPDATE spawned SET living = 0, ended_at = $4 WHERE ws = $1 AND run = $2 AND name = $3 AND living = 1",
+            p![ws, run, name, now],
+        )
+        .await?;
+    Ok(changed > 0)
+}

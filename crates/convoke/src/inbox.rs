@@ -1,0 +1,121 @@
+//! `convoke inbox`: what waits for a person, each entry with the command that answers it.
+
+use clap::Args;
+use convoke_domain::record::{InboxEntry, InboxKind};
+use serde_json::Value;
+
+use crate::args::Global;
+use crate::error::{Exit, Failure, Result};
+use crate::hub::Hub;
+use crate::place::Place;
+use crate::text::{self, BOLD, CYAN, DIM, paint};
+use crate::{control, say};
+
+/// Rows of an entry's details that are shown; `--json` has all of it.
+const ROWS: usize = 12;
+/// Characters of a part of an id that find it.
+const MIN_PART: usize = 4;
+
+#[derive(Debug, Args)]
+pub struct InboxArgs {}
+
+impl InboxArgs {
+    pub async fn act(self, global: &Global) -> Result<Exit> {
+        let hub = Hub::reader(global).await?;
+        let entries = hub.engine.inbox(&hub.user).await?;
+        if global.json {
+            let told: Result<Vec<Value>> = entries.iter().map(|entry| as_json(&hub.place, entry)).collect();
+            say::json(&told?)?;
+        } else if entries.is_empty() {
+            say::line(&format!("nothing waits for {}", hub.user))?;
+        } else {
+            say::text(&entries.iter().map(|entry| as_text(&hub.place, entry)).collect::<Vec<_>>().join("\n"))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// The commands that answer an entry, ready to be typed.
+pub fn commands(place: &Place, entry: &InboxEntry) -> Vec<String> {
+    let id = &entry.id;
+    let words: Vec<String> = match entry.kind {
+        InboxKind::Approval => vec![format!("approve {id}"), format!("reject {id} --note WHY")],
+        InboxKind::Question => vec![format!("answer {id} TEXT")],
+        InboxKind::Task => vec![format!("answer {id} TEXT"), format!("answer {id} --decline WHY")],
+        InboxKind::Effect => vec![format!("resolve {id} done|failed|retry")],
+        InboxKind::Escalated => {
+            vec![format!("show {id}"), format!("answer {id} TEXT"), format!("answer {id} --decline WHY")]
+        }
+        InboxKind::Paused => vec![format!("resume {id}"), format!("cancel {id}")],
+    };
+    words.iter().map(|rest| place.command(rest)).collect()
+}
+
+fn as_json(place: &Place, entry: &InboxEntry) -> Result<Value> {
+    let mut value =
+        serde_json::to_value(entry).map_err(|cause| Failure::new("broken", "cannot write JSON").cause(cause))?;
+    value["commands"] = commands(place, entry).into();
+    Ok(value)
+}
+
+fn as_text(place: &Place, entry: &InboxEntry) -> String {
+    let due = entry.due.map(|due| format!(" · until {}", text::clock(due))).unwrap_or_default();
+    let head = format!("{} · since {} (UTC){due}", text::line(&entry.from), text::clock(entry.since));
+    let mut out = format!("{} {}\n", paint(BOLD, &format!("{:9}", entry.kind.as_str())), text::line(&entry.title));
+    out.push_str(&format!("          {}\n", paint(DIM, &head)));
+    for line in about(entry).lines().take(ROWS) {
+        out.push_str(&format!("          {line}\n"));
+    }
+    for command in commands(place, entry) {
+        out.push_str(&format!("          {}\n", paint(CYAN, &command)));
+    }
+    out
+}
+
+/// What a person should know before answering, made harmless.
+pub fn about(entry: &InboxEntry) -> String {
+    let Some(approval) = &entry.approval else {
+        let form = entry.output_schema.as_ref().map(|schema| format!("\nJSON of this form: {schema}"));
+        return text::plain(&format!("{}{}", entry.detail, form.unwrap_or_default()));
+    };
+    let mut lines = Vec::new();
+    if let Some(reason) = &approval.reason {
+        lines.push(format!("why: {}", text::plain(reason)));
+    }
+    if let Some(percent) = approval.confidence {
+        lines.push(format!("it is {percent}% sure"));
+    }
+    if approval.needed > 1 {
+        let so_far: Vec<_> = approval.votes.iter().map(|vote| text::line(&vote.by)).collect();
+        let by = if so_far.is_empty() { String::new() } else { format!(": {}", so_far.join(", ")) };
+        lines.push(format!("{} of {} approvals{by}", so_far.len(), approval.needed));
+    }
+    lines.join("\n")
+}
+
+/// Finds the full id that `part` means among what waits for this user: itself, its beginning or its end.
+pub async fn full_id(global: &Global, part: &str) -> Result<String> {
+    if control::is_whole(part) {
+        return Ok(part.to_owned());
+    }
+    let hub = Hub::reader(global).await?;
+    let entries = hub.engine.inbox(&hub.user).await?;
+    let means = |id: &str| {
+        let bare = id.split_once('_').map_or(id, |(_, bare)| bare);
+        part.len() >= MIN_PART && (id.starts_with(part) || bare.starts_with(part) || id.ends_with(part))
+    };
+    let found: Vec<_> = entries.iter().filter(|entry| means(&entry.id)).collect();
+    match found.as_slice() {
+        [only] => Ok(only.id.clone()),
+        [] => Err(Failure::usage(
+            "missing",
+            format!("nothing that is called `{}` waits for {}", text::line(part), hub.user),
+        )
+        .hint("`convoke inbox` lists what waits, with the command that answers it")),
+        several => {
+            let ids: Vec<_> = several.iter().map(|entry| entry.id.as_str()).collect();
+            Err(Failure::usage("ambiguous", format!("`{part}` may be any of {}", ids.join(", ")))
+                .hint("give more of the id"))
+        }
+    }
+}

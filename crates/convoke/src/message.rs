@@ -1,0 +1,90 @@
+//! `convoke say`: a person says something to an agent, a person, or everybody in a run.
+
+use clap::Args;
+use convoke_domain::id::MessageId;
+use convoke_domain::message::{BODY_BYTES, Kind};
+use convoke_domain::task::Priority;
+use convoke_engine::NewMessage;
+use serde_json::json;
+
+use crate::args::Global;
+use crate::control::Request;
+use crate::error::{Exit, Failure, Result};
+use crate::hold::carry_out;
+use crate::hub::Hub;
+use crate::{say, which};
+
+#[derive(Debug, Args)]
+pub struct SayArgs {
+    /// Who it is for: an agent, `user:NAME`, `role:ROLE`, several with commas, or `all` for everybody in the run or thread
+    pub to: String,
+    /// What you have to say; `-` reads it from the input stream
+    pub text: String,
+    /// The run in which it is said; agents are reached in a run
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+    /// The thread to post in, by id or channel
+    #[arg(long, value_name = "THREAD")]
+    pub thread: Option<String>,
+    /// note, finding, alert, question or request
+    #[arg(long, value_name = "KIND", default_value = "note", value_parser = kind)]
+    pub kind: Kind,
+    /// critical, high, normal or low
+    #[arg(long, value_name = "PRIORITY", default_value = "normal", value_parser = priority)]
+    pub priority: Priority,
+    /// One line on what it is about
+    #[arg(long, value_name = "TEXT")]
+    pub subject: Option<String>,
+    /// The message it replies to
+    #[arg(long, value_name = "MESSAGE")]
+    pub reply_to: Option<String>,
+    /// Cut the model calls that recipients are making, so that they read it at once
+    #[arg(long)]
+    pub cancels: bool,
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let known = Kind::parse(text).filter(|kind| kind.is_free() || kind.wants_answer());
+    known.ok_or_else(|| "write note, finding, alert, question or request".to_owned())
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    let known = Priority::ALL.into_iter().find(|priority| priority.as_str() == text);
+    known.ok_or_else(|| "write critical, high, normal or low".to_owned())
+}
+
+impl SayArgs {
+    pub async fn act(self, global: &Global) -> Result<Exit> {
+        let text = if self.text == "-" { crate::file::read_input(BODY_BYTES as u64)? } else { self.text };
+        let reply_to = self.reply_to.as_deref().map(message_id).transpose()?;
+        let to: Vec<_> = match self.to.as_str() {
+            "all" => Vec::new(),
+            names => names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+        };
+        let hub = Hub::reader(global).await?;
+        let run = match &self.run {
+            Some(run) => Some(which::run(&hub.engine, run).await?),
+            None => None,
+        };
+        let user = hub.user.clone();
+        drop(hub);
+        let (kind, priority) = (self.kind, self.priority);
+        let (subject, thread, cancels) = (self.subject, self.thread, self.cancels);
+        let message = NewMessage { to, thread, kind, priority, subject, body: text, reply_to, cancels, ask: None };
+        carry_out(global, Request::Say { run, message: Box::new(message), user }).await?;
+        if global.json {
+            say::json(&json!({"to": self.to, "run": run, "kind": kind, "said": true}))?;
+        } else if !global.quiet {
+            say::line(&format!("said to {}", crate::text::line(&self.to)))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// A message's id as it is typed.
+pub fn message_id(text: &str) -> Result<MessageId> {
+    text.parse().map_err(|_| {
+        Failure::usage("bad_message", format!("`{text}` is not the id of a message"))
+            .hint("`convoke threads show THREAD` prints them")
+    })
+}

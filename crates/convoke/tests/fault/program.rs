@@ -1,0 +1,131 @@
+//! A member that is a program, and a process that dies, is told to stop, or has secrets while it runs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{binary, processes_with};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A team of programs: one acts, the other passes on.
+fn team(script: &str, repeat: &str) -> String {
+    let script = serde_json::to_string(script).expect("a text");
+    format!(
+        "kind: profile\nname: lead\nagent_kind: command\nprompt: Pass it on.\nauthority: {{shell: true}}\n\
+         command: {{program: sh, args: [-c, \"echo passed on\"], output: text, repeat: harmless}}\n\
+         ---\nkind: profile\nname: ops\nagent_kind: command\nprompt: Act.\nauthority: {{shell: true}}\n\
+         command: {{program: sh, args: [-c, {script}], output: text, timeout_s: 3600, repeat: {repeat}, env: [PASSED]}}\n\
+         ---\nkind: team\nname: acting\ncoordinator: lead\nmembers: [{{profile: ops}}]\n\
+         rules: {{planning: same_task, timeout_per_agent_s: 3600}}\n"
+    )
+}
+
+struct Place {
+    home: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(team: &str) -> Self {
+        let home = tempfile::tempdir().expect("a folder");
+        std::fs::write(home.path().join("team.yaml"), team).expect("written");
+        Self { home }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(words).arg("--data").arg(self.data()).current_dir(self.home.path()).stdin(Stdio::null());
+        command.env("OPENAI_API_KEY", "sk-a-secret-for-tests").env("PASSED", "yes");
+        command
+    }
+
+    fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    fn start(&self) -> Child {
+        let mut command = self.command(&["run", "team.yaml", "Act.", "--quiet"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
+    }
+
+    fn done(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("it starts")
+    }
+
+    fn record(&self) -> Value {
+        serde_json::from_slice(&self.done(&["show", "last", "--json"]).stdout).expect("JSON")
+    }
+
+    fn acts(&self) -> usize {
+        let lines = |file: PathBuf| std::fs::read_to_string(file).map_or(0, |text| text.lines().count());
+        find(&self.data().join("work"), "acts.txt").map_or(0, lines)
+    }
+}
+
+fn find(dir: &Path, name: &str) -> Option<PathBuf> {
+    let entries: Vec<_> = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path()).collect();
+    let here = entries.iter().find(|path| path.file_name().is_some_and(|found| found == name)).cloned();
+    here.or_else(|| entries.iter().filter(|path| path.is_dir()).find_map(|path| find(path, name)))
+}
+
+fn until(what: &str, fact: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !fact() {
+        assert!(start.elapsed() < PATIENCE, "{what}: it never came to that");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_program_under_way_at_a_kill_is_left_to_a_person() {
+    let place = Place::new(&team("echo acted >> acts.txt; sleep 31441.25 & sleep 31441.25", "once"));
+    let mut process = place.start();
+    until("the program acts", || place.acts() == 1);
+    process.kill().expect("killed");
+    process.wait().expect("gone");
+    until("the program ends with Convoke", || processes_with("31441.25") == 0);
+    let resumed = place.done(&["resume"]);
+    let told = String::from_utf8_lossy(&resumed.stdout).into_owned() + &String::from_utf8_lossy(&resumed.stderr);
+    assert_eq!(resumed.status.code(), Some(5), "a person is waited for: {told}");
+    let record = place.record();
+    let effect = &record["effects"][0];
+    assert_eq!((effect["tool"].as_str(), effect["state"].as_str()), (Some("command"), Some("unknown")));
+    let key = effect["key"].as_str().expect("a key");
+    assert!(place.done(&["resolve", key, "done", "--note", "it acted"]).status.success(), "{told}");
+    assert_eq!(place.done(&["resume"]).status.code(), Some(0));
+    let record = place.record();
+    assert_eq!((record["state"].as_str(), place.acts()), (Some("completed"), 1), "once and no more: {record:#}");
+    assert!(place.done(&["db", "verify"]).status.success());
+}
+
+#[test]
+fn a_harmless_program_simply_runs_again() {
+    let script = "echo acted >> acts.txt; [ $(wc -l < acts.txt) -gt 1 ] || sleep 31442.25; echo done; env";
+    let place = Place::new(&team(script, "harmless"));
+    let mut process = place.start();
+    until("the program acts", || place.acts() == 1);
+    process.kill().expect("killed");
+    process.wait().expect("gone");
+    until("the program ends with Convoke", || processes_with("31442.25") == 0);
+    let resumed = place.done(&["resume"]);
+    assert_eq!(resumed.status.code(), Some(0), "{}", String::from_utf8_lossy(&resumed.stderr));
+    let record = place.record();
+    assert_eq!((record["state"].as_str(), place.acts()), (Some("completed"), 2), "{record:#}");
+    // Its environment is its own: the variable that is named, and no key.
+    let output = record["tasks"][0]["output"].as_str().expect("a result");
+    assert!(output.starts_with("done") && output.contains("PASSED=yes"), "{output}");
+    assert!(!record.to_string().contains("sk-a-secret-for-tests") && !output.contains("OPENAI"), "{output}");
+}
+
+#[test]
+fn cancelling_the_run_ends_the_program_and_its_children() {
+    let place = Place::new(&team("echo acted >> acts.txt; sleep 31443.25 & sleep 31443.25", "harmless"));
+    let mut process = place.start();
+    until("the program acts", || place.acts() == 1);
+    assert!(place.done(&["cancel", "last"]).status.success());
+    until("the program and its children end", || processes_with("31443.25") == 0);
+    assert_eq!(process.wait().expect("an end").code(), Some(4));
+    assert_eq!(place.record()["state"].as_str(), Some("cancelled"));
+}
