@@ -161,7 +161,7 @@ impl Watch {
                 }
             }
             if stopping.is_none() && (self.unrecorded.borrow().is_some() || self.all_ended() || calm >= CALM) {
-                if self.engine.driven() > 0 {
+                if self.unrecorded.borrow().is_none() && self.engine.driven_beside(&self.runs()) > 0 {
                     self.tell("steps of other runs end first; those runs go on with the next start");
                 }
                 stopping = stop(&mut worker);
