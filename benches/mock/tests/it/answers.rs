@@ -1,6 +1,5 @@
 //! Good answers: whole, streamed, structured, with tools; what is counted and recorded.
 
-
 use convoke_bench_mock::Mock;
 use convoke_bench_mock::options::{Options, ToolRule};
 use convoke_bench_mock::reply::Reply;
