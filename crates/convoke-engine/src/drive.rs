@@ -205,6 +205,8 @@ async fn run(engine: &Engine, at: Assignment, signals: Signals, room: Room, time
             let seconds = driver.at.timeout.as_secs();
             Halt::failed("timeout", format!("the attempt did not end within {seconds} s"), true)
         }
+        // Cut because the worker stops: another one need not wait for the lease to run out.
+        Err(Halt::Interrupted) if driver.stop.is_cancelled() => Halt::Stopping,
         Err(halt) => halt,
     };
     driver.finish(halt, room).await
