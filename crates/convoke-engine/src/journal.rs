@@ -31,7 +31,7 @@ use crate::handoff;
 use crate::ledger::{self, Bill, Scope};
 use crate::lock;
 use crate::lock::guard::Check;
-use crate::{program, wait};
+use crate::{program, recover, wait};
 
 /// An outcome that has come.
 #[derive(Debug, Clone)]
@@ -542,6 +542,7 @@ impl Journal {
             error: None,
         };
         task::requeue(tx, self.at.task, &how).await?;
+        recover::tell_requeued(tx, (self.at.task, held.run), &held.key, recover::Why::Yielded);
         agent::count(tx, &held.agent, -1).await
     }
 

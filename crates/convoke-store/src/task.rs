@@ -82,6 +82,8 @@ row! {
     pub struct Held {
         /// Its run.
         pub run: RunId,
+        /// Its name within stage and round.
+        pub key: String,
         /// Where it stands.
         pub state: String,
         /// The token of its last claim.
@@ -112,7 +114,7 @@ pub async fn hold(tx: &mut Tx<'_>, id: TaskId) -> Result<Held> {
     let ws = tx.ws();
     let held = tx
         .opt(
-            "SELECT run, state, fence, attempt, held, retries_left, agent, priority, mail, parent, depth, ties FROM task WHERE ws = $1 AND id = $2 /*pg FOR UPDATE*/",
+            "SELECT run, key, state, fence, attempt, held, retries_left, agent, priority, mail, parent, depth, ties FROM task WHERE ws = $1 AND id = $2 /*pg FOR UPDATE*/",
             p![ws, id],
         )
         .await?;
@@ -512,12 +514,14 @@ pub async fn renew(tx: &mut Tx<'_>, worker: &str, until: Timestamp) -> Result<Ve
 }
 
 row! {
-    /// A running task whose worker is gone.
+    /// A running task whose worker, or agent, is gone.
     pub struct Lapsed {
         /// The task.
         pub id: TaskId,
         /// Its run.
         pub run: RunId,
+        /// Its name within stage and round.
+        pub key: String,
         /// Who does it.
         pub agent: String,
         /// How urgent it is.
@@ -531,10 +535,10 @@ row! {
 pub async fn lapsed(tx: &mut Tx<'_>, keep: Option<&str>, limit: i64) -> Result<Vec<Lapsed>> {
     let (ws, now) = (tx.ws(), tx.now());
     let sql = if keep.is_some() {
-        "SELECT id, run, agent, priority, retries_left FROM task WHERE ws = $1 AND state = 'running' \
+        "SELECT id, run, key, agent, priority, retries_left FROM task WHERE ws = $1 AND state = 'running' \
          AND (lease_until < $2 OR lease_owner <> $4) ORDER BY lease_until LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
     } else {
-        "SELECT id, run, agent, priority, retries_left FROM task WHERE ws = $1 AND state = 'running' \
+        "SELECT id, run, key, agent, priority, retries_left FROM task WHERE ws = $1 AND state = 'running' \
          AND lease_until < $2 AND $4 = '' ORDER BY lease_until LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/"
     };
     tx.many(sql, p![ws, now, limit, keep.unwrap_or_default()]).await

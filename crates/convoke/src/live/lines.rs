@@ -66,6 +66,7 @@ impl Teller {
         let words = match kind {
             Kind::TaskStarted => format!("begins: {}", job.title),
             Kind::TaskTakenOver => format!("goes on: {}", job.title),
+            Kind::TaskRequeued if said(event, "why") == "lease_lapsed" => format!("was left behind: {}", job.title),
             Kind::TaskCompleted => format!("done: {}{}", job.title, figures(job, event.at)),
             Kind::TaskFailed => format!("failed: {}: {}", job.title, error()),
             Kind::TaskCancelled => format!("cancelled: {}", job.title),

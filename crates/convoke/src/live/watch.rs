@@ -138,7 +138,7 @@ impl Watch {
     /// Watches until every run rests, or a signal asks to stop; then the worker has stopped too.
     pub async fn until_rest(&mut self, worker: Worker, signals: &mut Signals) -> Result<Option<Exit>> {
         let (mut worker, mut stopping): (Option<Worker>, Option<Stopping>) = (Some(worker), None);
-        let (mut exit, mut calm, mut said_others) = (None, 0, false);
+        let (mut exit, mut calm) = (None, 0);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -157,15 +157,13 @@ impl Watch {
                 _ = tick.tick() => {
                     self.look_for_questions().await?;
                     calm = if self.calm() { calm + 1 } else { 0 };
-                    // Not at once: the drivers of what has just ended need a moment to leave.
-                    if stopping.is_some() && exit.is_none() && !said_others && self.engine.driven() > 0 {
-                        said_others = true;
-                        self.tell("steps of other runs end first; those runs go on with the next start");
-                    }
                     self.draw();
                 }
             }
             if stopping.is_none() && (self.unrecorded.borrow().is_some() || self.all_ended() || calm >= CALM) {
+                if self.unrecorded.borrow().is_none() && self.engine.driven_beside(&self.runs()) > 0 {
+                    self.tell("steps of other runs end first; those runs go on with the next start");
+                }
                 stopping = stop(&mut worker);
             }
         }
