@@ -7,7 +7,7 @@ use convoke_domain::run::State;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
 use convoke_domain::team::EscalationPolicy;
 use convoke_domain::time::Timestamp;
-use convoke_store::{Result, Tx, UseCase, agent, attempt, run, task};
+use convoke_store::{Result, Tx, agent, attempt, run, task};
 use serde_json::json;
 
 use crate::advance;
