@@ -118,4 +118,10 @@ pub const SOAKS: &[Soak] = &[
         rounds: 500,
         run: soak::kill::run,
     },
+    Soak {
+        name: "kill-postgres",
+        about: "The same with the data on PostgreSQL, where a task is taken over when its lease has run out.",
+        rounds: 200,
+        run: soak::kill::run_on_postgres,
+    },
 ];

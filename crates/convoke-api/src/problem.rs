@@ -41,6 +41,21 @@ pub struct Problem {
     marker: Marker,
 }
 
+impl Problem {
+    /// A problem that somebody else has found in `text`, at a line and column from 1 (0 where that is not known).
+    pub fn at(
+        (file, text): (&str, &str),
+        (line, column): (usize, usize),
+        code: &'static str,
+        why: &str,
+        fix: &str,
+    ) -> Self {
+        let mut reporter = Reporter::new(file, text);
+        reporter.report(Place { line, column, width: 1 }, finding(code, why, fix));
+        reporter.found.remove(0)
+    }
+}
+
 /// Where in the excerpt the marks go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Marker {

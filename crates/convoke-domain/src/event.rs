@@ -109,6 +109,8 @@ kinds! {
     TaskStarted = "task.started",
     /// A task's lease was taken over; its attempt goes on under a higher fencing token.
     TaskTakenOver = "task.taken_over",
+    /// A task that ran was put back, because its worker stopped (`yielded`) or was gone (`lease_lapsed`), or its agent was (`agent_gone`); its attempt goes on.
+    TaskRequeued = "task.requeued",
     /// A task waits for a person, a message or a timer.
     TaskWaiting = "task.waiting",
     /// What a task waited for has come; its attempt goes on.

@@ -271,7 +271,7 @@ pub struct InboxEntry {
     pub id: String,
     /// Its run.
     pub run: Option<RunId>,
-    /// Who asks: `agent:NAME`, or `system`.
+    /// Who asks: `agent:NAME`, `user:NAME`, or `system`.
     pub from: String,
     /// One line.
     pub title: String,
@@ -287,6 +287,9 @@ pub struct InboxEntry {
     /// JSON Schema that the answer to a task must fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Value>,
+    /// What the answer to a question may be; anything where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
 }
 
 /// What an entry of the inbox is.

@@ -392,8 +392,7 @@ async fn call_off(tx: &mut Tx<'_>, run: RunId, found: &task::Open, who: &str) ->
     if !found.ties {
         return Ok(());
     }
-    let left =
-        desk::Left { run, task: found.id, attempt: found.attempt, agent: &found.agent, is_over: true, handed_to: None };
+    let left = desk::Left { run, task: found.id, agent: &found.agent, is_over: true, handed_to: None };
     desk::left(tx, &left).await?;
     wait::fulfil(tx, WaitReason::Child, &found.id.to_string(), wait::Outcome::Failed("the task was cancelled")).await?;
     Ok(())

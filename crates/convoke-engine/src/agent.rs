@@ -335,8 +335,8 @@ impl Tend {
 /// Puts back what an agent holds; its attempts go on with the next claim.
 async fn requeue_all(tx: &mut Tx<'_>, name: &str) -> Stored<usize> {
     let held = agent::running(tx, name, BATCH).await?;
-    for (task, run, priority, retries_left) in &held {
-        recover::requeue(tx, (*task, *run), name, priority, *retries_left).await?;
+    for found in &held {
+        recover::requeue(tx, found, recover::Why::AgentGone).await?;
     }
     Ok(held.len())
 }

@@ -41,6 +41,8 @@ pub struct Config {
     pub parallel_tools: usize,
     /// Bytes of earlier results that a prompt takes over from one task.
     pub input_bytes: usize,
+    /// Bytes of text that one answer of a model may have; a longer one is refused as `answer_too_large`.
+    pub max_answer_bytes: usize,
     /// Shares of the pool by workspace, where they are not equal; a workspace that is not named has 1.
     pub weights: BTreeMap<WorkspaceId, usize>,
     /// How long what happened is offered to a store that cannot take it now, such as one on a full disk.
@@ -68,6 +70,7 @@ impl Config {
             daily_cap: None,
             parallel_tools: 8,
             input_bytes: 64 * 1024,
+            max_answer_bytes: 1 << 20,
             weights: BTreeMap::new(),
             store_patience: Duration::from_secs(10),
             exclusive: true,

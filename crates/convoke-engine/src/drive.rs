@@ -25,7 +25,7 @@ use crate::claim::Assignment;
 use crate::compact::{self, Fit};
 use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
-use crate::load::{Load, Loaded};
+use crate::load::{self, Load, Loaded};
 use crate::mail::{self, Delivered};
 use crate::pulse::{Pulse, PulseKind};
 use crate::spawn::Kin;
@@ -205,6 +205,8 @@ async fn run(engine: &Engine, at: Assignment, signals: Signals, room: Room, time
             let seconds = driver.at.timeout.as_secs();
             Halt::failed("timeout", format!("the attempt did not end within {seconds} s"), true)
         }
+        // Cut because the worker stops: another one need not wait for the lease to run out.
+        Err(Halt::Interrupted) if driver.stop.is_cancelled() => Halt::Stopping,
         Err(halt) => halt,
     };
     driver.finish(halt, room).await
@@ -287,7 +289,7 @@ impl Driver {
     /// Takes over the steps of an attempt that was begun before.
     fn replay(&mut self, mut steps: Vec<step::Record>) -> Result<(), Halt> {
         // A call may have got its number before what came in between and was read first.
-        steps.sort_by_key(|step| (step.turn, place_in_turn(step), step.n));
+        steps.sort_by_key(|step| (step.turn, load::place_in_turn(step), step.n));
         let mut unknown = Vec::new();
         for step in steps {
             self.numbered.known.insert((step.turn, step.call_id.clone()), step.n);
@@ -587,14 +589,5 @@ impl Driver {
 
     pub(crate) fn tell(&self, kind: PulseKind) {
         self.engine.pulse(Pulse { run: self.at.run, task: self.at.task, agent: self.at.agent.clone(), kind });
-    }
-}
-
-/// What is read before a call, the call, what follows from it.
-fn place_in_turn(step: &step::Record) -> u8 {
-    match step.kind.as_str() {
-        "tool" => 2,
-        "model" if step.call_id.is_empty() => 1,
-        _ => 0,
     }
 }

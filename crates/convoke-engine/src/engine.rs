@@ -298,6 +298,11 @@ impl Engine {
         self.driving().len()
     }
 
+    /// How many attempts of other runs than these are driven here.
+    pub fn driven_beside(&self, runs: &[RunId]) -> usize {
+        self.driving().values().filter(|driven| !runs.contains(&driven.run)).count()
+    }
+
     fn driving(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, Driven>> {
         self.inner.driving.lock().unwrap_or_else(PoisonError::into_inner)
     }

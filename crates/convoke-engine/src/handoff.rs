@@ -170,14 +170,7 @@ pub(crate) async fn accept(tx: &mut Tx<'_>, row: &handoff::Record, who: &str) ->
     handoff::settle(tx, row.id, State::Accepted.as_str(), who, None).await?;
     let text = format!("accepted: the task is with `{}` now", row.receiver);
     wait::settle_steps(tx, row.task, held.attempt, &text).await?;
-    let left = Left {
-        run: row.run,
-        task: row.task,
-        attempt: held.attempt,
-        agent: &row.giver,
-        is_over: false,
-        handed_to: Some(&row.receiver),
-    };
+    let left = Left { run: row.run, task: row.task, agent: &row.giver, is_over: false, handed_to: Some(&row.receiver) };
     desk::left(tx, &left).await?;
     advance::cancel_parts_but(tx, row.run, row.task, row.offer, "system").await?;
     attempt::end(tx, row.task, held.attempt, "handed_over", None).await?;

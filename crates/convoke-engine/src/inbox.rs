@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use convoke_domain::approval::{Asked, State, Voter, waits_for};
 use convoke_domain::id::{ApprovalId, RunId, WorkspaceId};
-use convoke_domain::record::{ApprovalRecord, InboxEntry, InboxKind, VoteRecord};
+use convoke_domain::record::{ApprovalRecord, DecisionRecord, InboxEntry, InboxKind, VoteRecord};
 use convoke_domain::user::Role;
-use convoke_store::{Result as Stored, Tx, UseCase, approval, effect, run, task};
+use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, run, task};
 
 use crate::approval::{counted, role_of, rule_of};
 use crate::person::may_do;
+use crate::thread::decision_record;
 use crate::{Engine, Result};
 
 /// Entries of one kind that are looked at.
@@ -19,8 +20,10 @@ impl Engine {
     /// What waits for the user `name`, oldest first.
     pub async fn inbox(&self, name: &str) -> Result<Vec<InboxEntry>> {
         let found = self.store().read(Look { ws: self.ws(), who: format!("user:{name}") }).await?;
-        let Some(role) = found.role.filter(|role| role.may_answer()) else { return Ok(Vec::new()) };
-        let mut entries = found.approvals;
+        // Whoever was asked by name may answer, whatever their part.
+        let mut entries = found.questions;
+        let Some(role) = found.role.filter(|role| role.may_answer()) else { return Ok(entries) };
+        entries.extend(found.approvals);
         for row in found.tasks {
             let spec = self.spec(&row.spec).await?;
             if may_do(&spec, &row.agent, name, role) {
@@ -84,6 +87,7 @@ struct Look {
 
 struct Found {
     role: Option<Role>,
+    questions: Vec<InboxEntry>,
     approvals: Vec<InboxEntry>,
     tasks: Vec<task::Given>,
     effects: Vec<effect::Record>,
@@ -101,6 +105,7 @@ impl UseCase for Look {
         let role = role_of(tx, &self.who).await?;
         Ok(Found {
             role,
+            questions: self.questions(tx).await?,
             approvals: self.approvals(tx, role).await?,
             tasks: task::for_people(tx, None, MOST).await?,
             effects: effect::unknown(tx, MOST).await?,
@@ -110,6 +115,13 @@ impl UseCase for Look {
 }
 
 impl Look {
+    /// The questions and requests that this person was asked, by name or by role.
+    async fn questions(&self, tx: &mut Tx<'_>) -> Stored<Vec<InboxEntry>> {
+        let found = decision::open_for(tx, &self.who, MOST).await?;
+        let found = found.into_iter().filter(|row| row.due.is_none_or(|due| due > tx.now()));
+        found.map(|row| decision_record(row).map(question_entry)).collect()
+    }
+
     /// What of the approvals this person may still answer.
     async fn approvals(&self, tx: &mut Tx<'_>, role: Option<Role>) -> Stored<Vec<InboxEntry>> {
         let mut votes: BTreeMap<ApprovalId, Vec<approval::Vote>> = BTreeMap::new();
@@ -144,6 +156,30 @@ fn approval_entry(approval: ApprovalRecord) -> InboxEntry {
         due: approval.expires_at,
         approval: Some(approval),
         output_schema: None,
+        options: Vec::new(),
+    }
+}
+
+fn question_entry(asked: DecisionRecord) -> InboxEntry {
+    let mut detail = asked.question.trim().to_owned();
+    if let Some(impact) = &asked.impact {
+        detail.push_str(&format!("\nwhat depends on it: {impact}"));
+    }
+    if let Some(default) = &asked.default {
+        detail.push_str(&format!("\nif nobody answers: {default}"));
+    }
+    InboxEntry {
+        kind: InboxKind::Question,
+        id: asked.id.to_string(),
+        run: asked.run,
+        title: asked.question.lines().next().unwrap_or_default().to_owned(),
+        from: asked.asked_by,
+        detail,
+        since: asked.asked_at,
+        due: asked.due,
+        approval: None,
+        output_schema: None,
+        options: asked.options,
     }
 }
 
@@ -160,6 +196,7 @@ fn task_entry(row: task::Given) -> InboxEntry {
         due: None,
         approval: None,
         output_schema: row.output_schema.and_then(|text| serde_json::from_str(&text).ok()),
+        options: Vec::new(),
     }
 }
 
@@ -175,6 +212,7 @@ fn effect_entry(row: effect::Record) -> InboxEntry {
         due: None,
         approval: None,
         output_schema: None,
+        options: Vec::new(),
     }
 }
 
@@ -192,5 +230,6 @@ fn run_entry(row: run::Record) -> InboxEntry {
         due: None,
         approval: None,
         output_schema: None,
+        options: Vec::new(),
     }
 }

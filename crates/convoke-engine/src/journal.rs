@@ -9,17 +9,16 @@ use convoke_domain::attempt::ToolResult;
 use convoke_domain::budget::{Amount, Shortage};
 use convoke_domain::event::Kind;
 use convoke_domain::id::WorkspaceId;
-use convoke_domain::pattern::SideStage;
 use convoke_domain::profile::Profile;
 use convoke_domain::program::TOOL;
 use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
-use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
-use convoke_domain::team::{EscalationPolicy, OnExhausted};
+use convoke_domain::task::{self as domain, Command, WaitReason};
+use convoke_domain::team::OnExhausted;
 use convoke_domain::time::Timestamp;
 use convoke_port::tool::{Fence, Repeat};
 use convoke_store::step::StepRef;
-use convoke_store::{Result, Tx, UseCase, agent, attempt, effect, run, step, task};
+use convoke_store::{Result, Tx, UseCase, agent, effect, run, step, task};
 use serde_json::{Value, json};
 
 use crate::advance;
@@ -27,7 +26,6 @@ use crate::approval::{self, Ask, Leave};
 use crate::claim::{Assignment, ClaimSpec, claim_ready};
 use crate::desk::{self, Answer, Caller};
 use crate::engine::emit;
-use crate::handoff;
 use crate::ledger::{self, Bill, Scope};
 use crate::lock;
 use crate::lock::guard::Check;
@@ -528,169 +526,6 @@ impl Journal {
             (Some(self.at.run), &self.agent()),
             payload,
         );
-    }
-
-    /// Puts the task back into the queue; its attempt goes on with the next claim.
-    async fn put_back(&self, tx: &mut Tx<'_>, held: &task::Held) -> Result<()> {
-        domain::decide(domain::State::Running, Command::Yield)?;
-        let how = task::Requeue {
-            rank: rank(Priority::parse(&held.priority), tx.now()),
-            not_before: Timestamp::default(),
-            resume: true,
-            retries_left: held.retries_left,
-            agent: &held.agent,
-            error: None,
-        };
-        task::requeue(tx, self.at.task, &how).await?;
-        agent::count(tx, &held.agent, -1).await
-    }
-
-    async fn end_attempt(&self, tx: &mut Tx<'_>, held: &task::Held, end: &End) -> Result<()> {
-        match end {
-            End::Yield => self.put_back(tx, held).await,
-            // Parked already.
-            End::Wait { .. } => Ok(()),
-            End::Person => {
-                domain::decide(domain::State::Running, Command::Wait)?;
-                task::park(tx, self.at.task, WaitReason::Person.as_str(), "").await?;
-                agent::count(tx, &held.agent, -1).await?;
-                let payload = json!({"waits_for": WaitReason::Person});
-                emit(tx, Kind::TaskWaiting, self.on(), (Some(self.at.run), "system"), payload);
-                wait::rest(tx, self.at.run).await
-            }
-            End::Completed { output } => {
-                self.complete(tx, held, output).await?;
-                wait::rest(tx, self.at.run).await
-            }
-            End::Failed { code, message, can_pass, not_before } => {
-                let error = format!("{code}: {message}");
-                attempt::end(tx, self.at.task, self.at.attempt, "failed", Some(&error)).await?;
-                agent::count(tx, &held.agent, -1).await?;
-                self.leave(tx, held, false).await?;
-                if *can_pass && held.retries_left > 0 {
-                    return self.retry(tx, held, &error, *not_before).await;
-                }
-                match self.fallback(tx, held).await? {
-                    Some(other) => self.reassign(tx, held, &error, &other).await?,
-                    None => self.fail(tx, held, code, &error).await?,
-                }
-                wait::rest(tx, self.at.run).await
-            }
-            End::UnknownEffect { message } => {
-                domain::decide(domain::State::Running, Command::Wait)?;
-                task::park(tx, self.at.task, WaitReason::UnknownEffect.as_str(), message).await?;
-                lock::parked(tx, self.at.task).await?;
-                agent::count(tx, &held.agent, -1).await?;
-                run::set_state(tx, self.at.run, "waiting", Some(message)).await?;
-                emit(
-                    tx,
-                    Kind::TaskWaiting,
-                    self.on(),
-                    (Some(self.at.run), "system"),
-                    json!({"waits_for": "unknown_effect"}),
-                );
-                let on = ("run", self.at.run.to_string());
-                emit(tx, Kind::RunWaiting, on, (Some(self.at.run), "system"), json!({"reason": message}));
-                Ok(())
-            }
-        }
-    }
-
-    async fn complete(&self, tx: &mut Tx<'_>, held: &task::Held, output: &str) -> Result<()> {
-        domain::decide(domain::State::Running, Command::Complete)?;
-        attempt::end(tx, self.at.task, self.at.attempt, "completed", None).await?;
-        agent::count(tx, &held.agent, -1).await?;
-        if self.at.attempt > 1 && handoff::give_back(tx, &self.at, held, output).await? {
-            return Ok(());
-        }
-        task::end(tx, self.at.task, "completed", Some(output), None).await?;
-        let payload = json!({"key": self.at.key, "stage": self.at.stage, "attempt": self.at.attempt});
-        emit(tx, Kind::TaskCompleted, self.on(), (Some(self.at.run), &self.agent()), payload);
-        self.leave(tx, held, true).await?;
-        advance::tell_parent(tx, self.at.run, held.parent, self.at.task, Ok(output)).await?;
-        advance::task_ended(tx, self.at.run, self.at.task, true, &self.spec).await
-    }
-
-    /// Lets go of what the attempt held.
-    async fn leave(&self, tx: &mut Tx<'_>, held: &task::Held, is_over: bool) -> Result<()> {
-        if !held.ties {
-            return Ok(());
-        }
-        let at = &self.at;
-        let left =
-            desk::Left { run: at.run, task: at.task, attempt: at.attempt, agent: &at.agent, is_over, handed_to: None };
-        desk::left(tx, &left).await?;
-        advance::cancel_parts(tx, at.run, at.task, "system").await
-    }
-
-    async fn retry(&self, tx: &mut Tx<'_>, held: &task::Held, error: &str, not_before: Timestamp) -> Result<()> {
-        domain::decide(domain::State::Running, Command::Retry)?;
-        let how = task::Requeue {
-            rank: rank(Priority::parse(&held.priority), not_before.max(tx.now())),
-            not_before,
-            resume: false,
-            retries_left: held.retries_left - 1,
-            agent: &held.agent,
-            error: Some(error),
-        };
-        task::requeue(tx, self.at.task, &how).await?;
-        let payload = json!({"key": self.at.key, "attempt": self.at.attempt, "error": error, "retries_left": how.retries_left, "not_before": not_before.to_string()});
-        emit(tx, Kind::TaskRetried, self.on(), (Some(self.at.run), "system"), payload);
-        Ok(())
-    }
-
-    /// The team's fallback agent, unless it has had its turn.
-    async fn fallback(&self, tx: &mut Tx<'_>, held: &task::Held) -> Result<Option<String>> {
-        let Some(name) = self.spec.team.rules.fallback_agent.clone().filter(|name| *name != held.agent) else {
-            return Ok(None);
-        };
-        // What a spawned agent was made for is not somebody else's, and who is switched off is never chosen.
-        let may_be = agent::hold(tx, &name).await?.is_some_and(|agent| agent.active);
-        if self.at.stage == SideStage::Spawned.as_str() || !may_be {
-            return Ok(None);
-        }
-        let tried = attempt::of_task(tx, self.at.task).await?.iter().any(|attempt| attempt.agent == name);
-        Ok((!tried).then_some(name))
-    }
-
-    async fn reassign(&self, tx: &mut Tx<'_>, held: &task::Held, error: &str, other: &str) -> Result<()> {
-        domain::decide(domain::State::Running, Command::Retry)?;
-        let how = task::Requeue {
-            rank: rank(Priority::parse(&held.priority), tx.now()),
-            not_before: Timestamp::default(),
-            resume: false,
-            retries_left: self.spec.team.rules.retries.into(),
-            agent: other,
-            error: Some(error),
-        };
-        task::requeue(tx, self.at.task, &how).await?;
-        let payload = json!({"key": self.at.key, "from": held.agent, "to": other, "error": error});
-        emit(tx, Kind::TaskReassigned, self.on(), (Some(self.at.run), "system"), payload);
-        Ok(())
-    }
-
-    async fn fail(&self, tx: &mut Tx<'_>, held: &task::Held, code: &str, error: &str) -> Result<()> {
-        domain::decide(domain::State::Running, Command::Fail)?;
-        task::end(tx, self.at.task, "failed", None, Some(error)).await?;
-        let payload = json!({"key": self.at.key, "stage": self.at.stage, "code": code, "error": error});
-        emit(tx, Kind::TaskFailed, self.on(), (Some(self.at.run), &self.agent()), payload);
-        self.leave(tx, held, true).await?;
-        advance::tell_parent(tx, self.at.run, held.parent, self.at.task, Err(error)).await?;
-        if self.wants_person(code) {
-            let reason = format!("{} ({}): {error}", self.at.key, self.at.agent);
-            run::count_tasks(tx, self.at.run, 0, -1).await?;
-            return advance::end_run(tx, self.at.run, State::Escalated, (None, Some(&reason)), "system").await;
-        }
-        advance::task_ended(tx, self.at.run, self.at.task, false, &self.spec).await
-    }
-
-    /// A member that is stuck escalates to its coordinator, who is told that it failed; a coordinator that is stuck
-    /// escalates to a person, unless the team never asks one.
-    fn wants_person(&self, code: &str) -> bool {
-        let escalates = self.spec.profiles.get(&self.at.agent).is_some_and(|profile| profile.auto_escalate);
-        let leads = self.at.agent == self.spec.team.coordinator;
-        let stuck = matches!(code, "repeated_call" | "schema_mismatch");
-        leads && escalates && stuck && self.spec.team.rules.escalation_policy != EscalationPolicy::Never
     }
 }
 

@@ -18,6 +18,7 @@ mod context;
 mod definition;
 mod desk;
 mod drive;
+mod ending;
 mod engine;
 mod error;
 mod escalate;

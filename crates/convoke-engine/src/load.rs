@@ -63,3 +63,12 @@ impl UseCase for Load {
         Ok(Loaded { inputs, steps, packet, brief })
     }
 }
+
+/// What is read before a call, the call, what follows from it.
+pub(crate) fn place_in_turn(step: &step::Record) -> u8 {
+    match step.kind.as_str() {
+        "tool" => 2,
+        "model" if step.call_id.is_empty() => 1,
+        _ => 0,
+    }
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
+use convoke_domain::profile::AgentKind;
 use convoke_domain::refusal::Refusal;
 use convoke_domain::run::{Command as RunCommand, State, decide};
 use convoke_domain::spec::RunSpec;
@@ -41,10 +42,17 @@ pub enum TaskAnswer {
     Declined(String),
 }
 
+/// Whether an agent is a person. The task of a model that asked a person waits for one too, and is not theirs to do.
+fn is_human(spec: &RunSpec, agent: &str) -> bool {
+    spec.profiles.get(agent).is_some_and(|profile| profile.agent_kind == AgentKind::Human)
+}
+
 /// Whether a user may do the tasks of an agent.
 pub(crate) fn may_do(spec: &RunSpec, agent: &str, name: &str, role: Role) -> bool {
     let users = spec.profiles.get(agent).map(|profile| profile.users.as_slice()).unwrap_or_default();
-    role.may_answer() && (users.is_empty() || users.iter().any(|entry| user::means(entry, name, role)))
+    is_human(spec, agent)
+        && role.may_answer()
+        && (users.is_empty() || users.iter().any(|entry| user::means(entry, name, role)))
 }
 
 /// Checks an answer against its schema, and a plan against the team; gives it as it shall be kept.
@@ -213,6 +221,11 @@ impl Answer {
             let hint = format!("an owner adds one: `convoke users add {name}`");
             return Err(Refusal::new("unknown_user", message).hint(hint).into());
         };
+        if !is_human(&self.spec, &given.agent) {
+            let message = format!("task `{}` is `{}`'s to do, who is no person", given.key, given.agent);
+            let hint = "`convoke inbox` lists what waits for an answer, such as what it has asked";
+            return Err(Refusal::new("not_waiting", message).hint(hint).into());
+        }
         if !may_do(&self.spec, &given.agent, name, role) {
             let message = format!("the tasks of `{}` are not those of user `{name}` ({})", given.agent, role.as_str());
             let hint = "`users` in the profile says whose they are; a viewer answers nothing";

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::run::State;
 use convoke_domain::task::{self as domain, Command, Priority, rank};
 use convoke_domain::time::Timestamp;
 use convoke_store::step::StepRef;
 use convoke_store::{Result as Stored, Tx, UseCase, agent, lock, run, step, task};
+use serde_json::json;
 
+use crate::engine::emit;
 use crate::lock::{GRACE, PARKED};
 use crate::{Engine, Result, advance, ledger};
 
@@ -24,6 +27,28 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Why a task was put back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Why {
+    /// Its worker stops, its run is paused, or it makes room.
+    Yielded,
+    /// Its worker did not keep its lease.
+    LeaseLapsed,
+    /// Its agent is gone, or is not heard of.
+    AgentGone,
+}
+
+/// Records that a task was put back.
+pub(crate) fn tell_requeued(tx: &mut Tx<'_>, (task, run): (TaskId, RunId), key: &str, why: Why) {
+    let why = match why {
+        Why::Yielded => "yielded",
+        Why::LeaseLapsed => "lease_lapsed",
+        Why::AgentGone => "agent_gone",
+    };
+    let on = ("task", task.to_string());
+    emit(tx, Kind::TaskRequeued, on, (Some(run), "system"), json!({"key": key, "why": why}));
 }
 
 /// Puts tasks back that this worker holds and cannot drive.
@@ -55,6 +80,7 @@ impl UseCase for PutBack {
                 error: None,
             };
             task::requeue(tx, *id, &how).await?;
+            tell_requeued(tx, (*id, held.run), &held.key, Why::Yielded);
             agent::count(tx, &held.agent, -1).await?;
         }
         Ok(())
@@ -109,7 +135,7 @@ impl UseCase for Reap {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Reaped> {
         let lapsed = task::lapsed(tx, self.sole.as_deref(), BATCH).await?;
         for found in &lapsed {
-            requeue(tx, (found.id, found.run), &found.agent, &found.priority, found.retries_left).await?;
+            requeue(tx, found, Why::LeaseLapsed).await?;
         }
         let mut overdue = Vec::new();
         // At the start the time that the process was down is nobody's fault.
@@ -131,24 +157,19 @@ impl UseCase for Reap {
 }
 
 /// Puts a running task back; its attempt goes on with the next claim, under a higher token.
-pub(crate) async fn requeue(
-    tx: &mut Tx<'_>,
-    (id, of): (TaskId, RunId),
-    name: &str,
-    priority: &str,
-    retries_left: i64,
-) -> Stored<()> {
+pub(crate) async fn requeue(tx: &mut Tx<'_>, found: &task::Lapsed, why: Why) -> Stored<()> {
     let how = task::Requeue {
-        rank: rank(Priority::parse(priority), tx.now()),
+        rank: rank(Priority::parse(&found.priority), tx.now()),
         not_before: Timestamp::default(),
         resume: true,
-        retries_left,
-        agent: name,
+        retries_left: found.retries_left,
+        agent: &found.agent,
         error: None,
     };
-    task::requeue(tx, id, &how).await?;
-    agent::count(tx, name, -1).await?;
-    run::extend(tx, of).await
+    task::requeue(tx, found.id, &how).await?;
+    tell_requeued(tx, (found.id, found.run), &found.key, why);
+    agent::count(tx, &found.agent, -1).await?;
+    run::extend(tx, found.run).await
 }
 
 /// Bills the model calls of a run that nobody waits for any more.

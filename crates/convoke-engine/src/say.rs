@@ -91,6 +91,9 @@ pub struct Said {
     /// What the sender must hear: that this goes to and fro too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,
+    /// The run in which it was said.
+    #[serde(skip)]
+    pub run: Option<RunId>,
     /// When a question ends at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
@@ -207,7 +210,8 @@ impl Letter<'_> {
         let cut = self.raise(tx).await?;
         let (due, asks_person) = self.ask(tx, &names).await?;
         let cut = if self.new.cancels { cut } else { Vec::new() };
-        Ok(Said { message: self.id, thread: self.place.id, n: stored.n, to: names, told: None, due, asks_person, cut })
+        let (message, thread, n, run) = (self.id, self.place.id, stored.n, self.by.run);
+        Ok(Said { message, thread, n, to: names, told: None, run, due, asks_person, cut })
     }
 
     fn names(&self) -> Vec<String> {

@@ -236,13 +236,14 @@ impl Driver {
         };
         let token = self.cancel.child_token();
         let mut calling = std::pin::pin!(call.handle.model.call(&call.request, &watch, &token));
+        let most = self.engine.config().max_answer_bytes;
         tokio::select! {
-            made = &mut calling => return made,
+            made = &mut calling => return made.and_then(|reply| kept_whole(reply, most)),
             () = self.cut.notified() => {}
         }
         was_cut.cancel();
         token.cancel();
-        calling.await
+        calling.await.and_then(|reply| kept_whole(reply, most))
     }
 
     fn answered(&mut self, call: &Call, n: i64, reply: ModelReply) -> Exchange {
@@ -274,6 +275,23 @@ impl Driver {
             () = self.stop.cancelled() => Err(Halt::Stopping),
         }
     }
+}
+
+/// Refuses an answer with more than `most` bytes of text: it would fill every later turn, prompt and report. Cut, it could pass
+/// for a whole one. It is billed all the same.
+fn kept_whole(reply: ModelReply, most: usize) -> Result<ModelReply, ModelError> {
+    let bytes: usize =
+        reply.blocks.iter().map(|block| if let Block::Text { text } = block { text.len() } else { 0 }).sum();
+    if bytes <= most {
+        return Ok(reply);
+    }
+    let message = format!(
+        "the answer of `{}` has {bytes} bytes of text, and at most {most} are kept; give the agent a lower `max_output_tokens`, \
+         or let it write long material into files",
+        reply.model
+    );
+    let fault = Fault::AnswerTooLarge;
+    Err(ModelError { fault, message, status: None, retry_after: None, may_be_billed: true, usage: reply.usage })
 }
 
 /// Bytes of what goes in, with those of the conversation.

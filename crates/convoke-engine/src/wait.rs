@@ -2,6 +2,8 @@
 //!
 //! Rule: every wait has a time at which it ends anyway, but for those on people. Start at [`fulfil`].
 
+use std::time::Duration;
+
 use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId};
 use convoke_domain::run::State;
@@ -17,6 +19,8 @@ use crate::run::{set_going, state_of};
 
 /// Waits looked after in one transaction.
 const BATCH: i64 = 256;
+/// A wait that ends by itself within this time is sat out: a run does not go to rest for it.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Lets the step of a call wait.
 pub(crate) async fn begin(tx: &mut Tx<'_>, caller: &Caller<'_>, on: &Wait) -> Result<()> {
@@ -68,9 +72,10 @@ pub(crate) async fn end(tx: &mut Tx<'_>, row: &wait::Record, outcome: Outcome<'_
     emit(tx, kind, ("task", row.task.to_string()), (Some(row.run), "system"), payload);
     // A call that may now be made does not wait for the others.
     if matches!(outcome, Outcome::Retry) || wait::of_attempt(tx, row.task, row.attempt).await?.is_empty() {
-        wake(tx, row.run, row.task).await?;
+        return wake(tx, row.run, row.task).await;
     }
-    Ok(())
+    // What is left may be for people alone.
+    rest(tx, row.run).await
 }
 
 /// Lets a parked task go on. Nothing if it is not parked: whoever drives it will look for the results.
@@ -103,7 +108,7 @@ pub(crate) async fn needs_people(tx: &mut Tx<'_>, id: RunId) -> Result<bool> {
 
 /// After a task was parked: a run in which only people can bring anything about waits for them, and its time stands still.
 pub(crate) async fn rest(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
-    if !needs_people(tx, id).await? {
+    if !needs_people(tx, id).await? || wait::ends_by(tx, id, tx.now().after(SOON)).await? {
         return Ok(());
     }
     let held = run::hold(tx, id).await?;

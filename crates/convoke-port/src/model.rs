@@ -131,6 +131,8 @@ pub enum Fault {
     NoCredit,
     /// The reply could not be understood.
     BadReply,
+    /// The reply has more text than is kept.
+    AnswerTooLarge,
     /// The call was cancelled here.
     Cancelled,
 }
@@ -150,6 +152,7 @@ impl Fault {
             Self::NoSuchModel => "no_such_model",
             Self::NoCredit => "no_credit",
             Self::BadReply => "bad_reply",
+            Self::AnswerTooLarge => "answer_too_large",
             Self::Cancelled => "cancelled",
         }
     }

@@ -1,8 +1,9 @@
 //! Agents: registered participants, how many tasks each holds, and what is heard of them.
 
-use convoke_domain::id::{RunId, TaskId};
+use convoke_domain::id::RunId;
 use convoke_domain::time::Timestamp;
 
+use crate::task::Lapsed;
 use crate::{Result, Tx, p, row};
 
 row! {
@@ -238,10 +239,10 @@ pub async fn silent(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<Ve
 }
 
 /// The running tasks of an agent.
-pub async fn running(tx: &mut Tx<'_>, name: &str, limit: i64) -> Result<Vec<(TaskId, RunId, String, i64)>> {
+pub async fn running(tx: &mut Tx<'_>, name: &str, limit: i64) -> Result<Vec<Lapsed>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT id, run, priority, retries_left FROM task WHERE ws = $1 AND agent = $2 AND state = 'running' ORDER BY id LIMIT $3 \
+        "SELECT id, run, key, agent, priority, retries_left FROM task WHERE ws = $1 AND agent = $2 AND state = 'running' ORDER BY id LIMIT $3 \
          /*pg FOR UPDATE*/",
         p![ws, name, limit],
     )

@@ -205,7 +205,7 @@ pub async fn open_of_run(tx: &mut Tx<'_>, run: RunId, limit: i64) -> Result<Vec<
 pub async fn due(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(MessageId,)>> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
-        "SELECT id FROM question WHERE ws = $1 AND standing = 'open' AND due IS NOT NULL AND due <= $2 + 0 ORDER BY due LIMIT $3 \
+        "SELECT id FROM question WHERE ws = $1 AND standing = 'open' AND due IS NOT NULL AND due <= CAST($2 AS BIGINT) ORDER BY due LIMIT $3 \
          /*pg FOR UPDATE SKIP LOCKED*/",
         p![ws, now, limit],
     )

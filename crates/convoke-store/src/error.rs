@@ -38,6 +38,14 @@ pub enum Error {
         /// Who has it, such as `process 4711`.
         holder: String,
     },
+    /// The data folder may be read here and not written.
+    #[error("the data folder {dir} cannot be written: {why}")]
+    ReadOnly {
+        /// The folder.
+        dir: String,
+        /// What the system says.
+        why: String,
+    },
     /// It cannot be done now, and nothing was changed.
     #[error("{0}")]
     Unavailable(String),
@@ -64,6 +72,7 @@ impl Error {
             Self::Conflict(_) => "conflict",
             Self::LimitReached(_) => "limit_reached",
             Self::InUse { .. } => "in_use",
+            Self::ReadOnly { .. } => "read_only",
             Self::Unavailable(_) => "unavailable",
             Self::Unknown(_) => "outcome_unknown",
             Self::Broken { .. } => "broken",

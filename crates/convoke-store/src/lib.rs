@@ -32,6 +32,7 @@ mod pg;
 mod row;
 pub mod run;
 pub mod session;
+mod shape;
 pub mod spawn;
 pub mod sql;
 mod sqlite;

@@ -1,5 +1,5 @@
 //! Checking what is kept: every event against its hash chain, every blob against its name, the database against its own
-//! rules, and the checks in [`CHECKS`]. Reads only; work goes on meanwhile.
+//! rules, the schema against the migrations, and the checks in [`CHECKS`]. Reads only; work goes on meanwhile.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::store::{Engine, Store};
 use crate::tx::Tx;
 use crate::use_case::UseCase;
-use crate::{p, row};
+use crate::{p, row, shape};
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,10 @@ impl Store {
         match self.engine() {
             Engine::Lite(_) => report.problems.extend(self.read(SqliteItself).await?),
             Engine::Pg(_) => report.problems.extend(self.read(PostgresItself).await?),
+        }
+        report.problems.extend(self.verify_shape().await?);
+        if report.problems.iter().any(shape::is_gone) {
+            return Ok(report);
         }
         let mut after = Uuid::nil();
         while let Some(ws) = self.read(NextWorkspace(after)).await? {

@@ -85,6 +85,15 @@ pub async fn of_run(tx: &mut Tx<'_>, reason: &str, run: RunId) -> Result<Vec<Rec
     .await
 }
 
+/// True if a wait of the run ends by itself at `by` at the latest; waits for parts do not count, since their time stands still with
+/// those they wait for.
+pub async fn ends_by(tx: &mut Tx<'_>, run: RunId, by: Timestamp) -> Result<bool> {
+    let ws = tx.ws();
+    let sql = "SELECT n FROM wait WHERE ws = $1 AND run = $2 AND reason <> 'child' AND due IS NOT NULL AND due <= CAST($3 AS BIGINT) LIMIT 1";
+    let found: Option<(i64,)> = tx.opt(sql, p![ws, run, by]).await?;
+    Ok(found.is_some())
+}
+
 /// What an attempt waits for.
 pub async fn of_attempt(tx: &mut Tx<'_>, task: TaskId, attempt: i64) -> Result<Vec<Record>> {
     let ws = tx.ws();
@@ -99,7 +108,7 @@ pub async fn of_attempt(tx: &mut Tx<'_>, task: TaskId, attempt: i64) -> Result<V
 pub async fn due(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.many(
-        "SELECT task, attempt, n, run, reason, key, due, created_at FROM wait WHERE ws = $1 AND due IS NOT NULL AND due <= $2 + 0 \
+        "SELECT task, attempt, n, run, reason, key, due, created_at FROM wait WHERE ws = $1 AND due IS NOT NULL AND due <= CAST($2 AS BIGINT) \
          ORDER BY due LIMIT $3 /*pg FOR UPDATE SKIP LOCKED*/",
         p![ws, now, limit],
     )

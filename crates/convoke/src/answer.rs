@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use convoke_domain::approval::Choice;
-use convoke_domain::id::{ApprovalId, RunId, TaskId};
+use convoke_domain::id::{ApprovalId, MessageId, RunId, TaskId};
 use serde_json::json;
 
 use crate::args::Global;
@@ -43,7 +43,7 @@ pub struct RejectArgs {
 pub struct AnswerArgs {
     #[arg(help = ID)]
     pub id: String,
-    /// The answer, as JSON where a form is asked for; `-` reads it from the input stream
+    /// The answer: one of the options where there are any, JSON where a form is asked for; `-` reads it from the input stream
     #[arg(required_unless_present_any = ["file", "decline"])]
     pub text: Option<String>,
     /// Read the answer from a file
@@ -52,6 +52,9 @@ pub struct AnswerArgs {
     /// Do not do it, for this reason
     #[arg(long, value_name = "WHY", conflicts_with = "text")]
     pub decline: Option<String>,
+    /// Why this is the answer to a question; whoever asked is told, and the decision log keeps it
+    #[arg(long, value_name = "WHY", conflicts_with = "decline")]
+    pub rationale: Option<String>,
 }
 
 impl ApproveArgs {
@@ -84,9 +87,22 @@ async fn decide(global: &Global, part: &str, choice: Choice, note: String) -> Re
 impl AnswerArgs {
     pub async fn act(self, global: &Global) -> Result<Exit> {
         let id = inbox::full_id(global, &self.id).await?;
+        let rationale = self.rationale.clone();
         let (text, is_decline) = self.said()?;
         let user = global.user.clone();
-        let request = if let Ok(task) = id.parse::<TaskId>() {
+        let request = if let Ok(question) = id.parse::<MessageId>() {
+            if is_decline {
+                return Err(Failure::usage("not_declined", format!("`{id}` is a question, and has no `--decline`"))
+                    .hint(format!("say why not in the answer: `convoke answer {id} TEXT`")));
+            }
+            Request::AnswerQuestion { question, choice: text, rationale, user }
+        } else if rationale.is_some() {
+            return Err(Failure::usage(
+                "no_rationale",
+                format!("`{id}` is no question; only an answer to one has a `--rationale`"),
+            )
+            .hint("write it into the answer"));
+        } else if let Ok(task) = id.parse::<TaskId>() {
             Request::Answer { task, text, is_decline, user }
         } else if let Ok(run) = id.parse::<RunId>() {
             Request::Close { run, text, is_decline, user }
@@ -132,7 +148,7 @@ fn read_answer() -> Result<String> {
 fn elsewhere(id: &str, what: &str) -> Failure {
     let command = match id.split('_').next().unwrap_or_default() {
         "appr" => format!("`convoke approve {id}`, or `convoke reject {id}`"),
-        "task" => format!("`convoke answer {id} TEXT`"),
+        "task" | "msg" => format!("`convoke answer {id} TEXT`"),
         "run" if id.contains(':') => format!("`convoke resolve {id} done|failed|retry`"),
         _ => "`convoke inbox` lists what waits, with the command that answers it".to_owned(),
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use convoke_domain::approval::Choice;
 use convoke_domain::context::Write;
-use convoke_domain::id::{ApprovalId, HandoffId, MemoryId, RunId, TaskId, ThreadId};
+use convoke_domain::id::{ApprovalId, HandoffId, MemoryId, MessageId, RunId, TaskId, ThreadId};
 use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
@@ -77,6 +77,17 @@ pub enum Request {
         text: String,
         /// It will not be done.
         is_decline: bool,
+        /// Who answers.
+        user: String,
+    },
+    /// Answer a question or a request.
+    AnswerQuestion {
+        /// The message that asks.
+        question: MessageId,
+        /// What is chosen or said.
+        choice: String,
+        /// Why.
+        rationale: Option<String>,
         /// Who answers.
         user: String,
     },
@@ -219,7 +230,8 @@ impl Done {
 /// True if `text` is a whole id, of whatever a person may answer.
 pub fn is_whole(text: &str) -> bool {
     let is_effect = text.splitn(4, ':').count() == 4;
-    is_effect || text.parse::<ApprovalId>().is_ok() || text.parse::<TaskId>().is_ok() || text.parse::<RunId>().is_ok()
+    let is_asked = text.parse::<ApprovalId>().is_ok() || text.parse::<MessageId>().is_ok();
+    is_effect || is_asked || text.parse::<TaskId>().is_ok() || text.parse::<RunId>().is_ok()
 }
 
 /// What became of a tool call.
@@ -278,6 +290,15 @@ impl Request {
                 let answer = if is_decline { TaskAnswer::Declined(text) } else { TaskAnswer::Done(text) };
                 let run = engine.answer_task(task, answer, &format!("user:{user}")).await?;
                 return Ok(Done::of(run, if is_decline { "failed" } else { "completed" }));
+            }
+            Self::AnswerQuestion { question, choice, rationale, user } => {
+                let said = engine.answer_question(&user, question, &choice, rationale.as_deref()).await?;
+                return Ok(Done {
+                    run: said.run,
+                    goes_on: said.run.is_some(),
+                    state: "answered".to_owned(),
+                    missing: 0,
+                });
             }
             Self::Close { run, text, is_decline, user } => {
                 let answer = if is_decline { TaskAnswer::Declined(text) } else { TaskAnswer::Done(text) };

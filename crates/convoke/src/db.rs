@@ -66,7 +66,7 @@ async fn migrate(global: &Global, to: Option<u32>) -> Result<Exit> {
     }
     let place = Place::find(global.data.as_deref())?;
     place.make()?;
-    let store = open(&place, global, Options { migrate: false, ..options() }).await?;
+    let store = open(&place, global, Options { migrate: false, ..options(global.json) }).await?;
     let from = store.schema_version().await?;
     store.migrate_to(to).await?;
     store.close().await?;

@@ -102,7 +102,7 @@ fn folder(place: &Place) -> Finding {
 
 async fn schema(place: &Place) -> Finding {
     let needs = migrate::LATEST;
-    match Store::open_reader(&place.dir, options()).await {
+    match Store::open_reader(&place.dir, options(false)).await {
         Ok(store) => match store.schema_version().await {
             Ok(version) => finding("schema", Verdict::Good, format!("version {version}, as this program needs it")),
             Err(error) => finding("schema", Verdict::Bad, error.to_string()),

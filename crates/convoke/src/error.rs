@@ -144,6 +144,10 @@ impl From<convoke_store::Error> for Failure {
                 "wait until it ends, or use another folder with `--data DIR`; `convoke runs`, `show`, `events`, `pause`, `resume` \
                  and `cancel` work meanwhile",
             ),
+            E::ReadOnly { .. } => Self::new(&code, &error).hint(
+                "name a folder of your own with `--data DIR` or the variable CONVOKE_DATA, or make this one writable; what is in it can \
+                 be read: `convoke runs`, `show`, `events`, `teams`, `profiles`",
+            ),
             // The text of a defect already holds its source.
             E::Conflict(_) | E::LimitReached(_) | E::Unavailable(_) | E::Unknown(_) | E::Broken { .. } => {
                 Self::new(&code, &error)

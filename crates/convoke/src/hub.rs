@@ -1,6 +1,7 @@
 //! One open data folder, or database, and who asks. Commands that only read open it beside whoever writes; commands that change something
 //! take the lock; commands that work also get models and tools.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::args::Global;
 use crate::control;
 use crate::error::{Failure, Result};
 use crate::place::Place;
+use crate::say;
 use crate::wire::{self, Parts};
 
 /// Threads that read while a command works.
@@ -43,6 +45,26 @@ pub struct Settings {
     pub default_model: Option<String>,
     /// The most dollars of all runs on one day in UTC.
     pub daily_cap: Option<Money>,
+    /// How long a worker that is not heard of keeps its tasks; the engine's default if absent.
+    pub lease: Option<Duration>,
+}
+
+/// The variable for [`Settings::lease`], in seconds.
+const LEASE: &str = "CONVOKE_LEASE_S";
+/// The shortest and the longest lease, in seconds.
+const LEASES: RangeInclusive<u64> = 1..=3600;
+
+/// The lease that the environment asks for.
+fn lease() -> Result<Option<Duration>> {
+    let Some(text) = std::env::var(LEASE).ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    match text.parse().ok().filter(|seconds| LEASES.contains(seconds)) {
+        Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+        None => {
+            let (least, most) = (LEASES.start(), LEASES.end());
+            let message = format!("{LEASE} is `{text}`; it is a whole number of seconds from {least} to {most}");
+            Err(Failure::usage("bad_setting", message))
+        }
+    }
 }
 
 impl Hub {
@@ -52,7 +74,7 @@ impl Hub {
             return Self::writer(global).await;
         }
         let place = Place::find(global.data.as_deref())?;
-        match Store::open_reader(&place.dir, options()).await {
+        match Store::open_reader(&place.dir, options(global.json)).await {
             Ok(store) => Ok(Self::over(store, place, global, wire::idle(), Settings::default())),
             Err(StoreError::Missing { .. }) => Self::writer(global).await,
             Err(error) => Err(error.into()),
@@ -65,18 +87,27 @@ impl Hub {
         Self::worker(global, place, wire::idle(), Settings::default()).await
     }
 
-    /// Opens for changes, or for reading where another process holds the folder: for lists that the library belongs to.
+    /// Opens for changes, or for reading where another process holds the folder or it cannot be written: for lists that the
+    /// library belongs to.
     pub async fn up_to_date(global: &Global) -> Result<Self> {
         match Self::writer(global).await {
             Err(failure) if failure.code == "in_use" => Self::reader(global).await,
+            Err(failure) if failure.code == "read_only" => {
+                let hub = Self::reader(global).await?;
+                if !global.quiet && !global.json {
+                    say::note(&format!("note: {}; this is what was last kept there", failure.message));
+                }
+                Ok(hub)
+            }
             other => other,
         }
     }
 
     /// Opens for work.
     pub async fn worker(global: &Global, place: Place, parts: Parts, settings: Settings) -> Result<Self> {
+        let settings = Settings { lease: settings.lease.or(lease()?), ..settings };
         place.make()?;
-        let store = open(&place, global, options()).await?;
+        let store = open(&place, global, options(global.json)).await?;
         let hub = Self::over(store, place, global, parts, settings);
         let known = library::bundle();
         hub.engine.install(known.profiles, known.teams).await?;
@@ -87,6 +118,7 @@ impl Hub {
     fn over(store: Store, place: Place, global: &Global, parts: Parts, settings: Settings) -> Self {
         let mut config = Config::new(place.dir.join("work"));
         config.concurrency = settings.concurrency.unwrap_or(config.concurrency);
+        config.lease = settings.lease.unwrap_or(config.lease);
         config.default_model = settings.default_model;
         config.daily_cap = settings.daily_cap;
         config.exclusive = global.database.is_none();
@@ -124,15 +156,15 @@ pub fn pg_options() -> PgOptions {
 }
 
 /// How stores are opened. A commit whose outcome is not known ends the program: what is in memory may be wrong by then.
-pub fn options() -> Options {
-    Options { readers: READERS, on_poison: Some(Arc::new(end)), ..Options::default() }
+pub fn options(as_json: bool) -> Options {
+    Options { readers: READERS, on_poison: Some(Arc::new(move |why: &str| end(why, as_json))), ..Options::default() }
 }
 
-fn end(why: &str) {
+fn end(why: &str, as_json: bool) {
     crate::live::screen::restore();
     Failure::new("storage_failed", "the data could not be written, so nothing more is done")
         .cause(why)
         .hint("look after the disk (`convoke doctor`), then `convoke resume`: all that was acknowledged is there")
-        .tell(false);
+        .tell(as_json);
     std::process::exit(1);
 }

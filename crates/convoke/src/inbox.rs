@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::args::Global;
 use crate::error::{Exit, Failure, Result};
 use crate::hub::Hub;
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::text::{self, BOLD, CYAN, DIM, paint};
 use crate::{control, say};
 
@@ -40,7 +40,7 @@ pub fn commands(place: &Place, entry: &InboxEntry) -> Vec<String> {
     let id = &entry.id;
     let words: Vec<String> = match entry.kind {
         InboxKind::Approval => vec![format!("approve {id}"), format!("reject {id} --note WHY")],
-        InboxKind::Question => vec![format!("answer {id} TEXT")],
+        InboxKind::Question => answers(id, &entry.options),
         InboxKind::Task => vec![format!("answer {id} TEXT"), format!("answer {id} --decline WHY")],
         InboxKind::Effect => vec![format!("resolve {id} done|failed|retry")],
         InboxKind::Escalated => {
@@ -49,6 +49,20 @@ pub fn commands(place: &Place, entry: &InboxEntry) -> Vec<String> {
         InboxKind::Paused => vec![format!("resume {id}"), format!("cancel {id}")],
     };
     words.iter().map(|rest| place.command(rest)).collect()
+}
+
+/// The command that answers a question, for each option one.
+pub fn answers(id: &str, options: &[String]) -> Vec<String> {
+    // What cannot be shown as it is cannot be pasted either, and a lone `-` would be the input stream.
+    let can_be_typed = |option: &String| text::line(option) == *option && option != "-";
+    if options.is_empty() || !options.iter().all(can_be_typed) {
+        return vec![format!("answer {id} TEXT")];
+    }
+    let typed = |option: &String| {
+        let dashes = if option.starts_with('-') { "-- " } else { "" };
+        format!("answer {id} {dashes}{}", place::word(option))
+    };
+    options.iter().map(typed).collect()
 }
 
 fn as_json(place: &Place, entry: &InboxEntry) -> Result<Value> {

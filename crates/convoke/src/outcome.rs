@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anstyle::Style;
 use convoke_domain::id::RunId;
-use convoke_domain::record::{RunRecord, RunSummary};
+use convoke_domain::record::{DecisionRecord, RunRecord, RunSummary, TaskRecord};
 use serde_json::Value;
 
 use crate::args::Global;
@@ -12,7 +12,7 @@ use crate::error::{Exit, Result};
 use crate::hub::Hub;
 use crate::live::screen::{self, Stream};
 use crate::text::{self, BOLD, CYAN, DIM, GREEN, RED, YELLOW, paint};
-use crate::{file, say};
+use crate::{file, inbox, say};
 
 /// Rows of a terminal that are left for what follows a result.
 const REST: usize = 12;
@@ -250,7 +250,7 @@ fn next(hub: &Hub, record: &RunRecord) -> Option<String> {
     Some(lines.iter().map(|line| paint(YELLOW, line) + "\n").collect())
 }
 
-/// How to answer each thing of a run that only a person can: approvals, tasks, tool calls whose outcome is unknown.
+/// How to answer each thing of a run that only a person can: approvals, questions, tasks, tool calls whose outcome is unknown.
 pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
     let command = |rest: String| hub.place.command(&rest);
     let approvals = record.approvals.iter().filter(|approval| approval.state == "pending").map(|approval| {
@@ -259,7 +259,18 @@ pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
         let (yes, no) = (command(format!("approve {id}")), command(format!("reject {id}")));
         format!("{agent} asks leave for {tool} {args}: {yes}, or {no}")
     });
-    let tasks = record.tasks.iter().filter(|task| task.waits_for.as_deref() == Some("person")).map(|task| {
+    let questions = record.decisions.iter().filter(|asked| is_for_people(asked)).map(|asked| {
+        let (who, what) = (text::line(asked.asked_by.trim_start_matches("agent:")), text::line(&asked.question));
+        let until = asked.due.map(|due| format!(" (until {} UTC)", text::clock(due))).unwrap_or_default();
+        let id = asked.id.to_string();
+        let answers: Vec<_> = inbox::answers(&id, &asked.options).into_iter().map(command).collect();
+        format!("{who} asks: {}{until}: {}", text::cut(&what, ARGS_SHOWN), answers.join(", or "))
+    });
+    // A task that a model works on waits for an answer, and is not for a person to do.
+    let is_given = |task: &&TaskRecord| {
+        task.waits_for.as_deref() == Some("person") && task.attempts.last().is_none_or(|last| last.steps.is_empty())
+    };
+    let tasks = record.tasks.iter().filter(is_given).map(|task| {
         let answer = command(format!("answer {} TEXT", task.id));
         format!("{} is for {} to do: {answer}", text::line(&task.title), text::line(&task.agent))
     });
@@ -267,7 +278,12 @@ pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
         let answer = command(format!("resolve {} done|failed|retry", effect.key));
         format!("say what became of {}: {answer}", text::line(&effect.tool))
     });
-    approvals.chain(tasks).chain(unknown).collect()
+    approvals.chain(questions).chain(tasks).chain(unknown).collect()
+}
+
+/// Whether a question is open, and a person can answer it.
+fn is_for_people(asked: &DecisionRecord) -> bool {
+    asked.standing == "open" && asked.asked.iter().any(|who| who.starts_with("user:"))
 }
 
 #[cfg(test)]

@@ -40,7 +40,12 @@ impl Place {
 
     /// A command to type next, with what it needs to find this folder.
     pub fn command(&self, rest: &str) -> String {
-        if self.usual { format!("convoke {rest}") } else { format!("convoke {rest} --data {}", quoted(&self.dir)) }
+        match rest.split_once(" -- ").filter(|(head, _)| !head.contains('\'')) {
+            _ if self.usual => format!("convoke {rest}"),
+            // Nothing behind the dashes is an option.
+            Some((head, tail)) => format!("convoke {head} --data {} -- {tail}", quoted(&self.dir)),
+            None => format!("convoke {rest} --data {}", quoted(&self.dir)),
+        }
     }
 
     /// Makes the folder where it is missing, readable by its owner alone: what teams work on is nobody else's affair.
@@ -71,9 +76,17 @@ pub fn absolute(path: &Path) -> Result<PathBuf> {
 
 /// A path as it can be pasted into a shell.
 pub fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
+    word(&path.display().to_string())
+}
+
+/// A word as it can be pasted into a shell.
+pub fn word(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "/._-+:@~".contains(c);
-    if text.chars().all(safe) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

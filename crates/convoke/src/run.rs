@@ -73,8 +73,12 @@ pub fn default_model() -> Option<String> {
 /// Opens the data folder with models and tools.
 pub async fn open(global: &Global, place: Place, work: Work) -> Result<(Hub, wire::Parts)> {
     let parts = wire::connect(&place.dir)?;
-    let settings =
-        Settings { concurrency: work.concurrency, default_model: default_model(), daily_cap: work.daily_budget };
+    let settings = Settings {
+        concurrency: work.concurrency,
+        default_model: default_model(),
+        daily_cap: work.daily_budget,
+        lease: None,
+    };
     Ok((Hub::worker(global, place, parts.clone(), settings).await?, parts))
 }
 

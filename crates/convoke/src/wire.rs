@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use convoke_api::{Known, library};
-use convoke_connect::model::script::Scripts;
+use convoke_connect::model::script::{Script, ScriptError, ScriptText, Scripts};
 use convoke_connect::model::{Compatible, ModelConfig, PriceTable, Providers};
 use convoke_connect::tool::{ToolLimits, Toolbox};
 use convoke_port::BoxFuture;
@@ -86,6 +86,11 @@ pub fn full_name(model: &str) -> Result<String> {
         }
         _ => Ok(model.to_owned()),
     }
+}
+
+/// Whether a script that plays a model can be used.
+pub fn check_script(file: &str, yaml: &str) -> std::result::Result<(), ScriptError> {
+    Script::parse(file, ScriptText { file: file.to_owned(), yaml: yaml.to_owned() }).map(drop)
 }
 
 /// For commands that start no work: nothing is connected, nothing read from the environment.

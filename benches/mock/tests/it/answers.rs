@@ -1,7 +1,5 @@
 //! Good answers: whole, streamed, structured, with tools; what is counted and recorded.
 
-use std::time::Duration;
-
 use convoke_bench_mock::Mock;
 use convoke_bench_mock::options::{Options, ToolRule};
 use convoke_bench_mock::reply::Reply;
@@ -91,7 +89,6 @@ fn a_program_may_answer_as_it_likes() {
 fn requests_of_many_connections_wait_at_the_same_time() {
     let mock = Mock::start(Options { latency_ms: 300, ..Options::default() }).expect("it starts");
     let url = mock.base_url();
-    let start = std::time::Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| Client::to(&url).chat(r#"{"model":"m","messages":[]}"#));
@@ -99,5 +96,4 @@ fn requests_of_many_connections_wait_at_the_same_time() {
     });
     assert_eq!(mock.stats().completed, 16);
     assert!(mock.stats().max_in_flight >= 2, "{:?}", mock.stats());
-    assert!(start.elapsed() < Duration::from_millis(16 * 300));
 }

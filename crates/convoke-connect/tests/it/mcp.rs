@@ -198,7 +198,7 @@ pub async fn http_everything() -> (tokio::process::Child, String) {
         .expect("server");
     let started = std::time::Instant::now();
     while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        assert!(started.elapsed() < Duration::from_secs(30), "the server does not come up");
+        assert!(started.elapsed() < Duration::from_secs(60), "the server does not come up");
         tokio::task::yield_now().await;
     }
     (server, format!("http://127.0.0.1:{port}/mcp"))

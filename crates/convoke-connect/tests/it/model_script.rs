@@ -247,6 +247,18 @@ fn mistakes_in_a_script_are_found_where_they_stand() {
         ("agents:\n  logs:\n    - txet: a\n", "demo.yaml:3:7: "),
         ("agents:\n  logs:\n    - text: \"{{ a \"\n", "demo.yaml:3:13: template: syntax error"),
         ("agents:\n  logs:\n    - text: |\n        fine\n        {% if %}\n", "demo.yaml:5:9: template: syntax error"),
+        (
+            "agents:\n  logs:\n    - text: |\n        fine\n        so {{ task | uper }}\n",
+            "demo.yaml:5:22: template: there is no filter `uper`",
+        ),
+        (
+            "agents:\n  logs:\n    - json: {a: [\"ä {{ taks }}\"]}\n",
+            "demo.yaml:3:24: template: there is no variable `taks`; there are agent, attempt,",
+        ),
+        (
+            "agents:\n  logs:\n    - tools: [{name: x, input: {q: '{% if task is evn %}1{% endif %}'}}]\n",
+            "demo.yaml:3:51: template: there is no test `evn`",
+        ),
         ("agents:\n  logs:\n    - {text: a, times: 2}\n", "demo.yaml:3:7: times says how often a fault comes"),
         ("agents: [", "demo.yaml:1:"),
         (

@@ -40,11 +40,14 @@ fn running(text: &str) -> usize {
     lines.filter(|line| line.contains(text)).count()
 }
 
+/// A fact that is not there after so long will not come; no bound of the product.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until something holds; a wait with a bound, not a pause.
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(5), "{what} does not come");
+        assert!(started.elapsed() < PATIENCE, "{what} does not come");
         tokio::task::yield_now().await;
     }
 }
@@ -187,14 +190,12 @@ async fn a_fork_bomb_is_ended() {
     // everybody else; where the kernel can enforce the limit (pids cgroup as root, RLIMIT_NPROC otherwise) use that.
     for choice in BOTH {
         let bench = bench(choice).await;
-        let started = Instant::now();
         let output = run(&bench, "n=0; while [ $n -lt 2000 ]; do sleep 29.125 & n=$((n+1)); done; wait").await;
         assert!(output.is_error, "{choice:?} {output:?}");
         assert!(
             output.content.contains("processes at once, 128 are allowed") || output.content.contains("fork"),
             "{output:?}"
         );
-        assert!(started.elapsed() < Duration::from_secs(20), "{choice:?} {:?}", started.elapsed());
         until("the end of all", || running("sleep 29.125") == 0).await;
     }
 }
@@ -227,6 +228,9 @@ async fn a_gigabyte_of_output_is_drained_and_cut() {
     }
 }
 
+/// Every command below that is killed would sleep longer than this: whoever is back before has not waited for it.
+const SLEEP: Duration = Duration::from_secs(61);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_command_is_killed_with_its_children() {
     for choice in BOTH {
@@ -240,7 +244,7 @@ async fn a_late_command_is_killed_with_its_children() {
             "{choice:?} {output:?}"
         );
         assert!(output.content.contains("begun"), "{output:?}");
-        assert!(started.elapsed() < Duration::from_secs(4), "{choice:?} {:?}", started.elapsed());
+        assert!(started.elapsed() < SLEEP, "{choice:?} waited for what sleeps");
         until("the end of all", || running("sleep 61.25") == 0).await;
     }
 }
@@ -252,7 +256,7 @@ async fn what_a_command_leaves_running_is_killed() {
         let started = Instant::now();
         let output = run(&bench, "sleep 62.5 & echo done").await;
         assert!(output.content.ends_with("s\ndone\n"), "{choice:?} {output:?}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{choice:?}");
+        assert!(started.elapsed() < SLEEP, "{choice:?} waited for what sleeps");
         until("the end of all", || running("sleep 62.5") == 0).await;
     }
 }
@@ -271,7 +275,7 @@ async fn cancelling_kills_at_once() {
         let started = Instant::now();
         let (result, ()) = tokio::join!(bench.toolbox.call(&bench.scope, &request, &cancel), stop);
         assert!(matches!(result, Err(ToolError::Cancelled)), "{choice:?} {result:?}");
-        assert!(started.elapsed() < Duration::from_secs(4), "{choice:?}");
+        assert!(started.elapsed() < SLEEP, "{choice:?} waited for what sleeps");
         until("the end of all", || running("sleep 63.75") == 0).await;
         // And a call that nobody waits for any more.
         std::fs::remove_file(&begun).expect("remove");

@@ -73,6 +73,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::TaskCreated => ("task", &["key", "title", "stage", "round", "agent", "state", "parent"]),
         K::TaskReady => ("task", &["key"]),
         K::TaskStarted | K::TaskTakenOver => ("task", &["key", "stage", "attempt", "fence"]),
+        K::TaskRequeued => ("task", &["key", "why"]),
         K::TaskWaiting => ("task", &["waits_for", "calls", "until"]),
         K::TaskWoken => ("task", &[]),
         K::TaskRetried => ("task", &["key", "attempt", "error", "retries_left", "not_before"]),

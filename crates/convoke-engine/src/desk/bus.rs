@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use convoke_domain::event::Kind as EventKind;
-use convoke_domain::message::{Ask, Kind, WAIT_MOST_S, WAIT_S};
+use convoke_domain::message::{self as domain, Ask, Kind, WAIT_MOST_S, WAIT_S};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::task::{Priority, WaitReason};
 use convoke_domain::team::EscalationPolicy;
@@ -76,7 +76,7 @@ pub(super) const TOOLS: &[Tool] = &[
     },
     Tool {
         id: "escalate",
-        description: "Asks somebody above you to decide what you cannot: a member asks the coordinator, the coordinator asks a person. \
+        description: "Asks somebody above you to decide what you cannot: the coordinator first, then a supervisor, then a person. \
                       The call waits for what they say. Use it when you are stuck or lack the authority, not for questions of fact.",
         schema: escalate_schema,
         call: |tx, caller, args| Box::pin(escalate(tx, caller, args)),
@@ -442,6 +442,10 @@ struct EscalateArgs {
 /// The coordinator is asked first, then a supervisor, then a person; each once for a task, but for people.
 async fn escalate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
     let args: EscalateArgs = read(args)?;
+    // Refused before anything is put on record.
+    domain::check(None, &args.reason)?;
+    let terms = Ask { options: args.options, ..Ask::default() };
+    terms.check()?;
     let stuck = Stuck { run: caller.at.run, task: caller.at.task, profile: caller.profile, reason: &args.reason };
     let agent = match args.to.as_deref() {
         Some("person") => None,
@@ -456,7 +460,7 @@ async fn escalate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
         kind: Kind::Question,
         priority: Priority::High,
         subject: Some("Escalation".to_owned()),
-        ask: Some(Ask { options: args.options, ..Ask::default() }),
+        ask: Some(terms),
         ..NewMessage::note(to, args.reason)
     };
     let said = match speak(tx, caller, &new).await? {

@@ -165,9 +165,7 @@ pub(crate) struct Left<'a> {
     pub run: RunId,
     /// The task.
     pub task: TaskId,
-    /// The attempt.
-    pub attempt: i64,
-    /// Who made it.
+    /// Who made the attempt.
     pub agent: &'a str,
     /// The task has ended as well; otherwise another attempt follows.
     pub is_over: bool,

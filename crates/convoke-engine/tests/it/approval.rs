@@ -27,7 +27,7 @@ fn calls(count: usize) -> impl Fn(&ModelRequest) -> Result<ModelReply, ModelErro
         ("logs" | "cost", 1) => {
             let ids: Vec<_> = (1..=count).map(|n| format!("c{n}")).collect();
             let wanted: Vec<_> =
-                ids.iter().enumerate().map(|(n, id)| (id.as_str(), "send", json!({"n": n + 1}))).collect();
+                ids.iter().enumerate().map(|(n, id)| (id.as_str(), "post", json!({"n": n + 1}))).collect();
             Ok(asks(&wanted))
         }
         ("logs" | "cost", _) => Ok(says(format!("got {:?}", request.turns.last().expect("a turn").blocks))),
@@ -36,7 +36,7 @@ fn calls(count: usize) -> impl Fn(&ModelRequest) -> Result<ModelReply, ModelErro
 }
 
 fn tools() -> FakeTools {
-    FakeTools::new(&[("send", Repeat::Once), ("read", Repeat::Harmless)], |request| {
+    FakeTools::new(&[("post", Repeat::Once), ("read", Repeat::Harmless)], |request| {
         gives(format!("sent {}", request.input))
     })
 }
@@ -50,13 +50,13 @@ async fn people(engine: &Engine) {
 
 async fn start(hub: &Hub, approvals: Value) -> RunId {
     people(&hub.engine).await;
-    let careful = json!({"tools": ["send", "read"], "ask": ["send"]});
+    let careful = json!({"tools": ["post", "read"], "ask": ["post"]});
     let profiles = vec![profile("lead", json!({})), profile("logs", careful.clone()), profile("cost", careful)];
     let rules = json!({"rules": {"planning": "same_task"}, "approvals": approvals});
     let start = hub.prepare(team(&["logs"], rules), profiles, "Look.").await.expect("a team");
     let mut start = start;
     // A profile beside the members, for tasks that no pattern makes.
-    let careful = profile("cost", json!({"tools": ["send"], "ask": ["send"]}));
+    let careful = profile("cost", json!({"tools": ["post"], "ask": ["post"]}));
     start.spec.profiles.insert("cost".to_owned(), careful);
     start.spec.choose_models(None, None);
     start.user = "bob".to_owned();
@@ -80,7 +80,7 @@ async fn a_call_waits_for_leave_and_is_made_once() {
     let record = hub.until(run, &["waiting"]).await;
     assert!(tools.calls().is_empty(), "nothing runs before it is approved");
     let [asked] = pending(&record)[..] else { panic!("one: {:?}", record.approvals) };
-    assert_eq!((asked.tool.as_str(), asked.args.as_str(), asked.agent.as_str()), ("send", r#"{"n":1}"#, "logs"));
+    assert_eq!((asked.tool.as_str(), asked.args.as_str(), asked.agent.as_str()), ("post", r#"{"n":1}"#, "logs"));
     assert_eq!(record.tasks[0].waits_for.as_deref(), Some("approval"));
     // Waiting costs no worker: the one that was at it lets go.
     while hub.engine.driven() > 0 {
@@ -104,7 +104,7 @@ async fn the_agent_is_told_of_a_no_and_why() {
     assert_eq!(answer(&hub, id, Choice::Reject, "user:bob").await, Ok(State::Rejected));
     let record = hub.ended(run).await;
     let told = record.tasks[0].output.as_deref().unwrap_or_default();
-    assert!(told.contains("the call to `send` was rejected by bob: as agreed"), "{told}");
+    assert!(told.contains("the call to `post` was rejected by bob: as agreed"), "{told}");
     assert!(tools.calls().is_empty());
 }
 
@@ -113,10 +113,10 @@ async fn others_go_on_meanwhile_and_each_call_goes_when_it_may() {
     let tools = tools();
     let play = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
         ("logs", 1) => Ok(asks(&[
-            ("a", "send", json!({"n": 1})),
+            ("a", "post", json!({"n": 1})),
             ("b", "read", json!({})),
-            ("c", "send", json!({"n": 2})),
-            ("d", "send", json!({"n": 3})),
+            ("c", "post", json!({"n": 2})),
+            ("d", "post", json!({"n": 3})),
         ])),
         _ => calls(0)(request),
     });
@@ -135,7 +135,7 @@ async fn others_go_on_meanwhile_and_each_call_goes_when_it_may() {
     answer(&hub, ids[1], Choice::Approve, "user:ada").await.expect("approved");
     let record = hub.ended(run).await;
     let sent: Vec<_> =
-        tools.calls().iter().filter(|call| call.id == "send").map(|call| call.input["n"].clone()).collect();
+        tools.calls().iter().filter(|call| call.id == "post").map(|call| call.input["n"].clone()).collect();
     assert_eq!((record.summary.state.as_str(), sent), ("completed", vec![json!(3), json!(2)]));
 }
 
@@ -228,7 +228,7 @@ async fn silence_means_no_when_the_time_is_up_and_days_pass_before_it_is() {
     let record = hub.ended(run).await;
     assert_eq!((record.summary.state.as_str(), record.approvals[0].state.as_str()), ("completed", "expired"));
     let told = record.tasks[0].output.as_deref().unwrap_or_default();
-    assert!(told.contains("nobody approved the call to `send` in time, which means no"), "{told}");
+    assert!(told.contains("nobody approved the call to `post` in time, which means no"), "{told}");
     assert!(tools.calls().is_empty());
 }
 
@@ -266,11 +266,15 @@ async fn three_at_once_inside_a_delegated_task_are_answered_in_reverse_after_a_r
     people(&hub.engine).await;
     let profiles = vec![
         profile("lead", json!({})),
-        profile("logs", json!({"tools": ["delegate"]})),
-        profile("cost", json!({"tools": ["send"], "ask": ["send"]})),
+        profile(
+            "logs",
+            json!({"tools": ["delegate"], "authority": {"can_delegate": true, "can_assign_to_peers": true}}),
+        ),
+        profile("cost", json!({"tools": ["post"], "ask": ["post"]})),
     ];
     let tasks = json!([{"key": "main", "title": "Main", "assignee": "logs"}]);
-    let team = team(&["logs", "cost"], json!({"rules": {"planning": "fixed"}, "tasks": tasks}));
+    let team =
+        team(&["logs", "cost"], json!({"rules": {"planning": "fixed", "allow_peer_assignment": true}, "tasks": tasks}));
     let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
     let run = hub.engine.start_run(start).await.expect("a run");
     let record = hub.until(run, &["waiting"]).await;

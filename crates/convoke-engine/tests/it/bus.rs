@@ -199,7 +199,7 @@ async fn a_question_takes_its_default_when_its_time_comes() {
 #[tokio::test]
 async fn a_person_answers_when_they_have_time() {
     let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
-        ("logs", 1) => calls("escalate", json!({"reason": "May I?", "to": "person", "options": ["yes", "no"]})),
+        ("logs", 1) => calls("ask", json!({"to": "user", "question": "May I?", "options": ["yes", "no"]})),
         ("logs", _) => Ok(says(heard(request))),
         _ => Ok(says("fine")),
     });
@@ -216,6 +216,26 @@ async fn a_person_answers_when_they_have_time() {
     assert!(output(&record, "logs").contains("| yes"), "{}", output(&record, "logs"));
     assert_eq!(record.decisions[0].rationale.as_deref(), Some("It is harmless."));
     assert!(hub.engine.open_questions("tester", 10).await.expect("questions").is_empty());
+}
+
+#[tokio::test]
+async fn who_is_stuck_asks_the_next_one_up() {
+    let models = FakeModels::new(|request| {
+        match (request.origin.agent.as_str(), request.origin.stage.as_str(), request.origin.turn) {
+            ("logs", "work", turn @ 1..=2) => calls("escalate", json!({"reason": format!("Stuck {turn}.")})),
+            ("logs", "work", _) => Ok(says(heard(request))),
+            ("lead", "reply", _) => Ok(says("Go on.")),
+            _ => Ok(says("fine")),
+        }
+    });
+    let (hub, run) = begin(models, json!({})).await;
+    hub.until(run, &["waiting"]).await;
+    let open = hub.engine.open_questions("tester", 10).await.expect("questions");
+    hub.engine.answer_question("tester", open[0].id, "Stop.", None).await.expect("an answer");
+    let record = hub.ended(run).await;
+    let by: Vec<_> = record.decisions.iter().map(|decision| decision.approver.as_deref().unwrap_or_default()).collect();
+    assert_eq!(by, ["agent:lead", "user:tester"]);
+    assert!(output(&record, "logs").contains("| Go on.") && output(&record, "logs").contains("| Stop."));
 }
 
 #[tokio::test]

@@ -53,6 +53,10 @@ async fn check_events(hub: &Hub, record: &RunRecord) {
     let all = all.expect("events");
     let steps: Vec<_> =
         all.iter().filter(|event| event.kind.starts_with("step.")).map(|event| &event.payload).collect();
+    let taken_over = all.iter().filter(|event| event.kind == "task.taken_over").count();
+    let requeued: Vec<_> = all.iter().filter(|event| event.kind == "task.requeued").collect();
+    assert_eq!(requeued.len(), taken_over, "what goes on was put back first");
+    assert!(requeued.iter().all(|event| event.payload["why"] == "lease_lapsed"), "nobody gave a task back");
     let is_lost =
         |step: &&&Value| step["kind"] == "model" && step["error"].as_str().is_some_and(|why| why.starts_with("lost"));
     let lost: i64 = record.usage.iter().map(|usage| usage.lost_calls).sum();

@@ -74,12 +74,13 @@ async fn an_unknown_outcome_waits_for_a_person() {
         (EffectOutcome::Retry, "sent at the second try"),
     ] {
         let tried = AtomicU32::new(0);
-        let tools = FakeTools::new(&[("send", Repeat::Once)], move |_| match tried.fetch_add(1, Ordering::SeqCst) {
-            0 => Err(ToolError::Unknown("no answer came".into())),
-            _ => gives("sent at the second try"),
-        });
-        let hub = Hub::new(models("logs", one_call("send")), tools.clone()).await;
-        let run = run_with_tools(&hub, &["send"]).await;
+        let tools =
+            FakeTools::new(&[("mail_out", Repeat::Once)], move |_| match tried.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(ToolError::Unknown("no answer came".into())),
+                _ => gives("sent at the second try"),
+            });
+        let hub = Hub::new(models("logs", one_call("mail_out")), tools.clone()).await;
+        let run = run_with_tools(&hub, &["mail_out"]).await;
         let record = hub.until(run, &["waiting"]).await;
         assert_eq!(record.effects.len(), 1);
         assert_eq!(record.effects[0].state, "unknown");

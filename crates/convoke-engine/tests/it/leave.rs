@@ -19,14 +19,14 @@ use crate::play::usual;
 
 fn models() -> FakeModels {
     FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
-        ("logs", 1) => Ok(asks(&[("c1", "send", json!({"to": "bob"}))])),
+        ("logs", 1) => Ok(asks(&[("c1", "post", json!({"to": "bob"}))])),
         ("logs", _) => Ok(says(format!("got {:?}", request.turns.last().expect("a turn").blocks))),
         _ => usual(request),
     })
 }
 
 fn tools(repeat: Repeat) -> FakeTools {
-    FakeTools::new(&[("send", repeat)], |_| gives("sent"))
+    FakeTools::new(&[("post", repeat)], |_| gives("sent"))
 }
 
 fn runtime() -> Runtime {
@@ -43,7 +43,7 @@ async fn begin(dir: &Path, models: FakeModels, tools: FakeTools) -> (Hub, RunId)
     let mut hub = Hub::open(dir, models, tools, |_| {}).await;
     hub.start().await;
     hub.engine.ensure_user("ada").await.expect("the owner");
-    let profiles = vec![profile("lead", json!({})), profile("logs", json!({"tools": ["send"], "ask": ["send"]}))];
+    let profiles = vec![profile("lead", json!({})), profile("logs", json!({"tools": ["post"], "ask": ["post"]}))];
     let team = team(&["logs"], json!({"rules": {"planning": "same_task"}}));
     let start = hub.prepare(team, profiles, "Send it.").await.expect("a team");
     let run = hub.engine.start_run(start).await.expect("a run");

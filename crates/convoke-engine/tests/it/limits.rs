@@ -80,3 +80,20 @@ async fn capacity_is_never_passed() {
     let agents = hub.engine.agents().await.expect("agents");
     assert!(agents.iter().all(|agent| agent.running == 0), "{agents:?}");
 }
+
+#[tokio::test]
+async fn an_answer_with_more_text_than_is_kept_is_billed_and_refused() {
+    for (bytes, state) in [(100, "completed"), (101, "failed")] {
+        let play = models("logs", move |_| Ok(says("x".repeat(bytes))));
+        let hub = Hub::with(play.clone(), FakeTools::none(), |config| config.max_answer_bytes = 100).await;
+        let record = run(&hub, json!({})).await;
+        assert_eq!(record.tasks[0].state, state, "{record:#?}");
+        assert_eq!(play.calls().iter().filter(|call| call.origin.agent == "logs").count(), 1, "nothing is tried again");
+        let usage = record.usage.iter().find(|usage| usage.agent == "logs").expect("it is billed");
+        assert_eq!((usage.calls, usage.lost_calls), (1, 0));
+        if state == "failed" {
+            let error = record.tasks[0].error.as_deref().unwrap_or_default();
+            assert!(error.starts_with("answer_too_large: ") && error.contains("101 bytes"), "{error}");
+        }
+    }
+}

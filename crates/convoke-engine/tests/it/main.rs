@@ -23,6 +23,7 @@ mod pattern;
 mod person;
 mod play;
 mod program;
+mod question;
 mod run;
 mod share;
 mod spawn;

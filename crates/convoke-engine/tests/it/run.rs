@@ -116,6 +116,25 @@ async fn a_paused_run_begins_nothing_until_it_is_resumed() {
 }
 
 #[tokio::test]
+async fn a_task_that_is_given_back_is_on_record() {
+    let gate = Gate::default();
+    let models = FakeModels::new(usual).with_gate(&gate);
+    let mut hub =
+        Hub::with(models, FakeTools::none(), |config| config.grace = std::time::Duration::from_millis(1)).await;
+    let run = hub.run(team(&["logs"], json!({"rules": {"planning": "same_task"}})), "Look.").await;
+    gate.held(1).await;
+    hub.stop().await;
+    gate.open();
+    hub.start().await;
+    assert_eq!(hub.ended(run).await.summary.state, "completed");
+    let ws = hub.engine.config().workspace;
+    let events = hub.engine.store().events_after(ws, 0, Some(run), 1_000).await.expect("events");
+    let given_back: Vec<_> =
+        events.iter().filter(|event| event.kind == "task.requeued").map(|event| &event.payload).collect();
+    assert_eq!(given_back, [&json!({"key": "logs", "why": "yielded"})]);
+}
+
+#[tokio::test]
 async fn the_same_idempotency_key_is_the_same_run() {
     let hub = Hub::new(hub_models(), FakeTools::none()).await;
     let profiles = || vec![profile("lead", json!({})), profile("logs", json!({}))];

@@ -54,6 +54,7 @@ pub(crate) fn empty() -> RunRecord {
         usage: Vec::new(),
         budgets: Vec::new(),
         effects: Vec::new(),
+        approvals: Vec::new(),
         decisions: Vec::new(),
         talks: Vec::new(),
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use convoke_domain::event::{Event, NewEvent};
 use convoke_domain::id::WorkspaceId;
 use convoke_domain::time::Timestamp;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, ToSql, ffi};
@@ -45,6 +46,9 @@ fn make_private(path: &Path) -> Result<()> {
     made.map_err(|cause| Error::Unavailable(format!("cannot write {}: {cause}; look at its rights", path.display())))
 }
 
+/// What a path may not hold in a URI as it is.
+const IN_URI: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
+
 impl Conn {
     /// The connection that writes.
     pub(crate) fn writer(path: &Path) -> Result<Self> {
@@ -64,9 +68,27 @@ impl Conn {
         Ok(conn)
     }
 
+    /// A database of its own that is gone with the connection.
+    pub(crate) fn in_memory() -> Result<Self> {
+        Self::open(Path::new(":memory:"), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+    }
+
     /// A connection that reads only.
     pub(crate) fn reader(path: &Path) -> Result<Self> {
         let conn = Self::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        conn.pragmas("PRAGMA query_only=ON;")?;
+        Ok(conn)
+    }
+
+    /// A connection that takes the file as it is and makes none beside it: for folders that cannot be written. Right only as long
+    /// as nobody writes it.
+    pub(crate) fn still(path: &Path) -> Result<Self> {
+        let Some(text) = path.to_str() else {
+            return Err(Error::Unavailable(format!("the path {} is not text in UTF-8", path.display())));
+        };
+        let uri = format!("file:{}?immutable=1", utf8_percent_encode(text, IN_URI));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let conn = Self::open(Path::new(&uri), flags)?;
         conn.pragmas("PRAGMA query_only=ON;")?;
         Ok(conn)
     }

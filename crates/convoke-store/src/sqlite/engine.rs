@@ -48,6 +48,31 @@ impl Shared {
     }
 }
 
+/// How readers open the database.
+type Open = fn(&Path) -> Result<Conn>;
+
+/// How a folder is read, and what keeps writers away meanwhile, where that is needed.
+struct How {
+    open: Open,
+    lock: Option<Arc<FolderLock>>,
+}
+
+/// The version of the schema, and how to read it. SQLite needs files beside the database even to read it; where they cannot be
+/// made, and nothing waits in the log of writes, the database itself is all there is.
+fn how_to_read(dir: &Path, path: &Path) -> Result<(u32, How)> {
+    let first = match Conn::reader(path).and_then(|conn| schema::version(&conn)) {
+        Ok(found) => return Ok((found, How { open: Conn::reader, lock: None })),
+        Err(error) => error,
+    };
+    let log = std::fs::metadata(path.with_extension("db-wal"));
+    if !matches!(first, Error::Unavailable(_)) || log.is_ok_and(|log| log.len() > 0) {
+        return Err(first);
+    }
+    let lock = lock::share(dir).map(Arc::new);
+    let found = Conn::still(path).and_then(|conn| schema::version(&conn)).map_err(|_| first)?;
+    Ok((found, How { open: Conn::still, lock }))
+}
+
 /// An open SQLite store.
 pub(crate) struct Engine {
     pub(crate) path: PathBuf,
@@ -73,7 +98,7 @@ impl Engine {
         if options.migrate {
             schema::migrate(&mut conn, migrate::LATEST)?;
         }
-        let engine = Self::start(path, options, Some(&lock))?;
+        let engine = Self::start(path, options, Some(&lock), Conn::reader)?;
         let (writes, queue) = mpsc::channel(options.queue);
         let feed = slot(&engine.feed).clone().ok_or_else(|| Error::broken("a store that opens has no feed"))?;
         let writer = Writer::new(conn, Arc::clone(&engine.shared), feed)?;
@@ -90,7 +115,7 @@ impl Engine {
         if !path.exists() {
             return Err(Error::missing("data folder", dir.display()));
         }
-        let found = schema::version(&Conn::reader(&path)?)?;
+        let (found, how) = how_to_read(dir, &path)?;
         migrate::refuse_newer(found)?;
         if found < migrate::LATEST {
             let latest = migrate::LATEST;
@@ -98,10 +123,10 @@ impl Engine {
                 "this data has schema version {found}, this program needs {latest}; run `convoke db migrate` first"
             )));
         }
-        Self::start(path, options, None)
+        Self::start(path, options, how.lock.as_ref(), how.open)
     }
 
-    fn start(path: PathBuf, options: &Options, lock: Option<&Arc<FolderLock>>) -> Result<Self> {
+    fn start(path: PathBuf, options: &Options, lock: Option<&Arc<FolderLock>>, open: Open) -> Result<Self> {
         let shared = Arc::new(Shared {
             clock: Arc::clone(&options.clock),
             poisoned: OnceLock::new(),
@@ -113,7 +138,7 @@ impl Engine {
         let feed = Mutex::new(Some(broadcast::channel(options.feed).0));
         let engine = Self { path, writes: Mutex::new(None), reads, feed, shared, threads: Mutex::default() };
         for _ in 0..options.readers.max(1) {
-            let (queue, conn, shared) = (Arc::clone(&queue), Conn::reader(&engine.path)?, Arc::clone(&engine.shared));
+            let (queue, conn, shared) = (Arc::clone(&queue), open(&engine.path)?, Arc::clone(&engine.shared));
             engine.spawn("store-reader", lock, move || reader::serve(conn, &queue, &shared))?;
         }
         Ok(engine)

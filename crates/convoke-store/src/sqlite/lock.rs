@@ -2,7 +2,7 @@
 //! however that ends; the pid in the file is for people.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -16,7 +16,12 @@ pub(crate) struct FolderLock(#[allow(dead_code, reason = "closing the file relea
 /// Takes the lock of `dir`, or says who has it.
 pub(crate) fn take(dir: &Path) -> Result<FolderLock> {
     let path = dir.join(FILE);
-    let failed = |cause| Error::broken_by(format!("cannot lock {}", path.display()), cause);
+    let failed = |cause: std::io::Error| match cause.kind() {
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            Error::ReadOnly { dir: dir.display().to_string(), why: cause.to_string() }
+        }
+        _ => Error::broken_by(format!("cannot lock {}", path.display()), cause),
+    };
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {
@@ -26,6 +31,12 @@ pub(crate) fn take(dir: &Path) -> Result<FolderLock> {
     }
     file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(failed)?;
     Ok(FolderLock(file))
+}
+
+/// Keeps writers away while the folder is read without a log of writes: nothing if one holds it, or if the lock was never made.
+pub(crate) fn share(dir: &Path) -> Option<FolderLock> {
+    let file = File::open(dir.join(FILE)).ok()?;
+    file.try_lock_shared().ok().map(|()| FolderLock(file))
 }
 
 fn held(dir: &Path, file: &mut File) -> Error {

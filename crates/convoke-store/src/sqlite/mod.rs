@@ -14,7 +14,7 @@ pub(crate) use conn::{Conn, cell};
 pub(crate) use engine::Engine;
 pub(crate) use files::{backup, make_empty, restore};
 pub(crate) use lock::sync_dir;
-pub(crate) use schema::{migrate, version};
+pub(crate) use schema::{fresh_parts, migrate, version};
 pub(crate) use writer::Work;
 
 /// The database inside a data folder.

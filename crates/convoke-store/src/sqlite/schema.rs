@@ -5,6 +5,7 @@ use rusqlite::OptionalExtension;
 use super::conn::{Conn, error};
 use crate::error::{Error, Result};
 use crate::migrate::{self, Dialect};
+use crate::shape::{OF_SQLITE, Part};
 
 /// The version of the schema; 0 for an empty database.
 pub(crate) fn version(conn: &Conn) -> Result<u32> {
@@ -22,6 +23,13 @@ pub(crate) fn version(conn: &Conn) -> Result<u32> {
 fn digest(conn: &Conn, version: u32) -> Result<Option<String>> {
     let sql = "SELECT value FROM meta WHERE key='schema_digest'";
     if version == 0 { Ok(None) } else { conn.db.query_row(sql, [], |row| row.get(0)).optional().map_err(error) }
+}
+
+/// The parts of a schema that the migrations have just made, in memory.
+pub(crate) fn fresh_parts() -> Result<Vec<Part>> {
+    let mut conn = Conn::in_memory()?;
+    migrate(&mut conn, migrate::LATEST)?;
+    conn.many(OF_SQLITE, &[])
 }
 
 /// Brings the schema to `to`.

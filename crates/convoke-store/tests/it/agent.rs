@@ -70,7 +70,8 @@ async fn silence_is_found(place: Place) {
     let brief: Vec<_> = silent.iter().map(|row| (row.name.as_str(), row.beats, row.health.as_str())).collect();
     assert_eq!(brief, [("ada", false, "healthy"), ("bob", true, "unknown")]);
     let held = look!(store, tx => agent::running(tx, "ada", 10).await);
-    assert_eq!(held, [(task_id(1), RUN, "normal".to_owned(), 2)]);
+    let brief: Vec<_> = held.iter().map(|row| (row.id, row.run, row.priority.as_str(), row.retries_left)).collect();
+    assert_eq!(brief, [(task_id(1), RUN, "normal", 2)]);
     assert_eq!(look!(store, tx => agent::open_tasks(tx, "ada").await), 1);
     act!(store, tx => {
         agent::set_health(tx, "ada", "stale", false).await?;

@@ -101,6 +101,17 @@ impl Drop for Schema {
 }
 
 impl Place {
+    /// Changes the database behind the store's back.
+    pub async fn change(&self, statement: &str) {
+        match &self.pg {
+            Some(pg) => pg.connect().await.batch_execute(statement).await.expect(statement),
+            None => {
+                let db = rusqlite::Connection::open(self.dir.path().join("convoke.db")).expect("the file");
+                db.execute_batch(statement).expect(statement);
+            }
+        }
+    }
+
     pub fn sqlite() -> Self {
         Self { dir: tempfile::tempdir().expect("a folder"), pg: None }
     }

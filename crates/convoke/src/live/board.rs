@@ -254,7 +254,7 @@ impl Board {
         let Some(job) = self.job_mut(&event.entity_id) else { return };
         let error = || text::line(event.payload["error"].as_str().unwrap_or_default());
         match kind {
-            Kind::TaskReady => job.mark = Mark::Ready,
+            Kind::TaskReady | Kind::TaskRequeued => job.mark = Mark::Ready,
             Kind::TaskStarted | Kind::TaskTakenOver => {
                 (job.mark, job.doing) = (Mark::Running, Doing::Nothing);
                 job.started = job.started.or(Some(event.at));

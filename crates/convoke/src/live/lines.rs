@@ -40,9 +40,25 @@ impl Teller {
             Kind::BudgetWarning | Kind::BudgetOverrun | Kind::EffectUnknown | Kind::ToolDenied | Kind::LoopDetected => {
                 board.notices.last()?.clone()
             }
+            Kind::AgentMessageSent => return self.message(board, event),
+            Kind::QuestionAnswered => return Some(self.by(event.at, board, &who(event), &answers(&said("choice")))),
+            Kind::QuestionDefaulted => format!("nobody answered in time: the default is taken: {}", said("choice")),
             _ => return board.job(&event.entity_id).and_then(|job| self.task(board, job, kind, event)),
         };
         Some(self.line(event.at, board, &words))
+    }
+
+    /// Who writes to whom; answers are told of by the end of their question.
+    fn message(self, board: &Board, event: &Event) -> Option<String> {
+        let kind = said(event, "kind");
+        if matches!(kind.as_str(), "answer" | "response" | "decision") {
+            return None;
+        }
+        let to = event.payload["to"].as_array().into_iter().flatten().filter_map(|one| one.as_str());
+        let to: Vec<_> = to.map(|one| one.strip_prefix("agent:").unwrap_or(one)).collect();
+        let to = if to.is_empty() { "all".to_owned() } else { text::line(&to.join(", ")) };
+        let urgent = if event.payload["priority"] == "critical" { "critical " } else { "" };
+        Some(self.by(event.at, board, &who(event), &text::cut(&format!("{urgent}{kind} to {to}"), QUOTE)))
     }
 
     fn task(self, board: &Board, job: &Job, kind: Kind, event: &Event) -> Option<String> {
@@ -50,15 +66,24 @@ impl Teller {
         let words = match kind {
             Kind::TaskStarted => format!("begins: {}", job.title),
             Kind::TaskTakenOver => format!("goes on: {}", job.title),
+            Kind::TaskRequeued if said(event, "why") == "lease_lapsed" => format!("was left behind: {}", job.title),
             Kind::TaskCompleted => format!("done: {}{}", job.title, figures(job, event.at)),
             Kind::TaskFailed => format!("failed: {}: {}", job.title, error()),
             Kind::TaskCancelled => format!("cancelled: {}", job.title),
             Kind::TaskWaiting if event.payload["waits_for"] == "person" => format!("waits for a person: {}", job.title),
             Kind::TaskRetried => format!("will try again: {}", error()),
-            Kind::TaskReassigned => format!("takes over from {}: {}", said(event, "from"), error()),
+            Kind::TaskReassigned => match error() {
+                reason if reason.is_empty() => format!("takes over from {}: {}", said(event, "from"), job.title),
+                reason => format!("takes over from {}: {reason}", said(event, "from")),
+            },
+            Kind::HandoffRequested => format!("offers to hand over to {}: {}", said(event, "to"), job.title),
+            Kind::HandoffDeclined => format!("does not take over from {}: {}", said(event, "from"), job.title),
+            Kind::CollabStarted => format!("delegates to {}: {}", said(event, "to"), said(event, "title")),
+            Kind::LockWaiting => format!("waits for a lock: {}", text::cut(&said(event, "waits_for"), QUOTE)),
             _ => return None,
         };
-        let agent = if kind == Kind::TaskStarted { who(event) } else { job.agent.clone() };
+        let is_by_actor = matches!(kind, Kind::TaskStarted | Kind::HandoffDeclined | Kind::CollabStarted);
+        let agent = if is_by_actor { who(event) } else { job.agent.clone() };
         Some(self.by(event.at, board, &agent, &words))
     }
 
@@ -93,6 +118,10 @@ pub fn time_of(at: Timestamp) -> String {
 
 fn said(event: &Event, key: &str) -> String {
     text::line(event.payload[key].as_str().unwrap_or_default())
+}
+
+fn answers(choice: &str) -> String {
+    if choice.is_empty() { "answers".to_owned() } else { format!("answers: {choice}") }
 }
 
 fn begins(board: &Board) -> String {

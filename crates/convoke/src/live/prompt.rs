@@ -101,7 +101,7 @@ impl Prompt {
 
     fn enter(&mut self) -> Option<Said> {
         let line = std::mem::take(&mut self.typed).trim().to_owned();
-        let (kind, id) = self.current().map(|entry| (entry.kind, entry.id.clone()))?;
+        let (kind, id, options) = self.current().map(|entry| (entry.kind, entry.id.clone(), entry.options.clone()))?;
         let (word, rest) = line.split_once(' ').map_or((line.as_str(), ""), |(word, rest)| (word, rest.trim()));
         self.note = None;
         let is_approval = kind == InboxKind::Approval;
@@ -112,10 +112,24 @@ impl Prompt {
             "y" | "yes" if is_approval => return Some(Said::Decided(id, Choice::Approve, rest.to_owned())),
             "n" | "no" if is_approval => return Some(Said::Decided(id, Choice::Reject, rest.to_owned())),
             _ if is_approval => self.note = Some("write y, n or l, then press Enter".to_owned()),
+            _ if kind == InboxKind::Question => return self.choose(id, &options, line),
             "/no" => return Some(Said::Answered(id, Err(rest.to_owned()))),
             _ => return Some(Said::Answered(id, Ok(line))),
         }
         None
+    }
+
+    /// An answer to a question: where there are options, one of them or its number.
+    fn choose(&mut self, id: String, options: &[String], line: String) -> Option<Said> {
+        if options.is_empty() || options.contains(&line) {
+            return Some(Said::Answered(id, Ok(line)));
+        }
+        let place = line.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let chosen = place.and_then(|at| options.get(at)).cloned();
+        if chosen.is_none() {
+            self.note = Some(format!("write one of the options, or its number, 1 to {}", options.len()));
+        }
+        chosen.map(|choice| Said::Answered(id, Ok(choice)))
     }
 
     fn put_off(&mut self, id: String) {
@@ -133,12 +147,20 @@ impl Prompt {
                 let who = entry.from.trim_start_matches("agent:");
                 (format!("? {who} asks leave for {}", entry.title), "y approve · n WHY reject · l later")
             }
+            InboxKind::Question => {
+                let who = entry.from.trim_start_matches("agent:");
+                let keys =
+                    if entry.options.is_empty() { "an answer · /later" } else { "an option or its number · /later" };
+                (format!("? {who} asks: {}", entry.title), keys)
+            }
             _ => (format!("? for you to do: {}", entry.title), "an answer · /no WHY decline · /later"),
         };
         let mut lines = vec![String::new(), paint(BOLD, &cut(&text::line(&title), columns))];
         lines.extend(
             inbox::about(entry).lines().take(DETAILS).map(|line| paint(DIM, &cut(&format!("  {line}"), columns))),
         );
+        let options = entry.options.iter().enumerate();
+        lines.extend(options.map(|(at, option)| cut(&text::line(&format!("  {}  {option}", at + 1)), columns)));
         lines.extend(self.note.iter().map(|note| paint(YELLOW, &cut(&text::line(note), columns))));
         lines.push(paint(DIM, &cut(keys, columns)));
         lines.push(format!("> {}", cut_start(&format!("{}▏", self.typed), columns.saturating_sub(2).max(1))));
@@ -165,6 +187,7 @@ mod tests {
             due: None,
             approval: None,
             output_schema: None,
+            options: Vec::new(),
         }
     }
 
@@ -190,6 +213,23 @@ mod tests {
         let mut task = asking(InboxKind::Task);
         assert_eq!(typed(&mut task, "y\r"), Some(Said::Answered("a".into(), Ok("y".into()))));
         assert_eq!(typed(&mut task, "/no too dear\r"), Some(Said::Answered("a".into(), Err("too dear".into()))));
+    }
+
+    #[test]
+    fn a_question_takes_an_option_or_its_number() {
+        let mut prompt = Prompt::default();
+        let options = vec!["go on".to_owned(), "stop".to_owned()];
+        prompt.ask(vec![InboxEntry { options, ..entry(InboxKind::Question, "a") }, entry(InboxKind::Question, "b")]);
+        prompt.lines(80);
+        for line in ["maybe\r", "0\r", "3\r", "/no\r"] {
+            assert_eq!(typed(&mut prompt, line), None, "{line}");
+            assert!(prompt.lines(80).iter().any(|line| line.contains("or its number, 1 to 2")));
+        }
+        assert_eq!(typed(&mut prompt, "2\r"), Some(Said::Answered("a".into(), Ok("stop".into()))));
+        assert_eq!(typed(&mut prompt, "go on\r"), Some(Said::Answered("a".into(), Ok("go on".into()))));
+        typed(&mut prompt, "/later\r");
+        prompt.lines(80);
+        assert_eq!(typed(&mut prompt, "Use 3.\r"), Some(Said::Answered("b".into(), Ok("Use 3.".into()))));
     }
 
     #[test]

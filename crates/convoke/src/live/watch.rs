@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use convoke_domain::approval::Choice;
 use convoke_domain::event::Event;
-use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_domain::id::{MessageId, RunId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::record::InboxKind;
 use convoke_domain::time::Timestamp;
@@ -161,7 +161,7 @@ impl Watch {
                 }
             }
             if stopping.is_none() && (self.unrecorded.borrow().is_some() || self.all_ended() || calm >= CALM) {
-                if self.engine.driven() > 0 {
+                if self.unrecorded.borrow().is_none() && self.engine.driven_beside(&self.runs()) > 0 {
                     self.tell("steps of other runs end first; those runs go on with the next start");
                 }
                 stopping = stop(&mut worker);
@@ -193,7 +193,7 @@ impl Watch {
         let runs = self.runs();
         let mut waiting = self.engine.inbox(&user).await?;
         waiting.retain(|entry| {
-            matches!(entry.kind, InboxKind::Approval | InboxKind::Task)
+            matches!(entry.kind, InboxKind::Approval | InboxKind::Question | InboxKind::Task)
                 && entry.run.is_some_and(|run| runs.contains(&run))
         });
         if !waiting.is_empty() && self.keys.is_none() {
@@ -228,6 +228,11 @@ impl Watch {
     }
 
     async fn answer(&self, id: &str, answer: Result<String, String>, who: &str) -> Result<String> {
+        if let (Ok(question), Ok(choice)) = (id.parse::<MessageId>(), &answer) {
+            let user = who.trim_start_matches("user:");
+            self.engine.answer_question(user, question, choice, None).await?;
+            return Ok("answered".to_owned());
+        }
         let id = id.parse().map_err(|cause| Failure::new("bad_id", cause))?;
         let (answer, told) = match answer {
             Ok(text) => (TaskAnswer::Done(text), "answered"),

@@ -88,7 +88,7 @@ impl Place {
 
     fn check(&self, mock: &Mock, job: &Job) {
         job.verify().expect("it is sound");
-        let facts = Facts::read(&job.data, mock).expect("the facts");
+        let facts = Facts::read(job, mock).expect("the facts");
         check::all(&facts).expect("all holds");
         check::same(&self.calm, &facts.report()).expect("the same report");
     }
@@ -152,6 +152,6 @@ fn a_disk_that_has_room_again_in_time_disturbs_nothing() {
     std::fs::write(&freed, "").expect("made");
     assert_eq!(job.code(&mut process).expect("it ends"), Some(0), "{}", job.output());
     place.check(&mock, &job);
-    let facts = Facts::read(&job.data, &mock).expect("the facts");
+    let facts = Facts::read(&job, &mock).expect("the facts");
     assert_eq!(check::outcome(&facts).lost, 0, "no reply was lost");
 }

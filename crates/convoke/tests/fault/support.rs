@@ -31,10 +31,20 @@ pub fn binary() -> &'static Path {
 
 /// So many rounds with seeds that follow a random one; a failure names its seed and keeps its folder.
 pub fn rounds(count: u64, round: impl Fn(&Rounds, u64) -> anyhow::Result<Outcome> + Sync) {
+    tell(&rounds_on(None, count, round));
+}
+
+/// The same with the data on a PostgreSQL server, if one is given.
+pub fn rounds_on(
+    server: Option<&str>,
+    count: u64,
+    round: impl Fn(&Rounds, u64) -> anyhow::Result<Outcome> + Sync,
+) -> Vec<Outcome> {
     let first = fastrand::u64(..1 << 32);
     println!("seeds {first} to {}", first + count - 1);
     let scratch = tempfile::tempdir().expect("a folder");
-    let rounds = Rounds::new(binary(), &scratch.path().canonicalize().expect("it is there")).expect("a run in peace");
+    let folder = scratch.path().canonicalize().expect("it is there");
+    let rounds = Rounds::on(binary(), &folder, server).expect("a run in peace");
     let (next, outcomes, failures) = (AtomicU64::new(first), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let work = || {
         loop {
@@ -54,7 +64,7 @@ pub fn rounds(count: u64, round: impl Fn(&Rounds, u64) -> anyhow::Result<Outcome
         let kept = scratch.keep();
         panic!("{} of {count} rounds failed, kept in {}:\n{}", failures.len(), kept.display(), failures.join("\n"));
     }
-    tell(&outcomes.into_inner().expect("no panic"));
+    outcomes.into_inner().expect("no panic")
 }
 
 /// The kills must have hit: rounds in which nothing was ever under way would prove nothing.

@@ -71,6 +71,7 @@ fn the_examples_run() {
     run("examples/code-review/run.md");
     run("examples/incident-response/run.md");
     run("examples/lint-and-review/run.md");
+    run("examples/working-together/README.md");
 }
 
 #[test]

@@ -152,6 +152,57 @@ fn what_is_refused_says_why_and_what_to_do() {
     insta::assert_snapshot!(told);
 }
 
+const ASK: &str = r#"
+price: {input: 3.0, output: 15.0}
+agents:
+  lead:
+    - text: "Together: {% for part in context.contributions %}{{ part.output }}{% endfor %}"
+  worker:
+    - when: {turn: 1}
+      text: "I have to ask."
+      tools:
+        - {label: asked, name: ask, input: {to: "role:owner", question: "Keep the note?", options: ["yes", "not now", "-1"], impact: "the audit"}}
+    - text: "{{ results.asked.content }}"
+"#;
+
+#[test]
+fn a_question_waits_in_the_inbox_until_it_is_answered() {
+    let place = Place::new();
+    // The first user is the owner, who is asked by that role.
+    place.done(&["users", "add", "ann", "--role", "approver"]);
+    place.write("office.yaml", &TEAM.replace("tools: [read_file, write_file]\nask: [write_file]", "tools: [ask]"));
+    let script = place.write("script.yaml", ASK);
+    let ended = place.run(&["run", "office.yaml", "Keep the note", "--model", &format!("script/{}", script.display())]);
+    assert_eq!(ended.code, 5, "{}{}", ended.out, ended.err);
+    let id = id_of(&place, "system", "question");
+    let mask = |text: &str| timeless(&place.masked(text)).replace(&id, "[MESSAGE]");
+    let mut told = mask(ended.out.lines().last().expect("what to do"));
+    told.push_str(&mask(&place.told(&["inbox"])));
+    let task = place.json(&["show", "last"])["tasks"][0]["id"].as_str().expect("an id").to_owned();
+    let tail = &id[id.len() - 8..];
+    for call in [
+        vec!["answer", &id, "maybe"],
+        vec!["answer", &id, "yes", "--as", "ann"],
+        vec!["answer", &id, "yes", "--as", "ghost"],
+        vec!["answer", &id, "--decline", "no"],
+        vec!["answer", &task, "yes"],
+        vec!["answer", &task, "yes", "--rationale", "so"],
+        vec!["answer", "msg_01h455vb4pex5vsknk084sn02q", "yes"],
+        vec!["approve", &id],
+        vec!["answer", tail, "yes", "--rationale", "for the auditors"],
+        vec!["answer", &id, "not now"],
+        vec!["inbox"],
+    ] {
+        told.push_str(&mask(&place.told(&call).replace(&id, "[MESSAGE]").replace(tail, "[TAIL]")));
+    }
+    insta::assert_snapshot!(told);
+    let out = place.done(&["resume"]);
+    assert!(out.contains("| yes") && out.contains("| for the auditors"), "{out}");
+    let record = place.json(&["show", "last"]);
+    let decision = &record["decisions"][0];
+    assert_eq!((&record["state"], &decision["choice"]), (&"completed".into(), &"yes".into()), "{decision}");
+}
+
 #[test]
 fn an_answer_reaches_the_process_that_works() {
     let place = Place::new();

@@ -16,4 +16,5 @@ mod stop;
 mod support;
 mod terminal;
 mod together;
+mod together_work;
 mod usage;

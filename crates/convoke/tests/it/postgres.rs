@@ -5,10 +5,10 @@ use convoke_store::{Options, PgOptions, Store};
 use crate::support::{Place, WORKS, strs};
 
 /// A schema of its own on the server that the tests are given, as a URL.
-fn database() -> String {
+pub fn database(what: &str) -> String {
     let url = std::env::var("CONVOKE_TEST_PG");
     let url = url.expect("CONVOKE_TEST_PG names no PostgreSQL for tests; run `cargo xtask test`, which starts one");
-    let schema = format!("cli_{}", std::process::id());
+    let schema = format!("cli_{what}_{}", std::process::id());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let options = PgOptions { schema: Some(schema.clone()), create_schema: true, ..PgOptions::default() };
@@ -40,7 +40,7 @@ fn a_run_is_the_same_on_postgresql() {
     let run = place.team(WORKS);
     place.done(&strs(&run));
     let here = place.json(&["show", "last"]);
-    let url = database();
+    let url = database("run");
     let there = ["--database", url.as_str()];
     place.done(&[strs(&run).as_slice(), &there].concat());
     let kept = place.json(&[&["show", "last"], there.as_slice()].concat());

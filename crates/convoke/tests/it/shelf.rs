@@ -75,3 +75,64 @@ fn part_of_an_id_names_a_run_unless_it_names_several() {
     let older = place.json(&["runs", "--before", &ids[1]]);
     assert_eq!(older.as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn a_data_folder_that_cannot_be_written_is_read() {
+    let place = Place::new();
+    place.done(&strs(&place.team(WORKS)));
+    for (args, words) in [
+        (&["teams"][..], "incident-response"),
+        (&["profiles", "list"], "cost-specialist"),
+        (&["profiles", "show", "cost-specialist"], "name: cost-specialist"),
+        (&["agents"], "NAME"),
+        (&["runs"], "completed"),
+        (&["show", "last"], "Completed"),
+        (&["db", "verify"], "are sound"),
+    ] {
+        let ended = place.sealed(args);
+        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
+        assert!(ended.out.contains(words), "{args:?}: {}", ended.out);
+    }
+    let told = place.sealed(&["teams"]).err;
+    assert!(told.contains("cannot be written") && told.contains("this is what was last kept there"), "{told}");
+    assert_eq!(place.sealed(&["teams", "--quiet"]).err, "");
+    let ended = place.sealed(&["run", "incident-response", "x", "--model", "script/incident-response"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("cannot be written") && ended.err.contains("`--data DIR`"), "{}", ended.err);
+}
+
+#[test]
+fn an_empty_data_folder_that_cannot_be_written_is_told_with_the_way_out() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("data")).expect("made");
+    for args in [&["teams", "--json"][..], &["profiles", "--json"], &["runs", "--json"]] {
+        let ended = place.sealed(args);
+        assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{args:?}");
+        let error: serde_json::Value = serde_json::from_str(&ended.err).expect("JSON");
+        assert_eq!(error["error"]["code"], "read_only", "{args:?}: {error}");
+        assert!(error["error"]["hint"].as_str().is_some_and(|hint| hint.contains("--data DIR")), "{error}");
+    }
+}
+
+#[test]
+fn a_script_is_validated_with_its_templates() {
+    let place = Place::new();
+    place.done(&["init", "start"]);
+    let out = place.done(&["validate", "start/team.yaml", "start/script.yaml"]);
+    assert!(out.contains("1 script"), "{out}");
+    assert_eq!(place.json(&["validate", "start/script.yaml"])["scripts"], 1);
+    place.write("wrong.yaml", "agents:\n  '*':\n    - text: |\n        first\n        then {{ task | uper }}\n");
+    let told = place.told(&["validate", "wrong.yaml"]);
+    insta::assert_snapshot!(told, @r"
+    $ convoke validate wrong.yaml
+    error[bad_script]: template: there is no filter `uper`
+     --> wrong.yaml:5:24
+      |
+    5 |         then {{ task | uper }}
+      |                        ^
+      = fix: see docs/reference/script.md for what a script may hold
+
+    invalid: 1 problem
+    [exit 1]
+    ");
+}

@@ -20,6 +20,11 @@ pub struct Ended {
     pub err: String,
 }
 
+fn ended(done: std::process::Output) -> Ended {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Ended { code: done.status.code().expect("a code"), out: text(done.stdout), err: text(done.stderr) }
+}
+
 impl Place {
     pub fn new() -> Self {
         Self { dir: tempfile::tempdir().expect("a folder") }
@@ -49,9 +54,17 @@ impl Place {
 
     /// Runs to the end.
     pub fn run(&self, args: &[&str]) -> Ended {
-        let done = self.command(args).output().expect("the binary runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Ended { code: done.status.code().expect("a code"), out: text(done.stdout), err: text(done.stderr) }
+        ended(self.command(args).output().expect("the binary runs"))
+    }
+
+    /// Runs to the end where nobody can write the data folder, root neither.
+    pub fn sealed(&self, args: &[&str]) -> Ended {
+        let (plain, data) = (self.command(args), self.path("data"));
+        let mut command = Command::new("bwrap");
+        command.args(["--dev-bind", "/", "/", "--ro-bind"]).arg(&data).arg(&data);
+        command.arg(plain.get_program()).args(plain.get_args()).current_dir(self.dir.path()).stdin(Stdio::null());
+        command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        ended(command.output().expect("bwrap runs"))
     }
 
     /// Runs to a good end; gives what it wrote.

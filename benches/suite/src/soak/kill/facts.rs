@@ -18,9 +18,12 @@ use convoke_domain::record::{RunRecord, UsageRecord};
 use convoke_domain::transcript::Usage;
 use convoke_engine::{Config, Engine};
 use convoke_port::clock::SystemClock;
+use convoke_store::migrate::LATEST;
 use convoke_store::usage::Record as Bill;
 use convoke_store::verify::Problem;
-use convoke_store::{Error, Options, Store, Tx, UseCase, agent, budget, usage};
+use convoke_store::{Error, Options, PgOptions, Store, Tx, UseCase, agent, budget, usage};
+
+use super::job::Job;
 
 /// Events read at once.
 const PAGE: u32 = 1_000;
@@ -47,9 +50,10 @@ pub struct Facts {
 
 impl Facts {
     /// Reads all of it.
-    pub fn read(data: &Path, mock: &Mock) -> Result<Self> {
+    pub fn read(job: &Job, mock: &Mock) -> Result<Self> {
         runtime()?.block_on(async {
-            let engine = engine(data).await?;
+            let data = &job.data;
+            let engine = engine(job).await?;
             let runs = engine.run_ids(None, 10).await?;
             ensure!(runs.len() == 1, "{} runs instead of one", runs.len());
             let run = engine.run_record(runs[0]).await?;
@@ -112,16 +116,17 @@ pub fn amount<'a>(bills: impl Iterator<Item = &'a Bill>) -> Amount {
     })
 }
 
-/// True once a run was accepted in a data folder, which may not be there, or not have its tables yet.
-pub fn has_run(data: &Path) -> Result<bool> {
+/// True once a run was accepted in a data folder or database, which may not be there, or not have its tables yet.
+pub fn has_run(job: &Job) -> Result<bool> {
     runtime()?.block_on(async {
-        let store = match Store::open_reader(data, Options::default()).await {
+        let store = match open(job).await {
+            Ok(store) if store.schema_version().await? < LATEST => return Ok(false),
             Ok(store) => store,
             Err(Error::Missing { .. }) => return Ok(false),
             Err(Error::Unavailable(why)) if why.contains("schema version") => return Ok(false),
             Err(error) => return Err(error).context("the folder cannot be read after a kill"),
         };
-        let runs = over(store, data).run_ids(None, 1).await?;
+        let runs = over(store, &job.data).run_ids(None, 1).await?;
         Ok(!runs.is_empty())
     })
 }
@@ -130,8 +135,26 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-async fn engine(data: &Path) -> Result<Engine> {
-    Ok(over(Store::open_reader(data, Options::default()).await?, data))
+/// Empties the database of a job, so that the program itself makes its tables, or leaves none behind.
+pub fn empty(url: &str, schema: &str) -> Result<()> {
+    runtime()?.block_on(async {
+        let pg = PgOptions { schema: Some(schema.to_owned()), create_schema: true, lanes: 1, ..PgOptions::default() };
+        let store = Store::open_postgres(url, pg, Options::default()).await?;
+        store.migrate_to(0).await?;
+        Ok(store.close().await?)
+    })
+}
+
+async fn open(job: &Job) -> convoke_store::Result<Store> {
+    let options = Options { migrate: false, ..Options::default() };
+    match &job.database {
+        Some(url) => Store::open_postgres(url, PgOptions { lanes: 1, ..PgOptions::default() }, options).await,
+        None => Store::open_reader(&job.data, options).await,
+    }
+}
+
+async fn engine(job: &Job) -> Result<Engine> {
+    Ok(over(open(job).await?, &job.data))
 }
 
 /// An engine that only reads: its models and tools are never asked.

@@ -68,6 +68,10 @@ pub struct Job {
     folder: PathBuf,
     /// The data folder.
     pub data: PathBuf,
+    /// The PostgreSQL database that keeps what the data folder would, if any.
+    pub database: Option<String>,
+    /// The lease of tasks in seconds, if it is not the usual one.
+    pub lease_s: Option<u32>,
     base_url: String,
 }
 
@@ -77,7 +81,19 @@ impl Job {
         fs::create_dir_all(folder)?;
         fs::write(folder.join("team.yaml"), team())?;
         let (data, base_url) = (folder.join("data"), mock.base_url());
-        Ok(Self { binary: binary.to_owned(), folder: folder.to_owned(), data, base_url })
+        let (binary, folder) = (binary.to_owned(), folder.to_owned());
+        Ok(Self { binary, folder, data, database: None, lease_s: None, base_url })
+    }
+
+    /// Says where the program keeps its data.
+    fn place(&self, command: &mut Command) {
+        command.arg("--data").arg(&self.data);
+        if let Some(url) = &self.database {
+            command.arg("--database").arg(url);
+        }
+        if let Some(lease) = self.lease_s {
+            command.env("CONVOKE_LEASE_S", lease.to_string());
+        }
     }
 
     /// Starts the run in a process of its own.
@@ -90,7 +106,7 @@ impl Job {
 
     /// Resumes what there is, or starts the run if no process came so far.
     pub fn go_on(&self, machine: &dyn Machine) -> Result<Process> {
-        if !facts::has_run(&self.data)? {
+        if !facts::has_run(self)? {
             return self.start(machine);
         }
         let mut command = Command::new(&self.binary);
@@ -100,7 +116,8 @@ impl Job {
 
     fn spawn(&self, mut command: Command, machine: &dyn Machine) -> Result<Process> {
         let log = File::options().create(true).append(true).open(self.folder.join("output.txt"))?;
-        command.arg("--data").arg(&self.data).current_dir(&self.folder).env("CONVOKE_LOG", "info");
+        self.place(&mut command);
+        command.current_dir(&self.folder).env("CONVOKE_LOG", "info");
         command.env("OPENAI_BASE_URL", &self.base_url).env("OPENAI_API_KEY", "a-key-for-tests");
         for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"] {
             command.env_remove(name);
@@ -139,7 +156,10 @@ impl Job {
 
     /// What `convoke db verify` says, which must be good.
     pub fn verify(&self) -> Result<()> {
-        let output = Command::new(&self.binary).args(["db", "verify", "--data"]).arg(&self.data).output()?;
+        let mut command = Command::new(&self.binary);
+        command.args(["db", "verify"]);
+        self.place(&mut command);
+        let output = command.output()?;
         if !output.status.success() {
             bail!("`convoke db verify`: {}", String::from_utf8_lossy(&output.stdout));
         }

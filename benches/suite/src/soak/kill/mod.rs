@@ -27,6 +27,33 @@ use stop::{Chances, Ended};
 /// Kills in one round at most.
 const KILLS: u64 = 4;
 
+/// The lease of tasks on PostgreSQL: whoever goes on waits until that of the dead process has run out.
+const LEASE_S: u32 = 2;
+
+/// A schema of a PostgreSQL server, for one round.
+struct Schema {
+    server: String,
+    name: String,
+}
+
+impl Schema {
+    /// Makes it, without tables: those are the program's to make.
+    fn new(server: &str, round: &str) -> Result<Self> {
+        let schema = Self { server: server.to_owned(), name: format!("kill_{}_{round}", std::process::id()) };
+        schema.empty().map(|()| schema)
+    }
+
+    fn empty(&self) -> Result<()> {
+        facts::empty(&self.server, &self.name)
+    }
+
+    /// Where the program finds it.
+    fn url(&self) -> String {
+        let joint = if self.server.contains('?') { '&' } else { '?' };
+        format!("{}{joint}options=-csearch_path%3D{}", self.server, self.name)
+    }
+}
+
 /// What may happen to the machine beside the process.
 pub trait Machine: Sync {
     /// Before a process starts on a data folder: what it is to be told.
@@ -65,6 +92,8 @@ pub struct Outcome {
 pub struct Rounds {
     binary: PathBuf,
     scratch: PathBuf,
+    /// The PostgreSQL server that keeps the data; else it is in folders.
+    server: Option<String>,
     calm: String,
     chances: Chances,
 }
@@ -72,17 +101,25 @@ pub struct Rounds {
 impl Rounds {
     /// Runs the job once in peace, for comparison and to see how long it takes.
     pub fn new(binary: &Path, scratch: &Path) -> Result<Self> {
+        Self::on(binary, scratch, None)
+    }
+
+    /// The same with the data on a PostgreSQL server, in a schema for each round.
+    pub fn on(binary: &Path, scratch: &Path, server: Option<&str>) -> Result<Self> {
         let folder = scratch.join("calm");
         let mock = job::mock()?;
-        let job = Job::new(binary, &folder, &mock)?;
+        let mut job = Job::new(binary, &folder, &mock)?;
+        let schema = server.map(|server| Schema::new(server, "calm")).transpose()?;
+        job.database = schema.as_ref().map(Schema::url);
         let took = job.to_its_end(&mut job.start(&Sound)?)?;
-        let facts = Facts::read(&job.data, &mock)?;
+        let facts = Facts::read(&job, &mock)?;
         check::all(&facts).context("in a run that nobody disturbed")?;
         let outcome = check::outcome(&facts);
         ensure!(outcome.lost == 0 && outcome.repeated == 0, "undisturbed, and yet {outcome:?}");
         let requests = facts.records.len() as u64;
-        let (binary, scratch) = (binary.to_owned(), scratch.to_owned());
-        Ok(Self { binary, scratch, calm: facts.report(), chances: Chances { took, requests } })
+        schema.map_or(Ok(()), |schema| schema.empty())?;
+        let (binary, scratch, server) = (binary.to_owned(), scratch.to_owned(), server.map(str::to_owned));
+        Ok(Self { binary, scratch, server, calm: facts.report(), chances: Chances { took, requests } })
     }
 
     /// The report of the run that nobody disturbed.
@@ -112,14 +149,18 @@ impl Rounds {
     fn round_in(&self, folder: &Path, machine: &dyn Machine, seed: u64) -> Result<Outcome> {
         let mut rng = Rng::with_seed(seed);
         let mock = job::mock()?;
-        let job = Job::new(&self.binary, folder, &mock)?;
+        let mut job = Job::new(&self.binary, folder, &mock)?;
+        let schema = self.server.as_deref().map(|server| Schema::new(server, &seed.to_string())).transpose()?;
+        job.database = schema.as_ref().map(Schema::url);
+        job.lease_s = schema.as_ref().map(|_| LEASE_S);
         let kills = self.kill_again_and_again(&job, &mock, machine, &mut rng)?;
         let mut last = job.go_on(&Sound)?;
         job.to_its_end(&mut last)?;
         job.verify()?;
-        let facts = Facts::read(&job.data, &mock)?;
+        let facts = Facts::read(&job, &mock)?;
         check::all(&facts)?;
         check::same(&self.calm, &facts.report())?;
+        schema.map_or(Ok(()), |schema| schema.empty())?;
         let Outcome { repeated, lost, .. } = check::outcome(&facts);
         Ok(Outcome { kills, repeated, lost })
     }
@@ -137,6 +178,18 @@ impl Rounds {
         }
         Ok(kills)
     }
+}
+
+/// One round of the soak on PostgreSQL.
+pub fn run_on_postgres(context: &Context, seed: u64) -> Result<()> {
+    static ROUNDS: OnceLock<std::result::Result<Rounds, String>> = OnceLock::new();
+    let rounds = ROUNDS.get_or_init(|| {
+        let server =
+            context.postgres.as_deref().ok_or("CONVOKE_TEST_PG names no PostgreSQL; `cargo xtask soak` starts one")?;
+        let folder = context.folder("kill-postgres").map_err(|error| format!("{error:#}"))?;
+        Rounds::on(&context.binary, &folder, Some(server)).map_err(|error| format!("{error:#}"))
+    });
+    rounds.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?.round(seed).map(drop)
 }
 
 /// One round of the soak.

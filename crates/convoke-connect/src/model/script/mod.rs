@@ -6,6 +6,7 @@
 mod clockwork;
 mod file;
 mod filter;
+mod names;
 mod play;
 mod template;
 

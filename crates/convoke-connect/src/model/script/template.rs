@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{Entry, Needs, Node, Placed, ScriptError, error_at, texts};
-use super::{ScriptText, filter};
+use super::{ScriptText, filter, names};
 
 /// Steps one template may take.
 const FUEL: u64 = 2_000_000;
@@ -104,17 +104,35 @@ pub(super) fn each<'a>(entry: &'a Entry, visit: &mut dyn FnMut(Placed<'a>)) {
     nodes.for_each(|node| texts(node, visit));
 }
 
-/// Compiles every template of an entry, so that a mistake is found before anything runs.
+/// Compiles every template of an entry and looks up its names, so that a mistake is found before anything runs.
 pub(super) fn check(script: &ScriptText, entry: &Entry) -> Result<(), ScriptError> {
     let mut flaw = None;
     each(entry, &mut |text| {
-        if flaw.is_none()
-            && let Err(error) = TEMPLATES.template_from_str(text.value)
-        {
-            flaw = Some(placed(script, &error, text.at));
+        if flaw.is_none() && text.value.contains('{') {
+            flaw = match TEMPLATES.template_from_str(text.value) {
+                Err(error) => Some(placed(script, &error, text.at)),
+                Ok(_) => names::unknown(&TEMPLATES, text.value).map(|(at, why)| strange(script, &text, at, &why)),
+            };
         }
     });
     flaw.map_or(Ok(()), Err)
+}
+
+/// An error at the byte `at` of a text. Its line is looked for in the script's, since quotes and indentation move it.
+fn strange(script: &ScriptText, text: &Placed<'_>, at: usize, why: &str) -> ScriptError {
+    let before = &text.value[..at];
+    let below = before.matches('\n').count();
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let own = text.value[start..].lines().next().unwrap_or_default();
+    let line = text.at.line() + below as u64;
+    let theirs = usize::try_from(line).ok().and_then(|line| script.yaml.lines().nth(line.checked_sub(1)?));
+    let column = theirs.and_then(|theirs| {
+        let indent = own.len() - own.trim_start().len();
+        let place = theirs.find(own.trim())? + (at - start).checked_sub(indent)?;
+        Some(theirs.get(..place)?.chars().count() as u64 + 1)
+    });
+    let column = column.unwrap_or(text.at.column());
+    ScriptError { file: script.file.clone(), line, column, reason: format!("template: {why}") }
 }
 
 /// Fills in a text.

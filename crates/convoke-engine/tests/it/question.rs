@@ -1,0 +1,91 @@
+//! Questions to people: in their inbox, the run at rest, and crashes between question and answer.
+
+use std::path::Path;
+
+use convoke_domain::id::RunId;
+use convoke_domain::record::{InboxKind, RunRecord};
+use convoke_engine::TaskAnswer;
+use convoke_testkit::hub::{Hub, profile, team};
+use convoke_testkit::model::{FakeModels, asks, says};
+use convoke_testkit::tool::FakeTools;
+use serde_json::json;
+
+use crate::crash::{crash, runtime};
+use crate::play::usual;
+
+fn models() -> FakeModels {
+    FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
+        ("logs", 1) => {
+            Ok(asks(&[("c1", "ask", json!({"to": "user:ada", "question": "Go on?", "options": ["yes", "no"]}))]))
+        }
+        ("logs", _) => Ok(says(format!("got {:?}", request.turns.last().expect("a turn").blocks))),
+        _ => usual(request),
+    })
+}
+
+async fn open(dir: &Path, models: &FakeModels) -> Hub {
+    let mut hub = Hub::open(dir, models.clone(), FakeTools::none(), |_| {}).await;
+    hub.start().await;
+    hub
+}
+
+async fn begin(hub: &Hub) -> RunId {
+    hub.engine.ensure_user("ada").await.expect("the owner");
+    let profiles = vec![profile("lead", json!({})), profile("logs", json!({"tools": ["ask"]}))];
+    let team = team(&["logs"], json!({"rules": {"planning": "same_task"}}));
+    let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
+    hub.engine.start_run(start).await.expect("a run")
+}
+
+/// The question of the run as it waits for ada, and for nobody else.
+async fn check_waits(hub: &Hub, record: &RunRecord) {
+    let task = record.tasks.iter().find(|task| task.agent == "logs").expect("a task");
+    assert_eq!((task.state.as_str(), task.waits_for.as_deref()), ("waiting", Some("person")));
+    let inbox = hub.engine.inbox("ada").await.expect("an inbox");
+    let [entry] = inbox.as_slice() else { panic!("{inbox:?}") };
+    assert_eq!((entry.kind, entry.id.clone()), (InboxKind::Question, record.decisions[0].id.to_string()));
+    assert_eq!(entry.options, ["yes", "no"]);
+    let done = TaskAnswer::Done("mine".into());
+    let refused = hub.engine.answer_task(task.id, done, "user:ada").await.expect_err("it is the model's");
+    assert_eq!(refused.code(), "not_waiting");
+}
+
+#[test]
+fn between_question_and_answer_nothing_is_lost_and_nothing_is_twice() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let models = models();
+    let asked = runtime();
+    let (run, store) = asked.block_on(async {
+        let hub = open(dir.path(), &models).await;
+        let run = begin(&hub).await;
+        check_waits(&hub, &hub.until(run, &["waiting"]).await).await;
+        (run, hub.engine.store().clone())
+    });
+    crash(asked, store);
+    // Nobody works on the folder while it is answered; then that process dies as well.
+    let answering = runtime();
+    let store = answering.block_on(async {
+        let hub = Hub::open(dir.path(), models.clone(), FakeTools::none(), |_| {}).await;
+        let record = hub.engine.run_record(run).await.expect("a record");
+        check_waits(&hub, &record).await;
+        let said = hub.engine.answer_question("ada", record.decisions[0].id, "yes", Some("why not")).await;
+        assert_eq!(said.expect("answered").run, Some(run));
+        hub.engine.store().clone()
+    });
+    crash(answering, store);
+    runtime().block_on(async {
+        let hub = open(dir.path(), &models).await;
+        let record = hub.ended(run).await;
+        assert_eq!(record.summary.state, "completed");
+        let task = record.tasks.iter().find(|task| task.agent == "logs").expect("a task");
+        let output = task.output.as_deref().unwrap_or_default();
+        assert_eq!((output.matches("| yes").count(), task.attempts.len()), (1, 1), "{output}");
+        assert_eq!(record.decisions.len(), 1, "asked once");
+        assert_eq!((record.decisions[0].standing.as_str(), record.summary.model_calls), ("answered", 3));
+        assert!(hub.engine.inbox("ada").await.expect("an inbox").is_empty());
+        let twice = hub.engine.answer_question("ada", record.decisions[0].id, "no", None).await.expect_err("closed");
+        assert_eq!(twice.code(), "question_closed");
+    });
+    let of_logs = models.calls().into_iter().filter(|call| call.origin.agent == "logs").count();
+    assert_eq!(of_logs, 2, "no call is made twice");
+}
