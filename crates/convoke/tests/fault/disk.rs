@@ -42,20 +42,36 @@ struct Place {
     calm: String,
     /// Syncs of the store's log, and bytes written by the last of them.
     needs: (u64, usize),
+    /// Bytes that a new folder takes before the first run.
+    start: usize,
 }
 
 impl Place {
     fn new() -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let calm = Rounds::new(binary(), home.path()).expect("a run in peace").calm().to_owned();
-        let mut place = Self { home, calm, needs: (0, 0) };
+        let mut place = Self { home, calm, needs: (0, 0), start: 0 };
         let trace = place.folder("trace");
         let disk = BadDisk(vec![("POWER_TRACE", trace.display().to_string())]);
         let (mock, job, mut process) = place.start("recorded", &disk);
         assert_eq!(job.code(&mut process).expect("it ends"), Some(0), "{}", job.output());
         place.check(&mock, &job);
         place.needs = syncs_of_log(&take_record(&trace));
+        place.start = place.room_of_start();
         place
+    }
+
+    /// Bytes that a new folder takes: schema and library.
+    fn room_of_start(&self) -> usize {
+        let (trace, data) = (self.folder("start-trace"), self.folder("start"));
+        let disk = BadDisk(vec![("POWER_TRACE", trace.display().to_string())]);
+        let mut command = Command::new(binary());
+        command.arg("--data").arg(&data).args(["db", "migrate"]).stdout(std::process::Stdio::null());
+        disk.before(&data, &mut command).expect("a folder");
+        assert!(command.status().expect("it starts").success());
+        let bytes = syncs_of_log(&take_record(&trace)).1;
+        assert!(0 < bytes && bytes < self.needs.1, "{bytes} of {}", self.needs.1);
+        bytes
     }
 
     /// A part of the syncs that the job needs.
@@ -63,9 +79,10 @@ impl Place {
         ((self.needs.0 as f64 * part) as u64).to_string()
     }
 
-    /// A part of the room that the job needs.
+    /// The room of a new folder, and a part of what the job needs beyond that.
     fn room(&self, part: f64) -> String {
-        ((self.needs.1 as f64 * part) as u64).to_string()
+        let beyond = (self.needs.1 - self.start) as f64 * part;
+        ((self.start as f64 + beyond) as usize).to_string()
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -113,10 +130,12 @@ fn a_failed_sync_ends_the_program_and_the_next_one_goes_on() {
 #[test]
 fn a_full_disk_ends_the_program_with_its_name_and_the_next_one_goes_on() {
     let place = Place::new();
-    // The start alone takes a third of the room, and a run whose commits fall together needs at least two thirds of what
-    // one needs whose commits do not: the parts up to a half are too little for any, the others may be enough.
+    // A run whose commits fall together needs less than one whose commits do not: the small parts are too little for any,
+    // the others may be enough.
     std::thread::scope(|scope| {
-        for (part, may_do) in [(0.2, false), (0.36, false), (0.4, false), (0.5, false), (0.6, true), (0.8, true)] {
+        for (part, may_do) in
+            [(-0.2, false), (0.0, false), (0.1, false), (0.2, false), (0.3, false), (0.6, true), (0.8, true)]
+        {
             let place = &place;
             scope.spawn(move || full(place, part, may_do));
         }
@@ -142,7 +161,7 @@ fn full(place: &Place, part: f64, may_do: bool) {
 fn a_disk_that_has_room_again_in_time_disturbs_nothing() {
     let place = Place::new();
     let freed = place.folder("freed");
-    let disk = BadDisk(vec![("POWER_ROOM", place.room(0.5)), ("POWER_FREED", freed.display().to_string())]);
+    let disk = BadDisk(vec![("POWER_ROOM", place.room(0.2)), ("POWER_FREED", freed.display().to_string())]);
     let (mock, job, mut process) = place.start("freed-in-time", &disk);
     let start = Instant::now();
     while !job.output().contains("it cannot be stored now and is tried again") {
