@@ -47,6 +47,9 @@ async fn a_step_waits_and_gets_its_result(place: Place) {
     assert_eq!(ns(act!(store, tx => wait::of_key(tx, "answer", "q1").await)), [1, 3]);
     assert_eq!(ns(act!(store, tx => wait::due(tx, 10).await)), [1], "only what is due now");
     assert_eq!(ns(look!(store, tx => wait::of_attempt(tx, task_id(1), 1).await)), [1, 2, 3]);
+    assert!(look!(store, tx => wait::ends_by(tx, RUN, NOW).await));
+    let before = Timestamp::from_micros(NOW.as_micros() - 1);
+    assert!(!look!(store, tx => wait::ends_by(tx, RUN, before).await));
     assert!(act!(store, tx => step::fulfil(tx, step_at(1), "done", Some("yes"), None).await));
     assert!(!act!(store, tx => step::fulfil(tx, step_at(1), "done", Some("no"), None).await), "one result, no more");
     assert!(act!(store, tx => wait::delete(tx, step_at(1)).await));

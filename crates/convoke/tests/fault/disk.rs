@@ -66,7 +66,7 @@ impl Place {
         let (trace, data) = (self.folder("start-trace"), self.folder("start"));
         let disk = BadDisk(vec![("POWER_TRACE", trace.display().to_string())]);
         let mut command = Command::new(binary());
-        command.arg("--data").arg(&data).args(["db", "migrate"]).stdout(std::process::Stdio::null());
+        command.arg("--data").arg(&data).arg("teams").stdout(std::process::Stdio::null());
         disk.before(&data, &mut command).expect("a folder");
         assert!(command.status().expect("it starts").success());
         let bytes = syncs_of_log(&take_record(&trace)).1;
@@ -161,7 +161,7 @@ fn full(place: &Place, part: f64, may_do: bool) {
 fn a_disk_that_has_room_again_in_time_disturbs_nothing() {
     let place = Place::new();
     let freed = place.folder("freed");
-    let disk = BadDisk(vec![("POWER_ROOM", place.room(0.2)), ("POWER_FREED", freed.display().to_string())]);
+    let disk = BadDisk(vec![("POWER_ROOM", place.room(0.4)), ("POWER_FREED", freed.display().to_string())]);
     let (mock, job, mut process) = place.start("freed-in-time", &disk);
     let start = Instant::now();
     while !job.output().contains("it cannot be stored now and is tried again") {

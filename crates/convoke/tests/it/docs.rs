@@ -139,7 +139,7 @@ fn sources(crates: &Path) -> Vec<(String, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
                 let text = std::fs::read_to_string(&path).expect("a source");
-                let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+                let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
                 found.push((path.display().to_string(), text.lines().map(str::trim).collect()));
             }
         }
