@@ -186,7 +186,7 @@ async fn other_processes_cannot_be_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_bomb_is_ended() {
-    // NOTE from the lead: keep this bounded (a loop, at most 2,000 processes). A doubling bomb took the whole machine down for
+    // Kept bounded (a loop, at most 2,000 processes). A doubling bomb took the whole machine down for
     // everybody else; where the kernel can enforce the limit (pids cgroup as root, RLIMIT_NPROC otherwise) use that.
     for choice in BOTH {
         let bench = bench(choice).await;
