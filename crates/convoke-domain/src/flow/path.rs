@@ -31,8 +31,7 @@ pub fn below(path: &str) -> (String, String) {
 
 /// True if `path` lies below `above`.
 pub fn is_below(path: &str, above: &str) -> bool {
-    !path.is_empty()
-        && (above.is_empty() || path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/')))
+    !path.is_empty() && (above.is_empty() || path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/')))
 }
 
 /// The path itself and all above it, from the top: the empty path first.
