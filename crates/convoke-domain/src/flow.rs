@@ -6,6 +6,7 @@
 //! in `template`, paths of what happened in `path`.
 
 pub mod path;
+pub mod template;
 
 use std::collections::BTreeMap;
 
@@ -136,6 +137,9 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub timeout_s: Option<u64>,
+    /// The value of an expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
     /// An agent does something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskStep>,
@@ -494,6 +498,9 @@ pub struct ReviewStep {
     /// What to look at, as a template.
     #[serde(default)]
     pub instructions: String,
+    /// JSON Schema that a revision must fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
     /// The most rounds.
     #[serde(default = "three")]
     pub rounds: Count,
@@ -688,6 +695,7 @@ impl Step {
     /// The primitives it names: exactly one in a right step.
     pub fn kinds(&self) -> Vec<&'static str> {
         let named = [
+            (self.value.is_some(), "value"),
             (self.task.is_some(), "task"),
             (self.split.is_some(), "split"),
             (self.sync.is_some(), "sync"),
