@@ -194,14 +194,14 @@ From: Mira Sand, Birchwood Maps (customer C-2207)
 Received: 2026-11-17 09:12 UTC
 Subject: Invoice too high, and errors since Thursday
 
-Hello, the invoice for the first half of November is more than twice what we usually pay, and nothing has changed on our side. Since Thursday our batch also gets error 429 at night.
+Hello, the invoice for the first half of November is several times what we usually pay, and nothing has changed on our side. Since Thursday our batch also gets error 429 at night.
 Please check what you are charging us for, and make the errors stop. We send a map to a ministry on Friday.
 """)
     table(f"{root}/customers.csv", ["customer", "name", "plan", "since", "sdk"], [
         ["C-2101", "Kite Weather", "team", "2023-02-01", "3.4.1"], ["C-2207", "Birchwood Maps", "team", "2024-08-15", "3.5.0"],
         ["C-2311", "Portside Freight", "scale", "2022-11-03", "3.4.1"], ["C-2350", "Lumen Transit", "team", "2025-05-20", "3.5.0"], ["C-2412", "Dale Survey", "start", "2025-10-02", "3.3.9"],
     ])
-    table(f"{root}/plans.csv", ["plan", "base_eur", "included_calls_per_day", "eur_per_1000_calls", "calls_per_minute"], [["start", 19, 1000, 0.9, 60], ["team", 99, 8000, 0.7, 300], ["scale", 690, 90000, 0.4, 2000]])
+    table(f"{root}/plans.csv", ["plan", "base_eur", "included_calls_per_day", "eur_per_1000_calls", "calls_per_minute"], [["start", 19, 1000, 9.0, 60], ["team", 99, 8000, 7.0, 300], ["scale", 690, 90000, 0.4, 2000]])
     usage, per_day = [], {"C-2101": 6000, "C-2207": 7200, "C-2311": 71000, "C-2350": 5100, "C-2412": 700}
     for day in range(1, 16):
         for customer, mean in per_day.items():
@@ -211,7 +211,7 @@ Please check what you are charging us for, and make the errors stop. We send a m
             usage.append([f"2026-11-{day:02}", customer, calls, repeated, round(repeated * 0.55) if doubled else chance.randint(0, 3)])
     table(f"{root}/usage.csv", ["day", "customer", "calls", "same_request_again", "answers_429"], usage)
     invoices = []
-    for customer, plan in {"C-2101": (99, 8000, .7), "C-2207": (99, 8000, .7), "C-2311": (690, 90000, .4), "C-2350": (99, 8000, .7), "C-2412": (19, 1000, .9)}.items():
+    for customer, plan in {"C-2101": (99, 8000, 7.0), "C-2207": (99, 8000, 7.0), "C-2311": (690, 90000, .4), "C-2350": (99, 8000, 7.0), "C-2412": (19, 1000, 9.0)}.items():
         over = sum(max(0, row[2] - plan[1]) for row in usage if row[1] == customer)
         invoices.append([f"F-{customer[2:]}-11a", customer, "2026-11-01", "2026-11-15", plan[0], round(over / 1000 * plan[2], 2), round(plan[0] + over / 1000 * plan[2], 2)])
     table(f"{root}/invoices.csv", ["invoice", "customer", "from", "to", "base_eur", "calls_over_eur", "total_eur"], invoices)
