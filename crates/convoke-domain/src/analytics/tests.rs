@@ -141,6 +141,19 @@ fn attempts_that_failed_count_as_work_and_the_pause_between_as_overhead() {
     assert_eq!((flow.serial_ms, flow.working_ms, flow.overhead.other_ms), (20_000, 25_000, 5_000));
 }
 
+/// An attempt that waits for its offer to be accepted ends there; the receiver begins a new one.
+#[test]
+fn what_is_handed_over_is_not_parked_any_more() {
+    let mut passed = task(1, "a", 0, (0, 40));
+    let second =
+        AttemptTimes { agent: "b".into(), started_at: at(20), finished_at: Some(at(40)), ..passed.attempts[0].clone() };
+    passed.attempts[0].finished_at = Some(at(20));
+    passed.attempts.push(second);
+    let trace = Trace { marks: vec![mark(10, Some(1), Turn::Waits)], ..Trace::default() };
+    let flow = flow(&run(vec![passed]), &trace);
+    assert_eq!((flow.serial_ms, flow.overhead.other_ms), (30_000, 10_000));
+}
+
 #[test]
 fn marks_are_read_by_the_names_of_events() {
     assert!(Turn::KINDS.iter().all(|kind| Turn::of(kind, None).is_some() && crate::event::Kind::parse(kind).is_some()));

@@ -191,6 +191,9 @@ impl Days {
         let (mut queued, mut for_people, mut away) = (Vec::new(), Vec::new(), Vec::new());
         for (place, mark) in marks.iter().enumerate() {
             let to = marks.get(place + 1).map_or(end, |next| next.at.as_micros());
+            // A new attempt ends whatever the one before waited for.
+            let begun = task.attempts.iter().map(|attempt| attempt.started_at).filter(|start| *start > mark.at).min();
+            let to = begun.map_or(to, |start| to.min(start.as_micros()));
             let span = Span { from: mark.at.as_micros(), to: to.max(mark.at.as_micros()) };
             match mark.turn {
                 Turn::GoesOn => continue,
