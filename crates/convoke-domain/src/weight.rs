@@ -3,8 +3,9 @@
 //! The weight of a voter who is right with chance q among K choices is `ln(q (K - 1) / (1 - q))`, which is best where
 //! voters err by themselves and alike: Nitzan and Paroush, "Optimal Decision Rules in Uncertain Dichotomous Choice
 //! Situations", 1982 (K = 2); for more choices Li and Yu, "Error Rate Bounds and Iterative Weighted Majority Voting for
-//! Crowdsourcing", 2014. Agents do not err by themselves, so the weighted vote can be worse than its best voter;
-//! [`learn`] finds that out from votes it has not learnt from, and [`collapse`] acts on it.
+//! Crowdsourcing", 2014. Agents do not err by themselves, so where there are past votes, [`learn`] moves weights to where
+//! they would have been decided best. The weighted vote can still be worse than its best voter; [`learn`] finds that out
+//! from votes it has not learnt from, and [`collapse`] acts on it.
 //!
 //! Rule: a chance is never taken from few cases as it stands ([`PRIOR`]), and old cases fade ([`HALF_LIFE`]). Start at
 //! [`Outcomes`] and [`Pinned`].
@@ -20,7 +21,7 @@ mod held_out;
 mod tests;
 
 pub use crowd::{Consensus, Label, Size, dawid_skene, expected};
-pub use held_out::{Learnt, Past, learn};
+pub use held_out::{FEWEST, Learnt, MOST, Past, learn};
 
 /// What is assumed of every voter before its first case: right twice and wrong once. A voter without a record is then
 /// taken to be right two times of three: enough for its vote to count, and less than a voter with a good record has.
@@ -29,8 +30,8 @@ pub const PRIOR: Outcomes = Outcomes { right: 2.0, wrong: 1.0 };
 pub const HALF_LIFE: Duration = Duration::from_secs(90 * 86_400);
 /// No record makes a voter more certain than this, nor less than one minus this.
 pub const MOST_CERTAIN: f64 = 0.99;
-/// How many choices an open vote is taken to have. Wrong answers are many but not alike in chance: this is what recorded
-/// answers to arithmetic questions were best explained by (`cargo xtask eval voting`).
+/// How many choices an open vote is taken to have: wrong answers are many, but some are made again and again. It says how
+/// much weights differ before there are votes to learn from.
 pub const OPEN_CHOICES: usize = 5;
 
 /// How often a voter was right and wrong; parts of a case are possible.
@@ -92,18 +93,18 @@ pub struct Pinned {
     /// The chance to be right by `AGENT`, and by `AGENT:CAPABILITY` where there is a record of that.
     #[serde(default)]
     pub accuracy: BTreeMap<String, f64>,
+    /// What a ballot weighs where past votes taught it, by the same names; else it follows from the chance to be right.
+    #[serde(default)]
+    pub weights: BTreeMap<String, f64>,
     /// The agent that is right more often than the weighted vote, by capability; by the empty name whatever the capability.
     #[serde(default)]
     pub best: BTreeMap<String, String>,
-    /// How many choices an open vote is taken to have, where past votes teach it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open_choices: Option<usize>,
 }
 
 impl Pinned {
     /// True if nothing is pinned.
     pub fn is_empty(&self) -> bool {
-        self.accuracy.is_empty() && self.best.is_empty()
+        self.accuracy.is_empty() && self.weights.is_empty() && self.best.is_empty()
     }
 
     /// The name a record goes by.
@@ -120,8 +121,9 @@ impl Pinned {
 
     /// What an agent's ballot weighs in a vote with so many options; 0 options are an open vote.
     pub fn weight(&self, agent: &str, capability: Option<&str>, options: usize) -> f64 {
-        let choices = if options == 0 { self.open_choices.unwrap_or(OPEN_CHOICES) } else { options };
-        weight(self.accuracy(agent, capability), choices)
+        let choices = if options == 0 { OPEN_CHOICES } else { options };
+        let taught = self.weights.get(&Self::key(agent, capability.unwrap_or_default()));
+        taught.map_or_else(|| weight(self.accuracy(agent, capability), choices), |weight| weight.max(0.0))
     }
 
     /// The agent that decides alone where a rule allows it.

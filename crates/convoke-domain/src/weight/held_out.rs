@@ -25,6 +25,9 @@ const SWEEPS: usize = 40;
 const STAYS: f64 = 1e-6;
 /// How strongly weights are held to the log-odds: one over the variance of the normal prior.
 const HOLD: f64 = 1.0;
+/// A voter with fewer cases keeps its log-odds: ten cases for each number that is fitted (Peduzzi and others, "A Simulation
+/// Study of the Number of Events per Variable in Logistic Regression Analysis", 1996).
+const CASES: usize = 10;
 /// The farthest that a weight moves at once.
 const STEP: f64 = 1.0;
 
@@ -65,19 +68,26 @@ pub fn learn(past: &[Past], choices: Option<usize>) -> Learnt {
     let newest: Vec<&Past> = past[past.len().saturating_sub(MOST)..].iter().collect();
     let mut learnt = fit(&newest, choices);
     if newest.len() >= FEWEST {
-        let leads = held_out(&newest, choices, &mut learnt);
+        let trial = held_out(&newest, choices);
+        (learnt.vote_right, learnt.best_right) = (trial.vote_right, trial.best_right);
         // More than one standard error behind: that is evidence, and less is none.
-        if z(&leads) < -1.0 {
-            learnt.best = champion(&learnt.records, newest.len());
-        }
+        learnt.best = if z(&trial.leads) < -1.0 { champion(&learnt.records, newest.len()) } else { None };
     }
     learnt
 }
 
+/// Past votes decided by what other votes teach.
+#[derive(Default)]
+struct Trial {
+    /// By how much the weighted vote was more right than the best voter, for each past vote.
+    leads: Vec<f64>,
+    vote_right: f64,
+    best_right: f64,
+}
+
 fn fit(past: &[&Past], choices: Option<usize>) -> Learnt {
     let mut records: BTreeMap<String, Outcomes> = BTreeMap::new();
-    for (voter, is_right) in past.iter().flat_map(|vote| vote.ballots.iter().map(|(v, said)| (v, *said == vote.truth)))
-    {
+    for (voter, is_right) in past.iter().flat_map(|vote| vote.ballots.iter().map(|(v, said)| (v, *said == vote.truth))) {
         let record = records.entry(voter.clone()).or_default();
         if is_right { record.right += 1.0 } else { record.wrong += 1.0 }
     }
@@ -101,14 +111,18 @@ struct Poll {
 struct Climb {
     weights: Vec<f64>,
     polls: Vec<Poll>,
+    /// For each voter, how many votes it took part in.
+    cases: Vec<usize>,
     /// For each voter, which choice it named in which poll.
     said: Vec<Vec<(usize, usize)>>,
 }
 
 impl Climb {
     fn new(past: &[&Past], names: &BTreeMap<&str, usize>, centre: &[f64]) -> Self {
-        let mut climb = Self { weights: centre.to_vec(), polls: Vec::new(), said: vec![Vec::new(); names.len()] };
+        let said = vec![Vec::new(); names.len()];
+        let mut climb = Self { weights: centre.to_vec(), polls: Vec::new(), cases: vec![0; names.len()], said };
         for vote in past {
+            vote.ballots.iter().for_each(|(voter, _)| climb.cases[names[voter.as_str()]] += 1);
             let mut choices: Vec<&str> = vote.ballots.iter().map(|(_, said)| said.as_str()).collect();
             choices.sort_unstable();
             choices.dedup();
@@ -128,7 +142,7 @@ impl Climb {
     fn run(&mut self, centre: &[f64]) {
         for _ in 0..SWEEPS {
             let mut farthest: f64 = 0.0;
-            for (voter, centre) in centre.iter().enumerate() {
+            for (voter, centre) in centre.iter().enumerate().filter(|(voter, _)| self.cases[*voter] >= CASES) {
                 let step = self.step(voter, *centre);
                 self.weights[voter] += step;
                 for (poll, said) in &self.said[voter] {
@@ -161,22 +175,20 @@ fn chance(sums: &[f64], of: usize) -> f64 {
     (sums[of] - most).exp() / all
 }
 
-/// By how much the weighted vote was more right than the best voter, for each past vote.
-fn held_out(past: &[&Past], choices: Option<usize>, learnt: &mut Learnt) -> Vec<f64> {
-    let mut leads = Vec::with_capacity(past.len());
+fn held_out(past: &[&Past], choices: Option<usize>) -> Trial {
+    let mut trial = Trial::default();
     for fold in 0..FOLDS {
-        let taught: Vec<&Past> =
-            past.iter().enumerate().filter(|(at, _)| at % FOLDS != fold).map(|(_, vote)| *vote).collect();
-        let by = fit(&taught, choices);
+        let others = past.iter().enumerate().filter(|(at, _)| at % FOLDS != fold);
+        let by = fit(&others.map(|(_, vote)| *vote).collect::<Vec<_>>(), choices);
         for vote in past.iter().skip(fold).step_by(FOLDS) {
             let voted = decided(&by, choices, vote);
             let alone = if single(&by.records, vote) == Some(vote.truth.as_str()) { 1.0 } else { 0.0 };
-            learnt.vote_right += voted;
-            learnt.best_right += alone;
-            leads.push(voted - alone);
+            trial.vote_right += voted;
+            trial.best_right += alone;
+            trial.leads.push(voted - alone);
         }
     }
-    leads
+    trial
 }
 
 /// A mean in its standard errors.
@@ -187,15 +199,16 @@ fn z(leads: &[f64]) -> f64 {
     if spread <= 0.0 { 0.0 } else { sum / spread.sqrt() }
 }
 
-/// The part of a case that the weighted vote gets right: a tie of n choices is worth 1/n.
+/// The part of a case that the weighted vote gets right, where a tie of n choices is worth 1/n.
 fn decided(by: &Learnt, choices: Option<usize>, vote: &Past) -> f64 {
-    let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut behind: BTreeMap<&str, f64> = BTreeMap::new();
     for (voter, said) in &vote.ballots {
-        *sums.entry(said).or_default() += by.weight(voter, choices);
+        *behind.entry(said).or_default() += by.weight(voter, choices);
     }
-    let most = sums.values().copied().fold(0.0, f64::max);
-    let top: Vec<_> = sums.iter().filter(|(_, sum)| **sum >= most - 1e-9).map(|(said, _)| *said).collect();
-    if top.contains(&vote.truth.as_str()) { 1.0 / top.len() as f64 } else { 0.0 }
+    let most = behind.values().copied().fold(0.0, f64::max);
+    let top = behind.values().filter(|sum| **sum >= most - 1e-9).count();
+    let right = behind.get(vote.truth.as_str()).is_some_and(|sum| *sum >= most - 1e-9);
+    if right { 1.0 / top as f64 } else { 0.0 }
 }
 
 fn accuracy(records: &BTreeMap<String, Outcomes>, voter: &str) -> f64 {
@@ -204,8 +217,7 @@ fn accuracy(records: &BTreeMap<String, Outcomes>, voter: &str) -> f64 {
 
 /// What the best of those who voted said; of several the first.
 fn single<'a>(records: &BTreeMap<String, Outcomes>, vote: &'a Past) -> Option<&'a str> {
-    let better =
-        |a: &&(String, String), b: &&(String, String)| accuracy(records, &a.0).total_cmp(&accuracy(records, &b.0));
+    let better = |a: &&(String, String), b: &&(String, String)| accuracy(records, &a.0).total_cmp(&accuracy(records, &b.0));
     vote.ballots.iter().rev().max_by(better).map(|(_, said)| said.as_str())
 }
 
