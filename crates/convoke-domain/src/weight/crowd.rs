@@ -137,8 +137,10 @@ fn guess(
     size: Size,
     known: &BTreeMap<usize, usize>,
 ) -> Vec<Vec<f64>> {
-    let logs: Vec<Vec<Vec<f64>>> =
-        says.iter().map(|voter| voter.iter().map(|row| row.iter().map(|chance| chance.ln()).collect()).collect()).collect();
+    let logs: Vec<Vec<Vec<f64>>> = says
+        .iter()
+        .map(|voter| voter.iter().map(|row| row.iter().map(|chance| chance.ln()).collect()).collect())
+        .collect();
     let start: Vec<f64> = frequency.iter().map(|chance| chance.ln()).collect();
     let mut next = vec![start; size.items];
     for label in labels {
@@ -166,8 +168,10 @@ fn moved(before: &[Vec<f64>], after: &[Vec<f64>]) -> f64 {
 /// chance that it is. None where votes have too little in common: too few, or with choices of their own.
 pub fn expected(votes: &[(Vec<(String, String)>, Option<String>)]) -> Option<BTreeMap<String, Outcomes>> {
     let ballots = || votes.iter().flat_map(|(ballots, _)| ballots);
-    let classes: BTreeSet<&str> =
-        ballots().map(|(_, said)| said.as_str()).chain(votes.iter().filter_map(|(_, truth)| truth.as_deref())).collect();
+    let classes: BTreeSet<&str> = ballots()
+        .map(|(_, said)| said.as_str())
+        .chain(votes.iter().filter_map(|(_, truth)| truth.as_deref()))
+        .collect();
     if classes.len() < 2 || classes.len() > MOST_CLASSES || votes.len() < FEWEST_ITEMS {
         return None;
     }
@@ -183,7 +187,8 @@ pub fn expected(votes: &[(Vec<(String, String)>, Option<String>)]) -> Option<BTr
     let truths = votes.iter().enumerate().filter_map(|(item, (_, truth))| Some((item, classes[truth.as_deref()?])));
     let size = Size { items: votes.len(), voters: voters.len(), classes: classes.len() };
     let found = dawid_skene(&labels, size, &truths.collect::<Vec<_>>());
-    let mut records: BTreeMap<String, Outcomes> = voters.keys().map(|name| ((*name).to_owned(), Outcomes::default())).collect();
+    let mut records: BTreeMap<String, Outcomes> =
+        voters.keys().map(|name| ((*name).to_owned(), Outcomes::default())).collect();
     for (item, (ballots, _)) in votes.iter().enumerate() {
         for (voter, said) in ballots {
             let chance = found.chances[item][classes[said.as_str()]];
