@@ -302,7 +302,7 @@ We look for a hosted PostgreSQL for a booking system: 400 transactions a second 
 """)
     names = ["Alder", "Birch", "Cedar", "Dogwood"]
     table(f"{root}/prices.csv", ["provider", "tier", "vcpu", "storage_gb", "usd_month", "backup_usd_month", "note"], [
-        ["Alder", "M", 4, 250, 640, 90, ""], ["Alder", "L", 8, 500, 1180, 170, ""], ["Birch", "pro", 8, 250, 930, 0, "backup included"],
+        ["Alder", "M", 4, 250, 640, 90, ""], ["Alder", "L", 8, 500, 1180, 170, ""], ["Birch", "pro", 8, 250, 930, 0, "support in English alone"],
         ["Cedar", "std-8", 8, 200, 790, 120, "traffic 0.09 USD per GB"], ["Cedar", "std-16", 16, 400, 1490, 230, "traffic 0.09 USD per GB"], ["Dogwood", "one", 8, 300, 520, 60, ""],
     ])
     speed = {("Alder", "M"): (310, 24), ("Alder", "L"): (560, 15), ("Birch", "pro"): (505, 17), ("Cedar", "std-8"): (455, 31), ("Cedar", "std-16"): (830, 14), ("Dogwood", "one"): (520, 19)}

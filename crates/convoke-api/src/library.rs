@@ -51,7 +51,14 @@ const FILES: &[LibraryFile] = files![
     "profiles/test-reviewer.yaml",
     "profiles/transaction-analyst.yaml",
     "teams/code-review.yaml",
+    "teams/data-analysis.yaml",
+    "teams/data-pipeline.yaml",
+    "teams/fraud-investigation.yaml",
     "teams/incident-response.yaml",
+    "teams/research-report.yaml",
+    "teams/security-audit.yaml",
+    "teams/software-delivery.yaml",
+    "teams/technical-support.yaml",
 ];
 
 const SCRIPTS: &[(&str, &str)] = &[
