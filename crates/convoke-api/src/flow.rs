@@ -35,8 +35,8 @@ const MAX_STEPS: usize = 2_000;
 /// The longest name of a step.
 const MAX_ID: usize = 40;
 /// The kinds of steps.
-const KINDS: [&str; 15] = [
-    "task", "split", "sync", "join", "merge", "loop", "branch", "vote", "review", "handoff", "ask", "delegate", "gate",
+const KINDS: [&str; 16] = [
+    "task", "value", "split", "sync", "join", "merge", "loop", "branch", "vote", "review", "handoff", "ask", "delegate", "gate",
     "phase", "settle",
 ];
 /// The fields that steps of all kinds have.
@@ -212,7 +212,9 @@ impl<'n> Checker<'n, '_> {
                 self.say(&entry.node, "bad_name", message, "choose another name");
             }
             self.parameters.insert(name.to_owned(), form_of(kind));
-            self.default(entry, kind);
+        }
+        for entry in entries {
+            self.default(entry, entry.node.text_at("type").map_or("text", |(word, _)| word));
         }
     }
 
@@ -249,13 +251,17 @@ impl<'n> Checker<'n, '_> {
         }
     }
 
-    /// An expression for a default sees the team alone.
+    /// An expression for a default sees the team and the other parameters.
     fn default_expression(&mut self, node: &'n Node, name: &str) {
-        let (list, parameters, steps) = (List::new(&[]), BTreeMap::new(), BTreeSet::new());
+        let (list, steps) = (List::new(&[]), BTreeSet::new());
+        let mut parameters = self.parameters.clone();
+        parameters.remove(name);
         let scope = Scope { above: None, list: &list, at: 0, locals: &[], is_round: false };
         let names = expression::Names { scope: &scope, parameters: &parameters, steps: &steps, capabilities: None };
         let Some(text) = node.text() else { return };
-        for (range, found) in expression::expression(text, &names).found {
+        let reading = expression::expression(text, &names);
+        self.used.extend(reading.roots);
+        for (range, found) in reading.found {
             let message = format!("the default of the parameter `{name}`: {}", found.message);
             self.found.push(Found { node, part: Some(range), finding: Finding { message, ..found } });
         }
@@ -385,6 +391,10 @@ impl<'n> Checker<'n, '_> {
         let (node, at) = (&only.node, At { id, step, scope, depth });
         match only.key.as_str() {
             "task" => self.task(node, &at),
+            "value" => {
+                let said = self.expression(node, scope, &at.path("value"));
+                Out::new(said.map_or(Form::Any, |said| said.form), 0)
+            }
             "split" => self.split(node, &at),
             "sync" => self.sync(node, &at),
             "join" => self.join(node, &at),

@@ -6,17 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use convoke_domain::flow::parameter::{self, Seen, Wrong};
-use convoke_domain::flow::{Flow, Parameter};
+use convoke_domain::flow::{Flow, Parameter, ParameterType, parameter};
 use convoke_domain::profile::Role;
 use convoke_domain::team::{Pattern, Team};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::flow::crew::Crew;
 use crate::flow::{self, Whole};
 use crate::known::Known;
 use crate::near::suggest;
-use crate::node::Node;
+use crate::node::{Entry, Node};
 use crate::problem::{Finding, Reporter, finding};
 use crate::team::TeamCheck;
 
@@ -133,13 +132,22 @@ fn members<'n>(check: &TeamCheck<'n, '_, '_, '_>) -> Vec<(&'n str, Role)> {
     all.into_iter().map(|(_, name, role)| (name, role)).collect()
 }
 
-/// What expressions know of the team.
+/// What expressions know of the team: what `convoke_domain::flow::parameter::team_variables` will say of it in a run.
 fn variables(check: &TeamCheck<'_, '_, '_, '_>, members: &[(&str, Role)]) -> Map<String, Value> {
-    let can =
-        |name: &str| check.known.profiles.get(name).map(|facts| facts.capabilities.as_slice()).unwrap_or_default();
-    let seen: Vec<Seen<'_>> =
-        members.iter().map(|(name, role)| Seen { name, role: *role, capabilities: can(name) }).collect();
-    parameter::team(check.team.text_at("coordinator").map_or("", |(name, _)| name), &seen)
+    let roles = [Role::Coordinator, Role::Specialist, Role::Worker, Role::Reviewer];
+    let mut by_role: BTreeMap<&str, Vec<&str>> = roles.map(|role| (role.as_str(), Vec::new())).into();
+    let mut by_capability: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, role) in members {
+        by_role.entry(role.as_str()).or_default().push(name);
+        let can = check.known.profiles.get(*name).map(|facts| facts.capabilities.as_slice()).unwrap_or_default();
+        for capability in can {
+            by_capability.entry(capability).or_default().push(name);
+        }
+    }
+    let names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+    let coordinator = check.team.text_at("coordinator").map_or("", |(name, _)| name);
+    let all = json!({"coordinator": coordinator, "members": names, "by_role": by_role, "by_capability": by_capability});
+    all.as_object().cloned().unwrap_or_default()
 }
 
 /// The values of the parameters; what is wrong with those that the team sets or does not set is reported.
@@ -152,52 +160,103 @@ fn with(check: &mut TeamCheck<'_, '_, '_, '_>, flow: &Flow, crew: &Map<String, V
         let hint = suggest(&entry.key, names, "remove it: the pattern has no parameters");
         check.reporter.report(entry.place, finding("unknown_parameter", message, hint));
     }
+    let mut known = crew.clone();
     let mut values = BTreeMap::new();
-    for (name, parameter) in &flow.parameters {
-        let entry = given.iter().find(|entry| entry.key == *name);
-        let value = entry.map(|entry| entry.node.to_json());
-        match parameter::value_of(parameter, value.as_ref(), crew) {
-            Ok(value) => drop(values.insert(name.clone(), value)),
-            Err(wrong) => {
-                let fallback = team.get("with").or_else(|| team.get("pattern")).or_else(|| team.get("flow"));
-                let node = entry.map(|entry| &entry.node).or(fallback).unwrap_or(team);
-                let found = explain(check, (name, parameter), entry.is_some(), &wrong);
-                check.report(node, Some(found));
+    // A default may name other parameters, so whatever can be settled comes first, as in a run.
+    let mut open: Vec<(&String, &Parameter)> = flow.parameters.iter().collect();
+    loop {
+        let before = open.len();
+        open.retain(|(name, parameter)| match settled(name, parameter, given, &known) {
+            Ok(value) => {
+                known.insert((*name).clone(), value.clone());
+                values.insert((*name).clone(), value);
+                false
             }
+            Err(_) => true,
+        });
+        if open.len() == before {
+            break;
         }
+    }
+    let fallback = team.get("with").or_else(|| team.get("pattern")).or_else(|| team.get("flow")).unwrap_or(team);
+    for (name, parameter) in open {
+        let Err(reason) = settled(name, parameter, given, &known) else { continue };
+        let entry = given.iter().find(|entry| entry.key == *name);
+        let found = explain(&known, (name, parameter), entry.map(|entry| entry.node.to_json()), &reason);
+        check.report(entry.map_or(fallback, |entry| &entry.node), Some(found));
     }
     values
 }
 
+/// The value of one parameter, as the run will settle it.
+fn settled(
+    name: &str,
+    parameter: &Parameter,
+    given: &[Entry],
+    known: &Map<String, Value>,
+) -> Result<Value, String> {
+    let with = given.iter().filter(|entry| entry.key == name).map(|entry| (name.to_owned(), entry.node.to_json()));
+    let all = BTreeMap::from([(name.to_owned(), parameter.clone())]);
+    parameter::settle(&all, &with.collect(), known).map(|mut all| all.remove(name).unwrap_or_default())
+}
+
+/// What is wrong with a value, in words with the fix.
 fn explain(
-    check: &TeamCheck<'_, '_, '_, '_>,
+    known: &Map<String, Value>,
     (name, parameter): (&str, &Parameter),
-    is_set: bool,
-    wrong: &Wrong,
+    given: Option<Value>,
+    reason: &str,
 ) -> Finding {
-    let path = if is_set { format!("`with.{name}`") } else { format!("the default of the parameter `{name}`") };
     let about = parameter.description.trim_end_matches('.');
     let about = if about.is_empty() { String::new() } else { format!(" ({about})") };
-    match wrong {
-        Wrong::Missing => {
-            let message = format!("the pattern's parameter `{name}` has no default, and the team does not set it");
-            finding("missing_parameter", message, format!("add `with: {{{name}: …}}`{about}"))
-        }
-        Wrong::Type(wanted) => {
-            finding("wrong_type", format!("{path} must be {wanted}"), format!("write {wanted}{about}"))
-        }
-        Wrong::Range(range) => {
-            finding("out_of_range", format!("{path} is out of range"), format!("give a number {range}{about}"))
-        }
-        Wrong::Stranger(who) => {
-            let mut names = check.member_names();
-            names.extend(check.team.text_at("coordinator").map(|(name, _)| name));
-            let message = format!("{path} names `{who}`, who is neither a member nor the coordinator");
-            finding("unknown_member", message, suggest(who, names, "add it to `members`"))
-        }
-        Wrong::Expression(reason) => {
-            let hint = "write names in a list, or an expression such as `members` or `by_role.reviewer`";
-            finding("bad_expression", format!("{path} cannot be evaluated: {reason}"), hint)
-        }
+    let path = if given.is_some() { format!("`with.{name}`") } else { format!("the default of the parameter `{name}`") };
+    let Some(value) = given.or_else(|| parameter.default.clone()) else {
+        let message = format!("the pattern's parameter `{name}` has no default, and the team does not set it");
+        return finding("missing_parameter", message, format!("add `with: {{{name}: …}}`{about}"));
+    };
+    let is_person = matches!(parameter.r#type, ParameterType::Agent | ParameterType::Agents);
+    let names: Vec<&str> =
+        known["members"].as_array().into_iter().flatten().chain([&known["coordinator"]]).filter_map(Value::as_str).collect();
+    let is_stranger = |name: &&str| is_word(name) && !names.contains(name) && !known.contains_key(*name);
+    let said = value.as_array().map_or_else(|| vec![&value], |list| list.iter().collect());
+    if let Some(who) = said.into_iter().filter_map(Value::as_str).find(is_stranger).filter(|_| is_person) {
+        let message = format!("{path} names `{who}`, who is neither a member nor the coordinator");
+        return finding("unknown_member", message, suggest(who, names, "add it to `members`"));
     }
+    let bare = format!("`{name}`: ");
+    let message = format!("{path}: {}", reason.trim_start_matches(&bare));
+    let is_number = matches!(parameter.r#type, ParameterType::Integer | ParameterType::Number);
+    if is_number && value.is_number() && reason.contains(" than ") {
+        let range = match (parameter.min, parameter.max) {
+            (Some(least), Some(most)) => format!("from {least} to {most}"),
+            (Some(least), None) => format!("at least {least}"),
+            (None, most) => format!("at most {}", most.unwrap_or(f64::MAX)),
+        };
+        return finding("out_of_range", message, format!("give a number {range}{about}"));
+    }
+    let has_expression = value.is_string() && matches!(parameter.r#type, ParameterType::Agents | ParameterType::List);
+    if has_expression && !reason.contains(" is expected") {
+        let hint = "write names in a list, or an expression such as `members` or `by_role.reviewer`";
+        return finding("bad_expression", message, hint);
+    }
+    let wanted = wanted(parameter.r#type);
+    finding("wrong_type", message, format!("write {wanted}{about}"))
+}
+
+const fn wanted(kind: ParameterType) -> &'static str {
+    match kind {
+        ParameterType::Text => "text",
+        ParameterType::Agent => "the name of a member, or `coordinator`",
+        ParameterType::Agents => "a list of names, or an expression such as `members` that gives at least one",
+        ParameterType::Integer => "a whole number",
+        ParameterType::Number => "a number",
+        ParameterType::Flag => "`true` or `false`",
+        ParameterType::List => "a list, or an expression that gives one",
+        ParameterType::Schema => "a JSON Schema, which is a mapping",
+    }
+}
+
+/// True for what could be a name, so that it is one, and no broken expression.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

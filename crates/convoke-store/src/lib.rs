@@ -5,6 +5,7 @@
 //! Start at [`UseCase`], then [`Store`] and [`Tx`].
 
 pub mod agent;
+pub mod analytics;
 pub mod approval;
 pub mod attempt;
 pub mod backup;
@@ -20,6 +21,7 @@ mod error;
 pub mod escalate;
 pub mod event;
 mod feed;
+pub mod frame;
 pub mod grant;
 pub mod handoff;
 pub mod lock;
@@ -29,6 +31,7 @@ pub mod meta;
 pub mod migrate;
 mod param;
 mod pg;
+pub mod rating;
 mod row;
 pub mod run;
 pub mod session;

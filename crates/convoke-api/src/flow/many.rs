@@ -1,5 +1,6 @@
 //! Steps for several at once, and those that bring together: split, sync, join, merge, vote, settle.
 
+use convoke_domain::vote::VoteRule;
 use serde_json::Value;
 
 use super::form::Form;
@@ -36,9 +37,9 @@ impl<'n> Checker<'n, '_> {
                 Out::new(Form::Any, 0)
             }
         };
-        let number = |field: &str| split.get(field).and_then(|node| Some((node.to_json().as_u64()?, node)));
-        let limit = number("limit").map_or(1_000, |(limit, _)| limit);
-        if let Some((width, node)) = number("width").filter(|(width, _)| *width > limit) {
+        let limit = split.get("limit").and_then(|node| node.to_json().as_u64()).unwrap_or(1_000);
+        let width = self.amount(split.get("width"), at.scope, &at.path("split.width"), 1);
+        if let Some((width, node)) = width.zip(split.get("width")).filter(|(width, _)| *width > limit) {
             let message =
                 format!("`{}` is {width}, but there are never more than {limit} items", at.path("split.width"));
             self.say(node, "out_of_range", message, format!("give at most {limit}, or raise `limit`"));
@@ -67,7 +68,7 @@ impl<'n> Checker<'n, '_> {
                 self.say(after, "unused_field", message, "remove `after`, or write the steps one after the other");
             }
         }
-        let need = self.waiting(split.get("sync"), Some(branches.len() as u64), &at.path("split.sync"));
+        let need = self.waiting(split.get("sync"), Some(branches.len() as u64), (at, "split.sync"));
         calls.sort_unstable();
         let needed = match need {
             Need::All => calls.len(),
@@ -102,7 +103,7 @@ impl<'n> Checker<'n, '_> {
         let total = values.as_ref().map(|values| values.len() as u64);
         self.fits(split, total, at);
         let locals = self.item_of(split, at, items, values);
-        let need = self.waiting(split.get("sync"), total, &at.path("split.sync"));
+        let need = self.waiting(split.get("sync"), total, (at, "split.sync"));
         if split.list("do").is_empty() {
             let message = format!("`{}` does not say what is done for each item", at.path("split"));
             self.say(split, "missing_field", message, "add `do:` with one or more steps");
@@ -140,7 +141,7 @@ impl<'n> Checker<'n, '_> {
             is_open: true,
         };
         let locals = self.item_of(split, at, item, None);
-        self.waiting(split.get("sync"), None, &at.path("split.sync"));
+        self.waiting(split.get("sync"), None, (at, "split.sync"));
         let steps = split.list("do");
         if steps.is_empty() {
             return Out::new(Form::shares(Form::Text), 1);
@@ -178,15 +179,18 @@ impl<'n> Checker<'n, '_> {
     }
 
     /// What a rule of waiting asks for, and what of it can never be met.
-    fn waiting(&mut self, rule: Option<&'n Node>, total: Option<u64>, what: &str) -> Need {
+    fn waiting(&mut self, rule: Option<&'n Node>, total: Option<u64>, (at, what): (&At<'_, 'n>, &str)) -> Need {
         let Some(rule) = rule.filter(|rule| !rule.is_null()) else { return Need::All };
-        let number = |field: &str| rule.get(field).and_then(|node| Some((node.to_json().as_u64()?, node)));
         let wait = rule.text_at("wait").map_or("all", |(word, _)| word);
-        let (count, least) = (number("count"), number("least"));
+        let what = &at.path(what);
+        let is_given = |field: &str| rule.get(field).is_some_and(|node| !node.is_null());
+        let (has_count, has_least) = (is_given("count"), is_given("least"));
+        let count = self.amount(rule.get("count"), at.scope, &format!("{what}.count"), 1).zip(rule.get("count"));
+        let least = self.amount(rule.get("least"), at.scope, &format!("{what}.least"), 0).zip(rule.get("least"));
         self.time(rule.get("timeout_s"), &format!("{what}.timeout_s"));
         let unmet = |count: u64, total: u64| format!("waits for {count}, but there are only {total}");
         match (wait, count) {
-            ("count", None) => {
+            ("count", None) if !has_count => {
                 let node = rule.get("wait").unwrap_or(rule);
                 let message = format!("`{what}` waits for a number of them, but does not say how many");
                 self.say(node, "missing_field", message, "add `count: …`");
@@ -212,7 +216,11 @@ impl<'n> Checker<'n, '_> {
             ("count", count) => Need::Some(count.map_or(1, |(count, _)| count)),
             _ => Need::All,
         };
-        let most = if let Need::Some(most) = need { Some(most) } else { total };
+        let most = match need {
+            Need::Some(_) if wait == "count" && count.is_none() => None,
+            Need::Some(most) => Some(most),
+            Need::All => total,
+        };
         if let (Some((least, node)), Some(most)) = (least, most)
             && least > most
         {
@@ -222,13 +230,14 @@ impl<'n> Checker<'n, '_> {
         match (need, least) {
             (Need::All, Some((least, _))) => Need::Some(least),
             (Need::Some(need), Some((least, _))) => Need::Some(need.min(least)),
+            (_, None) if has_least => Need::Some(0),
             (need, None) => need,
         }
     }
 
     pub(super) fn sync(&mut self, sync: &'n Node, at: &At<'_, 'n>) -> Out {
         self.of_list(sync.list("of"), at, "sync.of");
-        self.waiting(Some(sync), Some(sync.list("of").len() as u64), &at.path("sync"));
+        self.waiting(Some(sync), Some(sync.list("of").len() as u64), (at, "sync"));
         Out::new(self.object(sync.list("of"), at, true), 0)
     }
 
@@ -397,12 +406,25 @@ impl<'n> Checker<'n, '_> {
             self.say(node, "never_met", message, "name somebody who votes");
         }
         self.rule(vote, voters.as_deref(), at);
+        if let Some(node) = vote.get("settings").filter(|node| !node.is_null()) {
+            self.settings(node, at);
+        }
         let parts = [
             ("choice", Form::Text.or_none()),
+            ("casting", Form::Any),
             ("outcome", Form::Any),
-            ("standing", Form::Any),
+            ("standing", Form::list(Form::Any)),
+            ("ballots", Form::list(Form::Any)),
             ("dissent", Form::list(Form::Any)),
-            ("turnout", Form::Any),
+            ("abstained", Form::list(Form::Text)),
+            ("outstanding", Form::list(Form::Text)),
+            ("electorate", Form::list(Form::Any)),
+            ("turnout", Form::Number),
+            ("agreement", Form::Number),
+            ("round", Form::Number),
+            ("quorum_met", Form::Flag),
+            ("decided_early", Form::Flag),
+            ("tie_broken", Form::Flag),
         ];
         Out::new(Form::object(parts), 1)
     }
@@ -410,6 +432,15 @@ impl<'n> Checker<'n, '_> {
     /// How ballots are counted.
     fn rule(&mut self, vote: &'n Node, voters: Option<&[String]>, at: &At<'_, 'n>) {
         let Some(rule) = vote.get("rule") else { return };
+        if let Ok(read) = serde_json::from_value::<VoteRule>(rule.to_json()) {
+            for (field, reason) in read.problems() {
+                // What a setting says in the run may give an idle field its meaning.
+                if vote.get("settings").is_none() || !reason.contains("no effect") {
+                    let message = format!("`{}`: {reason}", at.path("vote.rule"));
+                    self.say(rule.get(field).unwrap_or(rule), "bad_vote", message, "see docs/concept/voting.md");
+                }
+            }
+        }
         if let [only] = rule.list("options") {
             let message = format!("`{}` gives one option, which is no choice", at.path("vote.rule.options"));
             self.say(only, "no_choice", message, "give two or more, or none for any answer");
@@ -420,6 +451,26 @@ impl<'n> Checker<'n, '_> {
             let message = format!("`{}` weighs `{}`, who does not vote", at.path("vote.rule.fixed"), entry.key);
             let hint = suggest(&entry.key, voters.iter().map(String::as_str), "remove it");
             self.say(&entry.node, "unknown_member", message, hint);
+        }
+    }
+
+    /// Fields of the rule that are known only in the run.
+    fn settings(&mut self, node: &'n Node, at: &At<'_, 'n>) {
+        let what = at.path("vote.settings");
+        let Some(said) = self.expression(node, at.scope, &what) else { return };
+        let Form::Object { parts, .. } = said.form.sure() else {
+            if *said.form.sure() != Form::Any {
+                let message = format!("`{what}` must give an object, and it is {}", said.form.words());
+                self.say(node, "wrong_form", message, "write an object such as `{'quorum': 0.5}`");
+            }
+            return;
+        };
+        let known = serde_json::to_value(VoteRule::default()).unwrap_or_default();
+        let mut names: Vec<&str> = known.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        names.push("capability");
+        if let Some(unknown) = parts.keys().find(|name| !names.contains(&name.as_str())) {
+            let message = format!("`{what}` sets `{unknown}`, which is no field of a vote's `rule`");
+            self.say(node, "unknown_field", message, suggest(unknown, names, "remove it"));
         }
     }
 

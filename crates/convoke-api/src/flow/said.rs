@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use convoke_domain::flow::{MAX_ROUNDS, template};
+use convoke_domain::flow::{MAX_ITEMS, MAX_ROUNDS, template};
 use serde_json::{Map, Value};
 
 use super::expression::{self, EVERYWHERE, Names};
@@ -186,23 +186,7 @@ impl<'n> Checker<'n, '_> {
 
     /// A number of rounds, or an expression that gives one: from 1 to 100.
     pub(super) fn count(&mut self, node: Option<&'n Node>, scope: &Scope<'_, 'n>, what: &str) {
-        let Some(node) = node.filter(|node| !node.is_null()) else { return };
-        let number = match node.text() {
-            Some(_) => {
-                let Some(said) = self.expression(node, scope, what) else { return };
-                if !matches!(said.form.sure(), Form::Any | Form::Number) {
-                    let message = format!("`{what}` must be a number, and it is {}", said.form.words());
-                    return self.say(node, "wrong_form", message, "write a number, or an expression such as `rounds`");
-                }
-                let Some(value) = said.values.and_then(|values| values.into_iter().next()) else { return };
-                value
-            }
-            None => node.to_json(),
-        };
-        if matches!(node.kind, Kind::List(_) | Kind::Map(_)) || !number.is_number() {
-            let message = format!("`{what}` must be a whole number or an expression, and it is neither");
-            return self.say(node, "wrong_type", message, format!("write a number from 1 to {MAX_ROUNDS}"));
-        }
+        let Some((number, node)) = self.number(node, scope, what) else { return };
         let whole = number.as_u64().filter(|whole| (1..=u64::from(MAX_ROUNDS)).contains(whole));
         if whole.is_none() {
             let message = format!("`{what}` is {number}; it must be a whole number from 1 to {MAX_ROUNDS}");
@@ -214,6 +198,46 @@ impl<'n> Checker<'n, '_> {
             };
             self.say(node, "unbounded_loop", message, hint);
         }
+    }
+
+    /// A number of items, or an expression that gives one; nothing where it is not known before the run.
+    pub(super) fn amount(
+        &mut self,
+        node: Option<&'n Node>,
+        scope: &Scope<'_, 'n>,
+        what: &str,
+        least: u64,
+    ) -> Option<u64> {
+        let (number, node) = self.number(node, scope, what)?;
+        let whole = number.as_u64().filter(|whole| (least..=u64::from(MAX_ITEMS)).contains(whole));
+        if whole.is_none() {
+            let message = format!("`{what}` is {number}, which is out of range");
+            self.say(node, "out_of_range", message, format!("give a whole number from {least} to {MAX_ITEMS}"));
+        }
+        whole
+    }
+
+    /// A number, or the value of an expression that gives one, where that is known before the run.
+    fn number(&mut self, node: Option<&'n Node>, scope: &Scope<'_, 'n>, what: &str) -> Option<(Value, &'n Node)> {
+        let node = node.filter(|node| !node.is_null())?;
+        let number = match node.text() {
+            Some(_) => {
+                let said = self.expression(node, scope, what)?;
+                if !matches!(said.form.sure(), Form::Any | Form::Number) {
+                    let message = format!("`{what}` must be a number, and it is {}", said.form.words());
+                    self.say(node, "wrong_form", message, "write a number, or an expression such as `rounds`");
+                    return None;
+                }
+                said.values?.into_iter().next()?
+            }
+            None => node.to_json(),
+        };
+        if !number.is_number() {
+            let message = format!("`{what}` must be a whole number or an expression, and it is neither");
+            self.say(node, "wrong_type", message, "write a number");
+            return None;
+        }
+        Some((number, node))
     }
 
     /// A JSON Schema, and the form it gives.

@@ -113,7 +113,8 @@ impl<'n> Checker<'n, '_> {
             .and_then(|node| self.agents(node, at.scope, &at.path("review.reviewers")).map(|names| (names, node)));
         self.text(review, "instructions", at, "review");
         self.count(review.get("rounds"), at.scope, &at.path("review.rounds"));
-        let output = self.schema(review.get("output"), &at.path("review.output"));
+        self.accept(review, at);
+        let revised = self.schema(review.get("output"), &at.path("review.output")).unwrap_or(Form::Text);
         if let (Some(authors), Some((names, node))) = (&author, &reviewers)
             && let Some(author) = authors.iter().find(|author| names.iter().all(|name| name == *author))
         {
@@ -125,12 +126,24 @@ impl<'n> Checker<'n, '_> {
             self.say(node, "no_reviewer", message, "name somebody else, such as `members | without(…)`");
         }
         let parts = [
-            ("output", of.unwrap_or(Form::Any).both(output.unwrap_or(Form::Any))),
+            ("output", of.unwrap_or(Form::Any).both(revised)),
             ("verdict", Form::Text),
             ("rounds", Form::Number),
             ("comments", Form::list(Form::Any)),
         ];
         Out::new(Form::object(parts), 1)
+    }
+
+    /// Who must accept: one of three words, or a template that gives one.
+    fn accept(&mut self, review: &'n Node, at: &At<'_, 'n>) {
+        const WORDS: [&str; 3] = ["all", "majority", "any"];
+        let Some(node) = review.get("accept") else { return };
+        let what = at.path("review.accept");
+        let values = self.template(node, at.scope, &what).and_then(|said| said.values).unwrap_or_default();
+        let wrong = values.iter().filter_map(serde_json::Value::as_str).find(|word| !WORDS.contains(&word.trim()));
+        if let Some(wrong) = wrong {
+            self.say(node, "unknown_value", format!("`{what}` cannot be `{wrong}`"), suggest(wrong, WORDS, ""));
+        }
     }
 
     pub(super) fn handoff(&mut self, handoff: &'n Node, at: &At<'_, 'n>) -> Out {

@@ -6,3 +6,4 @@ mod export;
 mod library;
 mod pattern;
 mod schema;
+mod zz;

@@ -1,185 +1,160 @@
-//! Values of a pattern's parameters: what a team sets under `with`, else the default. The check before a run and the run
-//! itself both ask here, so that they cannot differ. Start at [`value_of`].
-//!
-//! Rule: text of an `agents` or `list` is an expression; text of an `agent` is a name if somebody has it, else an expression.
+//! Values of a flow's parameters: what the team sets, or the defaults. Settled once, when a run starts.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Flow, Parameter, ParameterType, template};
+use super::{Parameter, ParameterType, template};
 use crate::profile::Role;
+use crate::spec::RunSpec;
 
-/// What is wrong with the value of a parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wrong {
-    /// No value is set, and there is no default.
-    Missing,
-    /// It is something else than what is asked for: in words, such as `a list of names`.
-    Type(&'static str),
-    /// It is too small or too large: the least and the largest, in words.
-    Range(String),
-    /// It names somebody who is not in the team.
-    Stranger(String),
-    /// Its expression has no value, for this reason.
-    Expression(String),
-}
-
-/// A member as expressions see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Its part in the team.
-    pub role: Role,
-    /// What it can do.
-    pub capabilities: &'a [String],
-}
-
-/// The variables that tell of the team: `coordinator`, `members`, `by_role`, `by_capability`.
-pub fn team(coordinator: &str, members: &[Seen<'_>]) -> Map<String, Value> {
-    let mut by_role: BTreeMap<&str, Vec<&str>> =
-        [Role::Coordinator, Role::Specialist, Role::Worker, Role::Reviewer].map(|role| (role.as_str(), vec![])).into();
+/// What templates know of a team: `coordinator`, `members`, `by_role`, `by_capability`.
+pub fn team_variables(spec: &RunSpec) -> Map<String, Value> {
+    let members = spec.members();
+    let names: Vec<&String> = members.iter().map(|(name, _)| name).collect();
+    let roles = [Role::Coordinator, Role::Specialist, Role::Worker, Role::Reviewer];
+    let mut by_role: BTreeMap<&str, Vec<&str>> = roles.map(|role| (role.as_str(), Vec::new())).into();
     let mut by_capability: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for member in members {
-        by_role.entry(member.role.as_str()).or_default().push(member.name);
-        for capability in member.capabilities {
-            by_capability.entry(capability).or_default().push(member.name);
+    for (name, can) in &members {
+        let said = spec.team.members.iter().find(|member| member.profile == *name).and_then(|member| member.role);
+        let role = said.or_else(|| spec.profiles.get(name).map(|profile| profile.role)).unwrap_or_default();
+        by_role.entry(role.as_str()).or_default().push(name);
+        for one in can {
+            by_capability.entry(one).or_default().push(name);
         }
     }
-    let names: Vec<&str> = members.iter().map(|member| member.name).collect();
-    let all = json!({"coordinator": coordinator, "members": names, "by_role": by_role, "by_capability": by_capability});
+    let all = json!({
+        "coordinator": spec.team.coordinator, "members": names, "by_role": by_role, "by_capability": by_capability
+    });
     all.as_object().cloned().unwrap_or_default()
 }
 
-/// The values of all parameters, or the first that is wrong.
-pub fn values(
-    flow: &Flow,
+/// The values of all parameters, or which one is wrong and why.
+pub fn settle(
+    parameters: &BTreeMap<String, Parameter>,
     with: &BTreeMap<String, Value>,
     team: &Map<String, Value>,
-) -> Result<BTreeMap<String, Value>, (String, Wrong)> {
-    let one = |(name, parameter): (&String, &Parameter)| match value_of(parameter, with.get(name), team) {
-        Ok(value) => Ok((name.clone(), value)),
-        Err(wrong) => Err((name.clone(), wrong)),
-    };
-    flow.parameters.iter().map(one).collect()
-}
-
-/// The value of a parameter that is set to `given`, in a team that these variables tell of.
-pub fn value_of(parameter: &Parameter, given: Option<&Value>, team: &Map<String, Value>) -> Result<Value, Wrong> {
-    let given = given.filter(|value| !value.is_null());
-    let value = given.or(parameter.default.as_ref()).ok_or(Wrong::Missing)?;
-    match parameter.r#type {
-        ParameterType::Text => value.as_str().map(Value::from).ok_or(Wrong::Type("text")),
-        ParameterType::Agent => agent(value, team),
-        ParameterType::Agents => agents(value, team),
-        ParameterType::Integer | ParameterType::Number => number(parameter, value),
-        ParameterType::Flag => value.as_bool().map(Value::from).ok_or(Wrong::Type("`true` or `false`")),
-        ParameterType::List => list(value, team, "a list"),
-        ParameterType::Schema => match value.is_object() {
-            true => Ok(value.clone()),
-            false => Err(Wrong::Type("a JSON Schema, which is a mapping")),
-        },
-    }
-}
-
-fn is_in_team(name: &str, team: &Map<String, Value>) -> bool {
-    let members = team.get("members").and_then(Value::as_array);
-    team.get("coordinator").is_some_and(|one| one == name)
-        || members.is_some_and(|all| all.iter().any(|one| one == name))
-}
-
-fn agent(value: &Value, team: &Map<String, Value>) -> Result<Value, Wrong> {
-    let text = value.as_str().ok_or(Wrong::Type("the name of a member or the coordinator"))?;
-    if is_in_team(text, team) {
-        return Ok(text.into());
-    }
-    // A word that could be a name and names nothing else is the name of a stranger, not a broken expression.
-    let is_word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    if is_word && !team.contains_key(text) {
-        return Err(Wrong::Stranger(text.to_owned()));
-    }
-    match template::evaluate(text, team).map_err(Wrong::Expression)? {
-        Value::String(name) if is_in_team(&name, team) => Ok(name.into()),
-        Value::String(name) => Err(Wrong::Stranger(name)),
-        _ => Err(Wrong::Type("the name of a member or the coordinator")),
-    }
-}
-
-fn agents(value: &Value, team: &Map<String, Value>) -> Result<Value, Wrong> {
-    const NAMES: &str = "a list of names of members";
-    let list = list(value, team, NAMES)?;
-    for name in list.as_array().into_iter().flatten() {
-        let name = name.as_str().ok_or(Wrong::Type(NAMES))?;
-        if !is_in_team(name, team) {
-            return Err(Wrong::Stranger(name.to_owned()));
+) -> Result<BTreeMap<String, Value>, String> {
+    let mut values = BTreeMap::new();
+    let mut known = team.clone();
+    let mut open: Vec<(&String, &Parameter)> = parameters.iter().collect();
+    // A default may name other parameters: those that can be settled come first.
+    loop {
+        let before = open.len();
+        let mut refused = None;
+        for (name, parameter) in std::mem::take(&mut open) {
+            let Some(given) = with.get(name).or(parameter.default.as_ref()) else {
+                return Err(format!("the pattern needs `{name}` ({}); set it under `with`", parameter.description));
+            };
+            match value(parameter, given, &known) {
+                Ok(value) => {
+                    known.insert(name.clone(), value.clone());
+                    values.insert(name.clone(), value);
+                }
+                Err(reason) => {
+                    refused.get_or_insert(format!("`{name}`: {reason}"));
+                    open.push((name, parameter));
+                }
+            }
+        }
+        match refused {
+            None => break,
+            Some(reason) if open.len() == before => return Err(reason),
+            Some(_) => {}
         }
     }
-    Ok(list)
-}
-
-fn list(value: &Value, team: &Map<String, Value>, what: &'static str) -> Result<Value, Wrong> {
-    let value = match value {
-        Value::String(text) => template::evaluate(text, team).map_err(Wrong::Expression)?,
-        other => other.clone(),
-    };
-    if value.is_array() { Ok(value) } else { Err(Wrong::Type(what)) }
-}
-
-fn number(parameter: &Parameter, value: &Value) -> Result<Value, Wrong> {
-    let is_whole = parameter.r#type == ParameterType::Integer;
-    let wanted = if is_whole { "a whole number" } else { "a number" };
-    let number = value.as_f64().filter(|_| !is_whole || value.is_i64() || value.is_u64()).ok_or(Wrong::Type(wanted))?;
-    let fits = parameter.min.is_none_or(|least| number >= least) && parameter.max.is_none_or(|most| number <= most);
-    if fits {
-        return Ok(value.clone());
+    if let Some(unknown) = with.keys().find(|name| !parameters.contains_key(*name)) {
+        return Err(format!("the pattern has no parameter `{unknown}`"));
     }
-    Err(Wrong::Range(match (parameter.min, parameter.max) {
-        (Some(least), Some(most)) => format!("from {least} to {most}"),
-        (Some(least), None) => format!("at least {least}"),
-        (None, most) => format!("at most {}", most.unwrap_or(f64::MAX)),
-    }))
+    Ok(values)
+}
+
+/// One value. Text of agents and lists is an expression, unless it is the name of somebody in the team.
+fn value(parameter: &Parameter, given: &Value, team: &Map<String, Value>) -> Result<Value, String> {
+    let is_member = |name: &str| {
+        team.get("coordinator").is_some_and(|coordinator| coordinator == name)
+            || team.get("members").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name))
+    };
+    let told = |text: &str| template::evaluate(text, team);
+    let value = match (parameter.r#type, given) {
+        (ParameterType::Agent, Value::String(text)) if !is_member(text) => told(text)?,
+        (ParameterType::Agents, Value::String(text)) if is_member(text) => json!([text]),
+        (ParameterType::Agents | ParameterType::List, Value::String(text)) => told(text)?,
+        _ => given.clone(),
+    };
+    let is_name = |value: &Value| value.as_str().is_some_and(is_member);
+    let is_right = match parameter.r#type {
+        ParameterType::Text => value.is_string(),
+        ParameterType::Agent => is_name(&value),
+        ParameterType::Agents => value.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(is_name)),
+        ParameterType::Integer => value.is_i64() || value.is_u64(),
+        ParameterType::Number => value.is_number(),
+        ParameterType::Flag => value.is_boolean(),
+        ParameterType::List => value.is_array(),
+        ParameterType::Schema => value.is_object(),
+    };
+    if !is_right {
+        let wanted = match parameter.r#type {
+            ParameterType::Text => "a text",
+            ParameterType::Agent => "the name of a member or the coordinator",
+            ParameterType::Agents => "a list of names of members, not empty",
+            ParameterType::Integer => "a whole number",
+            ParameterType::Number => "a number",
+            ParameterType::Flag => "true or false",
+            ParameterType::List => "a list",
+            ParameterType::Schema => "a JSON Schema",
+        };
+        return Err(format!("{wanted} is expected, not {value}"));
+    }
+    let number = value.as_f64();
+    if let (Some(number), Some(min)) = (number, parameter.min)
+        && number < min
+    {
+        return Err(format!("{value} is less than {min}"));
+    }
+    if let (Some(number), Some(max)) = (number, parameter.max)
+        && number > max
+    {
+        return Err(format!("{value} is more than {max}"));
+    }
+    Ok(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn crew() -> Map<String, Value> {
-        let can = ["logs".to_owned()];
-        let seen = |name, role| Seen { name, role, capabilities: &can };
-        team("lead", &[seen("ada", Role::Specialist), seen("bob", Role::Reviewer)])
-    }
-
-    fn of(r#type: ParameterType, given: Value) -> Result<Value, Wrong> {
-        value_of(&Parameter { r#type, min: Some(1.0), max: Some(5.0), ..Parameter::default() }, Some(&given), &crew())
+    fn settled(parameter: Value, with: Value) -> Result<Value, String> {
+        let team = json!({"coordinator": "lead", "members": ["a", "b"], "by_role": {"reviewer": []}});
+        let parameters = [("x".to_owned(), serde_json::from_value(parameter).expect("a parameter"))].into();
+        let with = with.as_object().expect("an object").clone().into_iter().collect();
+        settle(&parameters, &with, team.as_object().expect("an object")).map(|mut all| all.remove("x").expect("x"))
     }
 
     #[test]
-    fn names_and_expressions_are_told_apart() {
-        use ParameterType::{Agent, Agents, List};
-        assert_eq!(of(Agent, json!("ada")), Ok(json!("ada")));
-        assert_eq!(of(Agent, json!("coordinator")), Ok(json!("lead")));
-        assert_eq!(of(Agent, json!("by_role.reviewer | first")), Ok(json!("bob")));
-        assert_eq!(of(Agent, json!("eve")), Err(Wrong::Stranger("eve".into())));
-        assert_eq!(of(Agents, json!("members")), Ok(json!(["ada", "bob"])));
-        assert_eq!(of(Agents, json!(["ada", "lead"])), Ok(json!(["ada", "lead"])));
-        assert_eq!(of(Agents, json!(["eve"])), Err(Wrong::Stranger("eve".into())));
-        assert_eq!(of(List, json!("by_capability.logs")), Ok(json!(["ada", "bob"])));
-        assert_eq!(of(List, json!("coordinator")), Err(Wrong::Type("a list")));
-        assert!(matches!(of(List, json!("nobody")), Err(Wrong::Expression(_))));
-    }
-
-    #[test]
-    fn numbers_have_a_range() {
-        use ParameterType::{Flag, Integer, Number};
-        assert_eq!(of(Integer, json!(5)), Ok(json!(5)));
-        assert_eq!(of(Integer, json!(6)), Err(Wrong::Range("from 1 to 5".into())));
-        assert_eq!(of(Integer, json!(1.5)), Err(Wrong::Type("a whole number")));
-        assert_eq!(of(Number, json!(1.5)), Ok(json!(1.5)));
-        assert_eq!(of(Flag, json!("yes")), Err(Wrong::Type("`true` or `false`")));
-        let needed = Parameter::default();
-        assert_eq!(value_of(&needed, None, &crew()), Err(Wrong::Missing));
-        assert_eq!(value_of(&needed, Some(&Value::Null), &crew()), Err(Wrong::Missing));
+    fn values_are_names_expressions_or_data() {
+        assert_eq!(settled(json!({"type": "agent"}), json!({"x": "a"})), Ok("a".into()));
+        assert_eq!(settled(json!({"type": "agent", "default": "coordinator"}), json!({})), Ok("lead".into()));
+        assert_eq!(settled(json!({"type": "agents", "default": "members"}), json!({})), Ok(json!(["a", "b"])));
+        assert_eq!(settled(json!({"type": "agents"}), json!({"x": "b"})), Ok(json!(["b"])));
+        assert_eq!(settled(json!({"type": "integer", "max": 5}), json!({"x": 3})), Ok(3.into()));
+        let wrong = [
+            (json!({"type": "integer", "max": 5}), json!({"x": 6}), "`x`: 6 is more than 5"),
+            (json!({"type": "agent"}), json!({"x": "zoe"}), "`x`: `zoe` names nothing that exists"),
+            (
+                json!({"type": "agents", "default": "by_role.reviewer"}),
+                json!({}),
+                "`x`: a list of names of members, not empty is expected, not []",
+            ),
+            (
+                json!({"type": "text", "description": "why"}),
+                json!({}),
+                "the pattern needs `x` (why); set it under `with`",
+            ),
+            (json!({"type": "text", "default": ""}), json!({"y": 1}), "the pattern has no parameter `y`"),
+        ];
+        for (parameter, with, expected) in wrong {
+            assert_eq!(settled(parameter, with), Err(expected.to_owned()));
+        }
     }
 }

@@ -206,8 +206,7 @@ fn plain(value: &Value) -> String {
 /// The share of the most frequent value; 0 for an empty list.
 fn agreement(list: &[Value], field: Option<&str>) -> f64 {
     let values = values(list);
-    let said: Vec<String> =
-        values.as_array().into_iter().flatten().map(|value| plain(part(value, field))).collect();
+    let said: Vec<String> = values.as_array().into_iter().flatten().map(|value| plain(part(value, field))).collect();
     let most = said.iter().map(|one| said.iter().filter(|other| *other == one).count()).max().unwrap_or(0);
     if said.is_empty() { 0.0 } else { most as f64 / said.len() as f64 }
 }
@@ -216,7 +215,8 @@ fn agreement(list: &[Value], field: Option<&str>) -> f64 {
 /// them reject, else `revise`. No verdict at all is no acceptance.
 fn verdict(list: &[Value], accept: &str) -> Value {
     let values = values(list);
-    let said: Vec<&str> = values.as_array().into_iter().flatten().filter_map(|value| value["verdict"].as_str()).collect();
+    let said: Vec<&str> =
+        values.as_array().into_iter().flatten().filter_map(|value| value["verdict"].as_str()).collect();
     let count = |word: &str| said.iter().filter(|one| **one == word).count();
     let (accepts, rejects) = (count("accept"), count("reject"));
     let accepted = match accept {
@@ -238,8 +238,7 @@ fn verdict(list: &[Value], accept: &str) -> Value {
 fn weighed(list: &[Value], field: Option<&str>) -> Value {
     let mut standing: Vec<(String, Value, f64, Vec<Value>)> = Vec::new();
     for item in list {
-        let (agent, value) =
-            if is_share(item) { (item["agent"].clone(), &item["value"]) } else { (Value::Null, item) };
+        let (agent, value) = if is_share(item) { (item["agent"].clone(), &item["value"]) } else { (Value::Null, item) };
         if is_share(item) && item["ok"] != true {
             continue;
         }
@@ -300,7 +299,8 @@ mod tests {
                 {"key": "c", "agent": "c", "ok": false, "value": null, "error": "# broken"},
             ]
         }));
-        let is = |expression: &str, expected: Value| assert_eq!(evaluate(expression, &known), Ok(expected), "{expression}");
+        let is =
+            |expression: &str, expected: Value| assert_eq!(evaluate(expression, &known), Ok(expected), "{expression}");
         is("(none or []) + who", json!(["a", "b"]));
         is("who | without('a')", json!(["b"]));
         is("said | values | length", json!(2));
