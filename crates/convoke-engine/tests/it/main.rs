@@ -11,6 +11,7 @@ mod crash;
 mod effect;
 mod failure;
 mod fair;
+mod flow;
 mod grant;
 mod handoff;
 mod injection;
