@@ -13,7 +13,7 @@ use super::Outcomes;
 /// Rounds after which the guess is taken as it stands.
 pub const ROUNDS: usize = 50;
 /// The guess stays when no chance changes by more.
-const STAYS: f64 = 1e-5;
+const STAYS: f64 = 1e-3;
 /// What every cell of a matrix has before the first vote, so that nothing is impossible.
 const CELL: f64 = 0.1;
 /// Choices in common beyond which votes are open, and say nothing about each other.
