@@ -3,6 +3,7 @@
 //! Pure: no IO, no async, no clock, no random ids. Start at [`task`] and [`run`], then [`pattern`].
 
 pub mod agent;
+pub mod analytics;
 pub mod approval;
 pub mod attempt;
 pub mod authority;
@@ -13,6 +14,7 @@ pub mod context;
 mod docs;
 pub mod escalate;
 pub mod event;
+pub mod flow;
 pub mod graph;
 pub mod handoff;
 pub mod id;

@@ -1,0 +1,3 @@
+-- == rating ==
+DROP INDEX run_team;
+DROP TABLE rating;
