@@ -20,7 +20,7 @@ mod held_out;
 #[cfg(test)]
 mod tests;
 
-pub use crowd::{Consensus, Label, Size, dawid_skene, expected};
+pub use crowd::{Asked, Consensus, Label, Size, chances, dawid_skene, expected};
 pub use held_out::{Ballots, FEWEST, Learnt, MOST, Past, learn};
 
 /// What is assumed of every voter before its first case: right twice and wrong once. A voter without a record is then

@@ -1,3 +1,6 @@
+-- == outcome ==
+DROP TABLE outcome;
+
 -- == rating ==
 DROP INDEX run_team;
 DROP TABLE rating;

@@ -32,6 +32,7 @@ const NOUNS: &[&str] = &[
     "memory",
     "message",
     "meta",
+    "outcome",
     "rating",
     "run",
     "session",

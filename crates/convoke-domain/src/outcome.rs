@@ -1,0 +1,238 @@
+//! Outcomes: what became of an agent's work, by capability; and what a run pins of them when it starts.
+//!
+//! Rule: an outcome is a case in which an agent was right (1) or wrong (0), or something between. Cases fade
+//! ([`HALF_LIFE`]). What a vote decided is no proof of what was right, so votes of which nobody knows the truth teach only
+//! by how far their voters agree ([`chances`]), where their choices are the same from vote to vote. Start at [`Case`] and
+//! [`pin`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+use crate::weight::{Ballots, FEWEST, HALF_LIFE, Outcomes, PRIOR, Past, Pinned, chances, learn};
+
+/// Choices that votes may have in common; beyond, they are open.
+const MOST_CHOICES: usize = 12;
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)+) => {
+        /// How it is known.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Kind { $($(#[doc = $doc])* $name,)+ }
+
+        impl Kind {
+            /// All.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The agent voted for what was decided.
+    VoteWon = "vote_won",
+    /// The agent voted for something else.
+    VoteLost = "vote_lost",
+    /// Its work was accepted by a reviewer.
+    ReviewAccepted = "review_accepted",
+    /// Its work was rejected by a reviewer.
+    ReviewRejected = "review_rejected",
+    /// A person rated it.
+    Rated = "rated",
+    /// The right answer is known, and its answer was compared with that.
+    Gold = "gold",
+}
+
+impl Kind {
+    /// Reads the word.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            let all = Self::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+            Refusal::new("unknown_outcome", format!("`{text}` is no kind of outcome")).hint(format!("there are {all}"))
+        })
+    }
+
+    /// True for what a vote says of its voters.
+    pub const fn is_vote(self) -> bool {
+        matches!(self, Self::VoteWon | Self::VoteLost)
+    }
+}
+
+/// One outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    /// What it is about, such as a vote: outcomes of several agents about the same are compared. With agent, capability
+    /// and kind it says which outcome this is: recorded again, it takes the place of the first.
+    pub subject: String,
+    /// Whose it is.
+    pub agent: String,
+    /// What it took; empty for work in general.
+    #[serde(default)]
+    pub capability: String,
+    /// How it is known.
+    pub kind: Kind,
+    /// How right the agent was, from 0 to 1.
+    pub value: f64,
+    /// What it said, in one form, where it chose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An agent's record for a capability.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reputation {
+    /// The agent.
+    pub agent: String,
+    /// The capability; empty for all of them together.
+    pub capability: String,
+    /// Faded cases in which it was right.
+    pub right: f64,
+    /// Faded cases in which it was wrong.
+    pub wrong: f64,
+    /// The chance to be right next time.
+    pub accuracy: f64,
+    /// What its ballot weighs between two options.
+    pub weight: f64,
+    /// Outcomes of each kind, faded or not.
+    pub kinds: BTreeMap<Kind, u64>,
+}
+
+/// What these outcomes say of each agent: for all its work, and for each capability. `now` fades them.
+pub fn reputation(cases: &[Case], now: Timestamp) -> Vec<Reputation> {
+    let pinned = pin(cases, now);
+    let mut found = Vec::new();
+    for scope in scopes(cases) {
+        let within = within(cases, &scope);
+        for (agent, record) in records(&within, now) {
+            let mut kinds = BTreeMap::new();
+            within.iter().filter(|case| case.agent == agent).for_each(|case| *kinds.entry(case.kind).or_default() += 1);
+            let capability = (!scope.is_empty()).then_some(scope.as_str());
+            found.push(Reputation {
+                accuracy: pinned.accuracy(&agent, capability),
+                weight: pinned.weight(&agent, capability, 2),
+                agent,
+                capability: scope.clone(),
+                right: record.right,
+                wrong: record.wrong,
+                kinds,
+            });
+        }
+    }
+    found.sort_by(|a, b| a.agent.cmp(&b.agent).then_with(|| a.capability.cmp(&b.capability)));
+    found
+}
+
+/// What a run pins: each agent's chance to be right, and weights where past votes with known truth teach them.
+pub fn pin(cases: &[Case], now: Timestamp) -> Pinned {
+    let mut pinned = Pinned::default();
+    for scope in scopes(cases) {
+        let within = within(cases, &scope);
+        for (agent, record) in records(&within, now) {
+            pinned.accuracy.insert(Pinned::key(&agent, &scope), record.accuracy(PRIOR));
+        }
+        let Votes { past, unknown, choices } = votes(&within);
+        if past.len() >= FEWEST {
+            let learnt = learn(&past, &unknown, choices);
+            let named = |(agent, weight): (&String, &f64)| (Pinned::key(agent, &scope), *weight);
+            pinned.weights.extend(learnt.weights.iter().map(named));
+            pinned.best.extend(learnt.best.map(|best| (scope.clone(), best)));
+        }
+    }
+    pinned
+}
+
+/// All capabilities, and the empty name for all work.
+fn scopes(cases: &[Case]) -> BTreeSet<String> {
+    cases.iter().map(|case| case.capability.clone()).chain((!cases.is_empty()).then(String::new)).collect()
+}
+
+fn within<'a>(cases: &'a [Case], scope: &str) -> Vec<&'a Case> {
+    cases.iter().filter(|case| scope.is_empty() || case.capability == scope).collect()
+}
+
+/// Each agent's record. A ballot counts as right by the chance that agreement gives it, or by whether it won.
+fn records(cases: &[&Case], now: Timestamp) -> BTreeMap<String, Outcomes> {
+    let agreed = agreed(cases);
+    let mut found: BTreeMap<String, Outcomes> = BTreeMap::new();
+    for case in cases {
+        let value = agreed.get(&(case.subject.as_str(), case.agent.as_str())).filter(|_| case.kind.is_vote());
+        let age = now.since(case.at);
+        found.entry(case.agent.clone()).or_default().add(value.copied().unwrap_or(case.value), age, HALF_LIFE);
+    }
+    found
+}
+
+/// For each ballot of which only the vote's end is known, the chance that it is right; by subject and agent.
+fn agreed<'a>(cases: &[&'a Case]) -> BTreeMap<(&'a str, &'a str), f64> {
+    let mut votes: BTreeMap<&str, (Ballots, Option<String>)> = BTreeMap::new();
+    let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for case in cases {
+        let Some(choice) = &case.choice else { continue };
+        let vote = votes.entry(&case.subject).or_default();
+        if case.kind == Kind::Gold && case.value >= 1.0 {
+            vote.1 = Some(choice.clone());
+        }
+        let named = names.entry(&case.subject).or_default();
+        if !named.contains(&case.agent.as_str()) {
+            named.push(&case.agent);
+            vote.0.push((case.agent.clone(), choice.clone()));
+        }
+    }
+    let all: Vec<_> = votes.values().cloned().collect();
+    let Some(found) = chances(&all) else { return BTreeMap::new() };
+    let rows = names.into_iter().zip(found);
+    rows.flat_map(|((subject, agents), row)| agents.into_iter().map(move |agent| (subject, agent)).zip(row)).collect()
+}
+
+/// Votes that teach.
+struct Votes {
+    past: Vec<Past>,
+    unknown: Vec<Ballots>,
+    /// How many choices they have in common; none if they are open.
+    choices: Option<usize>,
+}
+
+/// What nobody said: it stands for a truth of which only that is known.
+const NOBODYS: &str = "\u{0}";
+
+/// Votes by their subject, the oldest first. The truth is known where an answer was compared with it.
+fn votes(cases: &[&Case]) -> Votes {
+    let mut subjects: BTreeMap<(Timestamp, &str), (Ballots, Option<String>)> = BTreeMap::new();
+    let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for case in cases {
+        let at = first.entry(&case.subject).or_insert(case.at);
+        *at = (*at).min(case.at);
+    }
+    let mut choices = BTreeSet::new();
+    for case in cases {
+        let Some(choice) = &case.choice else { continue };
+        let (ballots, truth) = subjects.entry((first[case.subject.as_str()], &case.subject)).or_default();
+        choices.insert(choice.as_str());
+        if !ballots.iter().any(|(agent, _)| *agent == case.agent) {
+            ballots.push((case.agent.clone(), choice.clone()));
+        }
+        match (case.kind, truth.as_deref()) {
+            (Kind::Gold, _) if case.value >= 1.0 => *truth = Some(choice.clone()),
+            (Kind::Gold, None) => *truth = Some(NOBODYS.to_owned()),
+            _ => {}
+        }
+    }
+    let is_closed = (2..=MOST_CHOICES).contains(&choices.len());
+    let mut found = Votes { past: Vec::new(), unknown: Vec::new(), choices: is_closed.then_some(choices.len()) };
+    for (ballots, truth) in subjects.into_values() {
+        match truth {
+            Some(truth) => found.past.push(Past { ballots, truth }),
+            None => found.unknown.push(ballots),
+        }
+    }
+    found
+}
