@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
+use crate::vote::{Outcome, Tally};
 use crate::weight::{Ballots, FEWEST, HALF_LIFE, Outcomes, PRIOR, Past, Pinned, chances, learn};
 
 /// Choices that votes may have in common; beyond, they are open.
@@ -83,8 +84,27 @@ pub struct Case {
     /// What it said, in one form, where it chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choice: Option<String>,
-    /// When.
+    /// When; the store says so where it is recorded.
     pub at: Timestamp,
+}
+
+/// Outcomes of a vote that was decided: who chose won, and who chose something else lost. One that was not decided says nothing.
+pub fn of_vote(tally: &Tally, subject: &str, capability: Option<&str>) -> Vec<Case> {
+    let Outcome::Decided { choice } = &tally.outcome else { return Vec::new() };
+    let cast = tally.ballots.iter().filter(|ballot| !tally.abstained.contains(&ballot.voter));
+    cast.map(|ballot| {
+        let won = ballot.canonical == *choice;
+        Case {
+            subject: subject.to_owned(),
+            agent: ballot.voter.clone(),
+            capability: capability.unwrap_or_default().to_owned(),
+            kind: if won { Kind::VoteWon } else { Kind::VoteLost },
+            value: if won { 1.0 } else { 0.0 },
+            choice: Some(ballot.canonical.clone()),
+            at: Timestamp::from_micros(0),
+        }
+    })
+    .collect()
 }
 
 /// An agent's record for a capability.
