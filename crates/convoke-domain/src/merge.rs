@@ -176,12 +176,17 @@ impl<'a> Desk<'a> {
         let mut names: Vec<&'a String> = Vec::new();
         for voice in voices {
             let fields = voice.value.as_object().into_iter().flat_map(|fields| fields.keys());
-            fields.for_each(|name| if !names.contains(&name) { names.push(name) });
+            fields.for_each(|name| {
+                if !names.contains(&name) {
+                    names.push(name)
+                }
+            });
         }
         let mut merged = serde_json::Map::new();
         for name in names {
             let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
-            let having = |voice: &Voice<'a>| Some(Voice { value: voice.value.get(name).filter(|v| !v.is_null())?, ..*voice });
+            let having =
+                |voice: &Voice<'a>| Some(Voice { value: voice.value.get(name).filter(|v| !v.is_null())?, ..*voice });
             let having: Vec<_> = voices.iter().filter_map(having).collect();
             if having.is_empty() {
                 merged.insert(name.clone(), Value::Null);
@@ -275,7 +280,9 @@ impl<'a> Desk<'a> {
         };
         let Some(best) = voices.iter().rev().max_by(|a, b| better(a, b)).copied() else { return Value::Null };
         let mut groups = self.groups(voices);
-        if let Some(at) = groups.iter().position(|group| group.voices.iter().any(|voice| voice.by.agent == best.by.agent)) {
+        if let Some(at) =
+            groups.iter().position(|group| group.voices.iter().any(|voice| voice.by.agent == best.by.agent))
+        {
             let first = groups.remove(at);
             self.out.said_by.insert(String::new(), first.agents());
             groups.insert(0, first);

@@ -1,3 +1,6 @@
+-- == frame ==
+DROP TABLE frame;
+
 -- == outcome ==
 DROP TABLE outcome;
 

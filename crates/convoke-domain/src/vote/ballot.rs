@@ -79,7 +79,9 @@ impl Ballot {
         let Value::Object(fields) = value else {
             return said(rule, value).map_or_else(
                 || Self::abstain(voter, ""),
-                |text| if value.is_string() { Self::read_text(rule, voter, &text) } else { Self::cast(rule, voter, &text) },
+                |text| {
+                    if value.is_string() { Self::read_text(rule, voter, &text) } else { Self::cast(rule, voter, &text) }
+                },
             );
         };
         let reason = fields.get("reason").and_then(Value::as_str).unwrap_or_default();
@@ -113,8 +115,12 @@ impl Ballot {
             return whole;
         }
         let ends = [announced, lines.last().copied(), lines.first().copied()];
-        let found = ends.into_iter().flatten().map(|line| Self::of_line(rule, voter, line)).find(|ballot| !ballot.abstains);
-        found.map_or_else(|| Self::abstain(voter, text), |ballot| Self { reason: head_of(text.trim(), MAX_REASON).to_owned(), ..ballot })
+        let found =
+            ends.into_iter().flatten().map(|line| Self::of_line(rule, voter, line)).find(|ballot| !ballot.abstains);
+        found.map_or_else(
+            || Self::abstain(voter, text),
+            |ballot| Self { reason: head_of(text.trim(), MAX_REASON).to_owned(), ..ballot },
+        )
     }
 
     /// A line that is an option, or begins with one and goes on behind a mark: `Roll back: it is the safer way`.
@@ -146,7 +152,8 @@ fn announced(line: &str) -> Option<&str> {
 fn object(answer: &str) -> Option<Value> {
     let parse = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
     let text = answer.trim();
-    let inside = || text.find('{').zip(text.rfind('}')).filter(|(from, to)| from < to).map(|(from, to)| &text[from..=to]);
+    let inside =
+        || text.find('{').zip(text.rfind('}')).filter(|(from, to)| from < to).map(|(from, to)| &text[from..=to]);
     parse(text).or_else(|| inside().and_then(parse))
 }
 

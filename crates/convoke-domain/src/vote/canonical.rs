@@ -217,7 +217,11 @@ mod tests {
 
     #[test]
     fn texts_that_differ_in_dress_are_one() {
-        same(Canonical::Text, &["Roll back", " roll-back. ", "**ROLL_BACK**", "“Roll  back”!", "`roll\nback`"], "roll back");
+        same(
+            Canonical::Text,
+            &["Roll back", " roll-back. ", "**ROLL_BACK**", "“Roll  back”!", "`roll\nback`"],
+            "roll back",
+        );
         same(Canonical::Text, &["Yes", "yes.", "(YES)", "\"yes\"", "yes\u{200b}"], "yes");
         same(Canonical::Text, &["costs 1,000.0 a day", "Costs $1000 a day."], "costs 1000 a day");
         assert_ne!(canonical(Canonical::Text, "C"), canonical(Canonical::Text, "C++"));

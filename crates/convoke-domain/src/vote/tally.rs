@@ -99,8 +99,18 @@ pub fn tally(rule: &VoteRule, electorate: &[(String, f64)], ballots: &[Ballot]) 
     Tally {
         standing: count.standing(),
         ballots: count.ballots.iter().map(|ballot| (*ballot).clone()).collect(),
-        dissent: count.ballots.iter().filter(|ballot| has_dissent && dissent(ballot)).map(|ballot| (*ballot).clone()).collect(),
-        abstained: count.ballots.iter().filter(|ballot| !chooses(rule, ballot)).map(|ballot| ballot.voter.clone()).collect(),
+        dissent: count
+            .ballots
+            .iter()
+            .filter(|ballot| has_dissent && dissent(ballot))
+            .map(|ballot| (*ballot).clone())
+            .collect(),
+        abstained: count
+            .ballots
+            .iter()
+            .filter(|ballot| !chooses(rule, ballot))
+            .map(|ballot| ballot.voter.clone())
+            .collect(),
         outstanding: count.out.iter().map(|voter| voter.name.to_owned()).collect(),
         turnout: count.turnout(),
         quorum_met: count.meets_quorum(false),
@@ -154,8 +164,17 @@ impl<'a> Count<'a> {
             first.entry(&ballot.voter).or_insert(ballot);
         }
         let (heads, total) = (voters.len(), voters.iter().map(|voter| voter.weight).sum());
-        let mut count =
-            Self { rule, piles: Vec::new(), ballots: Vec::new(), out: Vec::new(), heads, total, cast: 0, cast_heads: 0, out_weight: 0 };
+        let mut count = Self {
+            rule,
+            piles: Vec::new(),
+            ballots: Vec::new(),
+            out: Vec::new(),
+            heads,
+            total,
+            cast: 0,
+            cast_heads: 0,
+            out_weight: 0,
+        };
         for voter in voters {
             match first.get(voter.name) {
                 None => {
@@ -293,7 +312,8 @@ impl<'a> Count<'a> {
 
     /// Every choice but the first, with all that is out behind it: weight and place. One that nobody chose so far comes last.
     fn rivals(&self) -> impl Iterator<Item = (u64, usize)> {
-        let next = self.out.iter().filter(|voter| voter.weight > 0).map(|voter| voter.place).min().unwrap_or(usize::MAX);
+        let next =
+            self.out.iter().filter(|voter| voter.weight > 0).map(|voter| voter.place).min().unwrap_or(usize::MAX);
         let place = move |place: usize| if self.rule.options.is_empty() { place.min(next) } else { place };
         let known = self.piles.iter().skip(1).map(move |pile| (pile.weight + self.out_weight, place(pile.place)));
         let chosen = |option: &String| self.piles.iter().any(|pile| pile.choice == option);

@@ -36,7 +36,9 @@ fn ballots_are_read_from_json_in_every_dress() {
     }
     let ballot = Ballot::read(&closed, "ada", r#"{"choice": "wait", "confidence": 85, "reason": " not yet "}"#);
     assert_eq!((ballot.confidence, ballot.reason.as_str(), ballot.choice.as_str()), (Some(0.85), "not yet", "wait"));
-    for answer in [r#"{"choice": null}"#, r#"{"choice": "abstain"}"#, r#"{"choice": "explode"}"#, r#"{"vote": 1}"#, "{}", ""] {
+    for answer in
+        [r#"{"choice": null}"#, r#"{"choice": "abstain"}"#, r#"{"choice": "explode"}"#, r#"{"vote": 1}"#, "{}", ""]
+    {
         assert_eq!(read(&closed, answer), nothing(), "{answer}");
     }
     let reason = Ballot::read(&closed, "ada", r#"{"choice": null, "reason": "not my field"}"#).reason;
@@ -97,7 +99,8 @@ fn rules_say_what_is_wrong_with_them() {
     );
     assert!(VoteRule::default().problems().is_empty());
     assert!(serde_json::from_value::<VoteRule>(json!({"quorom": 1})).is_err());
-    let short: VoteRule = serde_json::from_value(json!({"options": ["a", "b"], "majority": "two_thirds"})).expect("a rule");
+    let short: VoteRule =
+        serde_json::from_value(json!({"options": ["a", "b"], "majority": "two_thirds"})).expect("a rule");
     assert_eq!((short.quorum, short.early_stop, short.tie), (0.5, true, TieRule::Fail));
 }
 
@@ -153,23 +156,26 @@ fn half() -> impl Strategy<Value = Half> {
     let weights = prop::collection::vec(prop::sample::select(vec![0.0, 0.1, 0.2, 0.3, 1.0, 2.0]), 0..=5);
     // What each voter does: nothing yet, abstain, or a choice.
     let acts = prop::collection::vec(0_usize..6, 5);
-    ((majority, tie, quorum, of), 0_usize..=3, weights, acts).prop_map(|((majority, tie, quorum, of), options, weights, acts)| {
-        let rule = VoteRule {
-            options: CHOICES[..options].iter().map(|choice| (*choice).to_owned()).collect(),
-            quorum,
-            quorum_of: of,
-            majority,
-            tie,
-            ..VoteRule::default()
-        };
-        let electorate: Vec<_> = NAMES.iter().zip(weights).map(|(name, weight)| ((*name).to_owned(), weight)).collect();
-        let ballots = electorate.iter().zip(acts).filter_map(|((voter, _), act)| match act {
-            0 | 1 => None,
-            2 => Some(Ballot::abstain(voter, "")),
-            act => Some(Ballot::cast(&rule, voter, CHOICES[act - 3])),
-        });
-        Half { ballots: ballots.collect(), rule, electorate }
-    })
+    ((majority, tie, quorum, of), 0_usize..=3, weights, acts).prop_map(
+        |((majority, tie, quorum, of), options, weights, acts)| {
+            let rule = VoteRule {
+                options: CHOICES[..options].iter().map(|choice| (*choice).to_owned()).collect(),
+                quorum,
+                quorum_of: of,
+                majority,
+                tie,
+                ..VoteRule::default()
+            };
+            let electorate: Vec<_> =
+                NAMES.iter().zip(weights).map(|(name, weight)| ((*name).to_owned(), weight)).collect();
+            let ballots = electorate.iter().zip(acts).filter_map(|((voter, _), act)| match act {
+                0 | 1 => None,
+                2 => Some(Ballot::abstain(voter, "")),
+                act => Some(Ballot::cast(&rule, voter, CHOICES[act - 3])),
+            });
+            Half { ballots: ballots.collect(), rule, electorate }
+        },
+    )
 }
 
 /// What counts of an outcome: who is ahead without a majority may change.
@@ -261,7 +267,10 @@ fn hostile_electorates_are_counted_all_the_same() {
     let ballots = [Ballot::cast(&rule, "a", "x"), Ballot::cast(&rule, "b", "y"), Ballot::cast(&rule, "a", "y")];
     let odd = tally(&rule, &electorate(&[f64::NAN, f64::INFINITY]), &ballots);
     assert_eq!(odd.outcome, Outcome::Decided { choice: "y".into() });
-    assert_eq!(tally(&rule, &electorate(&[-1.0, 1e-9]), &ballots).outcome, Outcome::Tied { choices: vec!["x".into(), "y".into()] });
+    assert_eq!(
+        tally(&rule, &electorate(&[-1.0, 1e-9]), &ballots).outcome,
+        Outcome::Tied { choices: vec!["x".into(), "y".into()] }
+    );
     // Sums are exact: one tenth and two tenths are three tenths.
     let ballots = [Ballot::cast(&rule, "a", "x"), Ballot::cast(&rule, "b", "x"), Ballot::cast(&rule, "c", "y")];
     let level = tally(&rule, &electorate(&[0.1, 0.2, 0.3]), &ballots);
