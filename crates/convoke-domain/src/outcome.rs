@@ -256,3 +256,101 @@ fn votes(cases: &[&Case]) -> Votes {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::vote::{Ballot, VoteRule, tally};
+
+    const NOW: Timestamp = Timestamp::from_micros(400 * 86_400 * 1_000_000);
+
+    fn case(subject: &str, agent: &str, kind: Kind, value: f64) -> Case {
+        let (subject, agent) = (subject.to_owned(), agent.to_owned());
+        Case { subject, agent, capability: String::new(), kind, value, choice: None, at: NOW }
+    }
+
+    #[test]
+    fn kinds_read_back() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.as_str()), Ok(*kind));
+            assert_eq!(serde_json::to_value(kind).expect("a word"), kind.as_str());
+        }
+        assert_eq!(Kind::parse("luck").expect_err("no kind").code, "unknown_outcome");
+    }
+
+    #[test]
+    fn records_are_kept_by_capability_and_for_all_work() {
+        let sql = |n: usize, value: f64| Case { capability: "sql".into(), ..case(&format!("q{n}"), "ada", Kind::Gold, value) };
+        let old = Case { at: Timestamp::from_micros(NOW.as_micros() - 90 * 86_400 * 1_000_000), ..case("r", "ada", Kind::Rated, 0.0) };
+        let mut cases: Vec<Case> = (0..7).map(|n| sql(n, 1.0)).collect();
+        cases.push(old);
+        let found = reputation(&cases, NOW);
+        let brief: Vec<_> = found.iter().map(|one| (one.capability.as_str(), one.right, one.wrong)).collect();
+        assert_eq!(brief, [("", 7.0, 0.5), ("sql", 7.0, 0.0)]);
+        assert!((found[1].accuracy - 0.9).abs() < 1e-12 && (found[1].weight - 9.0_f64.ln()).abs() < 1e-12);
+        assert_eq!((found[0].kinds[&Kind::Rated], found[0].kinds[&Kind::Gold]), (1, 7));
+        let pinned = pin(&cases, NOW);
+        assert!((pinned.accuracy("ada", Some("sql")) - 0.9).abs() < 1e-12);
+        assert!(pin(&[], NOW).is_empty() && reputation(&[], NOW).is_empty());
+    }
+
+    #[test]
+    fn a_vote_that_was_decided_leaves_its_voters_outcomes() {
+        let rule = VoteRule { options: vec!["x".into(), "y".into()], ..VoteRule::default() };
+        let voters: Vec<_> = ["a", "b", "c", "d"].map(|name| (name.to_owned(), 1.0)).into();
+        let ballots = [Ballot::cast(&rule, "a", "x"), Ballot::cast(&rule, "b", "X."), Ballot::cast(&rule, "c", "y"), Ballot::abstain("d", "")];
+        let cases = of_vote(&tally(&rule, &voters, &ballots), "run/vote", Some("ops"));
+        let brief: Vec<_> = cases.iter().map(|case| (case.agent.as_str(), case.kind, case.choice.as_deref())).collect();
+        assert_eq!(brief, [("a", Kind::VoteWon, Some("x")), ("b", Kind::VoteWon, Some("x")), ("c", Kind::VoteLost, Some("y"))]);
+        assert!(of_vote(&tally(&rule, &voters, &ballots[..1]), "run/vote", None).is_empty(), "an open vote says nothing yet");
+    }
+
+    /// Votes of `good` and two who say the same wrong thing each third time.
+    fn crowd(known: bool) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for n in 0..60 {
+            let truth = if n % 2 == 0 { "yes" } else { "no" };
+            let wrong = if n % 2 == 0 { "no" } else { "yes" };
+            for (agent, slips) in [("good", false), ("bad", n % 3 == 0), ("worse", n % 3 == 0 || n % 5 == 0)] {
+                let said = if slips { wrong } else { truth };
+                let (kind, value) = match (known, slips) {
+                    (true, slips) => (Kind::Gold, if slips { 0.0 } else { 1.0 }),
+                    (false, true) => (Kind::VoteWon, 1.0),
+                    (false, false) => (Kind::VoteLost, 0.0),
+                };
+                cases.push(Case { choice: Some(said.into()), ..case(&format!("v{n:02}"), agent, kind, value) });
+            }
+        }
+        cases
+    }
+
+    #[test]
+    fn votes_with_known_truth_teach_weights() {
+        let pinned = pin(&crowd(true), NOW);
+        let weight = |agent: &str| pinned.weight(agent, None, 2);
+        assert!(weight("good") > weight("bad") + weight("worse"), "{pinned:?}");
+        assert!(pinned.accuracy("bad", None) > pinned.accuracy("worse", None));
+    }
+
+    #[test]
+    fn what_a_vote_decided_is_not_taken_for_the_truth_where_agreement_tells_more() {
+        let mut cases = crowd(false);
+        for n in 0..60 {
+            let truth = if n % 2 == 0 { "yes" } else { "no" };
+            let more = ["d", "e"].map(|agent| Case { choice: Some(truth.into()), ..case(&format!("v{n:02}"), agent, Kind::VoteLost, 0.0) });
+            cases.extend(more);
+        }
+        let pinned = pin(&cases, NOW);
+        assert!(pinned.accuracy("good", None) > 0.9, "its votes are recorded as lost, and it agrees with most: {pinned:?}");
+        assert!(pinned.weights.is_empty(), "no truth is known");
+    }
+
+    #[test]
+    fn half_a_life_later_a_case_counts_half() {
+        let cases = [case("a", "ada", Kind::Gold, 1.0)];
+        let later = NOW.after(Duration::from_secs(90 * 86_400));
+        assert!((reputation(&cases, later)[0].right - 0.5).abs() < 1e-9);
+    }
+}

@@ -67,18 +67,19 @@ pub(crate) async fn record(tx: &mut Tx<'_>, (run, who): (Option<RunId>, &str), c
         return Ok(());
     }
     check(cases)?;
-    let row = |case: &Case| -> outcome::NewRow<'_> {
-        let Case { subject, agent, capability, kind, value, choice, .. } = case;
-        let (kind, value, choice) = (kind.as_str(), *value, choice.as_deref());
-        outcome::NewRow { subject, agent, capability, kind, value, choice, run }
-    };
-    outcome::put(tx, &cases.iter().map(row).collect::<Vec<_>>()).await?;
+    outcome::put(tx, &cases.iter().map(|case| new_row(case, run)).collect::<Vec<_>>()).await?;
     let told = cases.iter().take(TOLD).map(|case| {
         json!({"agent": case.agent, "capability": case.capability, "kind": case.kind, "value": case.value, "choice": case.choice})
     });
     let payload = json!({"outcomes": told.collect::<Vec<_>>(), "more": cases.len().saturating_sub(TOLD)});
     emit(tx, Kind::OutcomeRecorded, ("outcome", cases[0].subject.clone()), (run, who), payload);
     Ok(())
+}
+
+fn new_row(case: &Case, run: Option<RunId>) -> outcome::NewRow<'_> {
+    let Case { subject, agent, capability, kind, value, choice, .. } = case;
+    let (kind, value, choice) = (kind.as_str(), *value, choice.as_deref());
+    outcome::NewRow { subject, agent, capability, kind, value, choice, run }
 }
 
 fn check(cases: &[Case]) -> std::result::Result<(), Refusal> {
