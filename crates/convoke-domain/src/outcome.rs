@@ -157,7 +157,9 @@ pub fn pin(cases: &[Case], now: Timestamp) -> Pinned {
     for scope in scopes(cases) {
         let within = within(cases, &scope);
         for (agent, record) in records(&within, now) {
-            pinned.accuracy.insert(Pinned::key(&agent, &scope), record.accuracy(PRIOR));
+            // What is assumed for a capability is what all of the agent's work says; the scope of all work comes first.
+            let before = if scope.is_empty() { PRIOR } else { PRIOR.of(pinned.accuracy(&agent, None)) };
+            pinned.accuracy.insert(Pinned::key(&agent, &scope), record.accuracy(before));
         }
         let Votes { past, unknown, choices } = votes(&within);
         if past.len() >= FEWEST {
@@ -282,17 +284,19 @@ mod tests {
 
     #[test]
     fn records_are_kept_by_capability_and_for_all_work() {
-        let sql = |n: usize, value: f64| Case { capability: "sql".into(), ..case(&format!("q{n}"), "ada", Kind::Gold, value) };
+        let query = |n: usize, value: f64| Case { capability: "sql".into(), ..case(&format!("q{n}"), "ada", Kind::Gold, value) };
         let old = Case { at: Timestamp::from_micros(NOW.as_micros() - 90 * 86_400 * 1_000_000), ..case("r", "ada", Kind::Rated, 0.0) };
-        let mut cases: Vec<Case> = (0..7).map(|n| sql(n, 1.0)).collect();
+        let mut cases: Vec<Case> = (0..7).map(|n| query(n, 1.0)).collect();
         cases.push(old);
         let found = reputation(&cases, NOW);
         let brief: Vec<_> = found.iter().map(|one| (one.capability.as_str(), one.right, one.wrong)).collect();
         assert_eq!(brief, [("", 7.0, 0.5), ("sql", 7.0, 0.0)]);
-        assert!((found[1].accuracy - 0.9).abs() < 1e-12 && (found[1].weight - 9.0_f64.ln()).abs() < 1e-12);
+        // 7 cases, all right, and three that are as right as all its work: 9 of 10.5.
+        let sql = (7.0 + 3.0 * 9.0 / 10.5) / 10.0;
+        assert!((found[1].accuracy - sql).abs() < 1e-12 && (found[1].weight - (sql / (1.0 - sql)).ln()).abs() < 1e-12);
         assert_eq!((found[0].kinds[&Kind::Rated], found[0].kinds[&Kind::Gold]), (1, 7));
         let pinned = pin(&cases, NOW);
-        assert!((pinned.accuracy("ada", Some("sql")) - 0.9).abs() < 1e-12);
+        assert!((pinned.accuracy("ada", Some("sql")) - sql).abs() < 1e-12);
         assert!(pin(&[], NOW).is_empty() && reputation(&[], NOW).is_empty());
     }
 

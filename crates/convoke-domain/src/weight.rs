@@ -56,6 +56,12 @@ impl Outcomes {
         self.right + self.wrong
     }
 
+    /// As many cases with this part of them right.
+    #[must_use]
+    pub fn of(&self, accuracy: f64) -> Self {
+        Self { right: self.cases() * accuracy, wrong: self.cases() * (1.0 - accuracy) }
+    }
+
     /// The chance to be right next time: the mean of a beta distribution with `prior` (Laplace's rule, with its counts).
     pub fn accuracy(&self, prior: Self) -> f64 {
         (self.right + prior.right) / (self.cases() + prior.cases())

@@ -12,9 +12,10 @@ use convoke_domain::refusal::Refusal;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
+use convoke_domain::vote::Tally;
 use convoke_domain::weight::Pinned;
 use convoke_store::{Result as Stored, Tx, UseCase, agent, outcome, rating};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::approval::role_of;
 use crate::engine::emit;
@@ -24,7 +25,7 @@ use crate::{Engine, Result};
 const PER_AGENT: i64 = 500;
 /// Agents whose outcomes are read at once.
 const AGENTS: usize = 200;
-/// Outcomes that are recorded at once.
+/// Outcomes that are recorded at once; as many as a vote may have voters.
 const AT_ONCE: usize = 1_000;
 /// Outcomes that one event lists.
 const TOLD: usize = 50;
@@ -74,6 +75,14 @@ pub(crate) async fn record(tx: &mut Tx<'_>, (run, who): (Option<RunId>, &str), c
     let payload = json!({"outcomes": told.collect::<Vec<_>>(), "more": cases.len().saturating_sub(TOLD)});
     emit(tx, Kind::OutcomeRecorded, ("outcome", cases[0].subject.clone()), (run, who), payload);
     Ok(())
+}
+
+/// Records what a vote says of its voters, in the transaction that counts it. `facts` are its tally; one that was not decided says
+/// nothing.
+pub(crate) async fn of_vote(tx: &mut Tx<'_>, run: RunId, path: &str, facts: &Value) -> Stored<()> {
+    let tally: Tally = serde_json::from_value(facts.clone())?;
+    let subject = format!("{run}:{path}:{}", facts["round"].as_u64().unwrap_or(1));
+    record(tx, (Some(run), "system"), &known::of_vote(&tally, &subject, facts["capability"].as_str())).await
 }
 
 fn new_row(case: &Case, run: Option<RunId>) -> outcome::NewRow<'_> {

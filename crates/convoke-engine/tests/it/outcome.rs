@@ -79,7 +79,7 @@ async fn vote(hub: &Hub) -> Value {
     let profiles = ["lead", "logs", "cost", "net"].map(|name| profile(name, json!({}))).into();
     let mut start = hub.prepare(team(&["logs", "cost", "net"], json!({})), profiles, "Choose.").await.expect("a team");
     start.spec.flow = serde_json::from_value(json!({
-        "steps": [{"id": "choose", "vote": {"question": "Which?", "rule": {"options": ["x", "y"], "weights": "learnt"}}}],
+        "steps": [{"id": "choose", "vote": {"question": "Which?", "rule": {"options": ["x", "y"], "weights": "learnt", "capability": "which"}}}],
         "result": "{{ results.choose | tojson }}",
     }))
     .expect("a flow");
@@ -97,6 +97,10 @@ async fn a_run_votes_by_what_was_known_when_it_started() {
     }))
     .await;
     assert_eq!(vote(&hub).await["choice"], "y", "nothing is known: two against one");
+    let after = hub.engine.reputation(None).await.expect("read");
+    let kinds = |agent: &str| after.iter().find(|one| one.agent == agent && one.capability == "which").map(|one| one.kinds.clone());
+    assert_eq!(kinds("cost"), Some([(Kind::VoteWon, 1)].into()), "{after:?}");
+    assert_eq!(kinds("logs"), Some([(Kind::VoteLost, 1)].into()));
     hub.engine.record_outcomes(records(), "ada").await.expect("recorded");
     let found = vote(&hub).await;
     assert_eq!(found["choice"], "x", "who is right nine times of ten outweighs two who are wrong as often");
