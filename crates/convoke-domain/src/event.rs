@@ -245,6 +245,8 @@ kinds! {
     FindingAdded = "finding.added",
     /// Older turns of an attempt were left out, because it filled its model's window.
     ContextCompacted = "context.compacted",
+    /// It is known what became of agents' work: a vote, a review, an answer that was compared with the right one.
+    OutcomeRecorded = "outcome.recorded",
     /// An entry was added to memory.
     MemoryAdded = "memory.added",
     /// An entry of memory was written anew.

@@ -35,6 +35,7 @@ mod load;
 mod lock;
 mod mail;
 mod memory;
+mod outcome;
 mod person;
 mod program;
 mod prompt;

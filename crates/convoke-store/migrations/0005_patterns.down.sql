@@ -1,4 +1,9 @@
+-- == frame ==
 DROP TABLE frame;
+
+-- == outcome ==
+DROP TABLE outcome;
+
 -- == rating ==
 DROP INDEX run_team;
 DROP TABLE rating;

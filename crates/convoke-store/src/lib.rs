@@ -31,6 +31,7 @@ pub mod meta;
 pub mod migrate;
 mod param;
 mod pg;
+pub mod outcome;
 pub mod rating;
 mod row;
 pub mod run;

@@ -21,6 +21,7 @@ mod limits;
 mod lock;
 mod memory;
 mod outage;
+mod outcome;
 mod pattern;
 mod person;
 mod play;

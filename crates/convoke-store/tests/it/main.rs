@@ -22,6 +22,7 @@ mod migrate;
 mod node;
 mod noun;
 mod outage;
+mod outcome;
 mod postgres;
 mod power;
 mod power_disk;

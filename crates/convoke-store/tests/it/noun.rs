@@ -33,6 +33,7 @@ const NOUNS: &[&str] = &[
     "memory",
     "message",
     "meta",
+    "outcome",
     "rating",
     "run",
     "session",
