@@ -42,6 +42,9 @@ const KINDS: [&str; 16] = [
 /// The fields that steps of all kinds have.
 const COMMON: [&str; 7] = ["id", "title", "after", "when", "on_failure", "default", "timeout_s"];
 
+/// What is wrong with the team's budget and not with the steps.
+pub(crate) const TOO_SMALL: &str = "budget_too_small";
+
 /// A flow, and the team for which it is checked.
 pub(crate) struct Whole<'n, 'c> {
     /// The mapping with `parameters`, `steps`, `result`.
@@ -129,17 +132,22 @@ impl<'n> Checker<'n, '_> {
             }
         });
         self.unused(flow);
-        let least = self.crew.map_or(0, |crew| crew.least_tokens(out.calls));
-        if let Some(most) = self.crew.and_then(|crew| crew.max_tokens).filter(|most| *most < least) {
+        self.budget(out.calls);
+    }
+
+    /// A run must be able to pay for the calls that it makes in any case.
+    fn budget(&mut self, calls: u64) {
+        let Some(crew) = self.crew else { return };
+        let least = crew.least_tokens(calls);
+        if let Some((most, node)) = crew.max_tokens.filter(|(most, _)| *most < least) {
             let message = format!(
-                "the steps make at least {} model calls, which need {least} tokens; the budget is {most}",
-                out.calls
+                "the steps make at least {calls} model calls, which need {least} tokens; the budget is {most}"
             );
             let hint = format!(
                 "set `budget: {{max_tokens: {}}}` or more, or lower `max_output_tokens` in the profiles",
                 round_up(least)
             );
-            self.say(flow, "budget_too_small", message, hint);
+            self.say(node, TOO_SMALL, message, hint);
         }
     }
 

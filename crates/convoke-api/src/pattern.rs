@@ -15,7 +15,7 @@ use crate::flow::crew::Crew;
 use crate::flow::{self, Whole};
 use crate::known::Known;
 use crate::near::suggest;
-use crate::node::{Entry, Node};
+use crate::node::{Entry, Kind, Node};
 use crate::problem::{Finding, Reporter, finding};
 use crate::team::TeamCheck;
 
@@ -93,6 +93,10 @@ fn report_named(check: &mut TeamCheck<'_, '_, '_, '_>, (name, node): (&str, &Nod
         return;
     }
     for one in flow::check(&Whole { flow: pattern, crew: Some(&crew) }) {
+        if one.finding.code == flow::TOO_SMALL {
+            check.report(one.node, Some(one.finding));
+            continue;
+        }
         let message = format!("with this team, in the pattern `{name}`: {}", one.finding.message);
         check.report(node, Some(Finding { message, ..one.finding }));
     }
@@ -183,9 +187,17 @@ fn with(check: &mut TeamCheck<'_, '_, '_, '_>, flow: &Flow, crew: &Map<String, V
         let Err(reason) = settled(name, parameter, given, &known) else { continue };
         let entry = given.iter().find(|entry| entry.key == *name);
         let found = explain(&known, (name, parameter), entry.map(|entry| entry.node.to_json()), &reason);
-        check.report(entry.map_or(fallback, |entry| &entry.node), Some(found));
+        let node = entry.map_or(fallback, |entry| blamed(&entry.node, &found));
+        check.report(node, Some(found));
     }
     values
+}
+
+/// The name in a list that a finding is about; else the whole value.
+fn blamed<'n>(node: &'n Node, found: &Finding) -> &'n Node {
+    let Kind::List(items) = &node.kind else { return node };
+    let names = |item: &&Node| item.text().is_some_and(|text| found.message.contains(&format!("names `{text}`")));
+    items.iter().find(names).unwrap_or(node)
 }
 
 /// The value of one parameter, as the run will settle it.
