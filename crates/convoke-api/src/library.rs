@@ -1,10 +1,15 @@
-//! The library: profiles, teams, scripts and the example incident, built into the program.
+//! The library: profiles, patterns, teams, scripts and the example incident, built into the program.
 //!
 //! Rule: every file of `library/` and of the example's data stands in a list here; a test compares the lists with the
 //! folders, so that none is forgotten.
 
-use crate::file::{Bundle, Source, read};
-use crate::known::Known;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use convoke_domain::flow::PatternFile;
+
+use crate::file::{Bundle, Source, patterns_of, read};
+use crate::known::{Known, Pattern};
 
 /// A file that is built in: its path inside the library, and its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +33,7 @@ macro_rules! data {
 }
 
 const FILES: &[LibraryFile] = files![
+    "patterns/parallel.yaml",
     "profiles/cost-specialist.yaml",
     "profiles/incident-coordinator.yaml",
     "profiles/logs-specialist.yaml",
@@ -71,15 +77,35 @@ const INCIDENT: &[(&str, &[u8])] = data![
     "runbook.md",
 ];
 
-/// The files of profiles and teams, in the order of their paths.
+/// The files of patterns, profiles and teams, in the order of their paths.
 pub fn files() -> &'static [LibraryFile] {
     FILES
 }
 
-/// The library's profiles and teams.
+static PATTERNS: LazyLock<(Vec<PatternFile>, BTreeMap<String, Pattern>)> = LazyLock::new(|| {
+    let sources: Vec<Source<'_>> =
+        sources().into_iter().filter(|source| source.file.starts_with("patterns/")).collect();
+    let bundle = read(&sources, &Known::default()).expect("the library's patterns are right: a test reads them");
+    (bundle.patterns, patterns_of(&sources))
+});
+
+fn sources() -> Vec<Source<'static>> {
+    FILES.iter().map(|file| Source { file: file.path, text: file.text }).collect()
+}
+
+/// The library's patterns, in the order of their names.
+pub fn patterns() -> &'static [PatternFile] {
+    &PATTERNS.0
+}
+
+/// The library's patterns as teams refer to them.
+pub(crate) fn known_patterns() -> &'static BTreeMap<String, Pattern> {
+    &PATTERNS.1
+}
+
+/// The library's patterns, profiles and teams.
 pub fn bundle() -> Bundle {
-    let sources: Vec<Source<'_>> = FILES.iter().map(|file| Source { file: file.path, text: file.text }).collect();
-    read(&sources, &Known::default()).expect("the library's files are right: a test reads them")
+    read(&sources(), &Known::default()).expect("the library's files are right: a test reads them")
 }
 
 /// The scripts of the `script` model provider by the name of the team each one plays, with their YAML.

@@ -58,7 +58,11 @@ fn profiles_and_teams_are_right_and_name_only_what_exists() {
 #[test]
 fn files_fit_their_schema_for_editors_too() {
     for file in library::files() {
-        let kind = if file.path.starts_with("teams/") { Kind::Team } else { Kind::Profile };
+        let kind = match file.path.split('/').next() {
+            Some("teams") => Kind::Team,
+            Some("patterns") => Kind::Pattern,
+            _ => Kind::Profile,
+        };
         let comment = format!("# yaml-language-server: $schema=../../docs/schema/{}.json\n", kind.as_str());
         assert!(file.text.starts_with(&comment), "{}", file.path);
         let value: serde_json::Value = serde_saphyr::from_str(file.text).expect(file.path);
