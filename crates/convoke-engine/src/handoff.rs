@@ -262,6 +262,10 @@ pub(crate) async fn give_back(tx: &mut Tx<'_>, at: &Assignment, held: &task::Hel
         return Ok(false);
     };
     handoff::set_returned(tx, row.id).await?;
+    // As with every attempt that ends: its questions and parts end with it, and its locks go along with the task.
+    let left = Left { run: at.run, task: at.task, agent: &at.agent, is_over: false, handed_to: Some(&back_to) };
+    desk::left(tx, &left).await?;
+    advance::cancel_parts(tx, at.run, at.task, "system").await?;
     let packet = Packet {
         goal: packet.goal,
         done: output.to_owned(),

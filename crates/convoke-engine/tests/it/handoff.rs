@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use convoke_domain::id::RunId;
 use convoke_domain::record::RunRecord;
+use convoke_engine::Which;
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
 use convoke_testkit::hub::{Hub, profile, team};
 use convoke_testkit::model::{FakeModels, asks, says};
@@ -198,6 +199,33 @@ async fn an_agent_that_cannot_be_asked_takes_it_and_gives_it_back_where_that_was
     let record = hub.ended(run).await;
     let work = task(&record, "work");
     assert_eq!((work.agent.as_str(), work.output.as_deref()), ("ann", Some("whole")));
+}
+
+#[tokio::test]
+async fn what_is_given_back_takes_its_locks_along_and_leaves_no_question_open() {
+    let gate = convoke_testkit::model::Gate::default();
+    let models = FakeModels::new(|request| match who(request) {
+        ("ann", "work", 1) if request.origin.attempt == 1 => hand_off("bob", json!({"return_to": "ann"})),
+        ("bob", "work", 1) => Ok(asks(&[
+            ("c1", "lock", json!({"resources": ["api:billing"]})),
+            ("c2", "ask", json!({"to": "user", "question": "Which day?", "wait": false})),
+        ])),
+        ("bob", "work", _) => Ok(says("bob's half")),
+        ("ann", "work", _) => Ok(says("whole")),
+        _ => Ok(says("the result")),
+    });
+    // ann, twice bob, and then ann again, who is held.
+    let hub = Hub::new(models.with_gate_from(&gate, 4), FakeTools::none()).await;
+    let run = run(&hub, &[("ann", &["hand_off"]), ("bob", &["lock", "ask"])]).await;
+    gate.held(1).await;
+    let locks = hub.engine.locks(Which::All).await.expect("locks");
+    assert_eq!(locks.iter().map(|lock| lock.agent.as_str()).collect::<Vec<_>>(), ["ann"]);
+    let record = hub.engine.run_record(run).await.expect("a record");
+    assert_eq!(record.decisions.iter().map(|one| one.standing.as_str()).collect::<Vec<_>>(), ["withdrawn"]);
+    gate.open();
+    let record = hub.ended(run).await;
+    assert_eq!(task(&record, "work").output.as_deref(), Some("whole"));
+    assert!(hub.engine.locks(Which::All).await.expect("locks").is_empty());
 }
 
 #[tokio::test]
