@@ -31,6 +31,9 @@ use crate::lock;
 use crate::lock::guard::Check;
 use crate::{program, wait};
 
+/// What becomes of a call that a later one of the same reply overtakes.
+const NOT_MADE: &str = "not made: the task left the agent in the same reply";
+
 /// An outcome that has come.
 #[derive(Debug, Clone)]
 pub(crate) struct Finished {
@@ -237,13 +240,21 @@ impl Journal {
             let payload = json!({"tool": tool, "count": count});
             emit(tx, Kind::LoopDetected, self.on(), (Some(self.at.run), &self.agent()), payload);
         }
-        let (mut verdicts, mut fences) = (Vec::new(), Vec::new());
+        let (mut verdicts, mut fences, mut begun) = (Vec::new(), Vec::new(), Vec::new());
         for intent in &self.begin {
             match self.record_intent(tx, &held, intent).await? {
-                Admitted::Go => {}
-                Admitted::Under(fence) => fences.push((intent.n, fence)),
+                Admitted::Go => begun.push(intent.n),
+                Admitted::Under(fence) => {
+                    begun.push(intent.n);
+                    fences.push((intent.n, fence));
+                }
                 Admitted::Settled(verdict) => verdicts.push(verdict),
-                Admitted::Stop(stop) => return Ok((stop, Vec::new())),
+                Admitted::Stop(stop) => {
+                    if matches!(stop, Progress::Ended) {
+                        self.drop_calls(tx, &begun).await?;
+                    }
+                    return Ok((stop, Vec::new()));
+                }
             }
         }
         Ok((Progress::Going(verdicts, fences), Vec::new()))
@@ -255,6 +266,16 @@ impl Journal {
         let goes_on = results.iter().any(|step| step.status == "retry");
         let waits = !goes_on && wait::park(tx, self.at.task, held).await?.is_some();
         Ok((!waits).then_some(results))
+    }
+
+    /// Ends the calls of this entry that were about to be made when the task left the agent: nobody makes them.
+    async fn drop_calls(&self, tx: &mut Tx<'_>, begun: &[i64]) -> Result<()> {
+        for n in begun {
+            let text = Some(NOT_MADE.to_owned());
+            let dropped = Finished { n: *n, status: "failed", output: text.clone(), error: text, bill: None };
+            self.record_outcome(tx, &dropped, self.at.fence).await?;
+        }
+        Ok(())
     }
 
     async fn results(&self, tx: &mut Tx<'_>, steps: &[i64]) -> Result<Vec<step::Record>> {

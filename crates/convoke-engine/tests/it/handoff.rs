@@ -6,9 +6,10 @@ use convoke_domain::id::RunId;
 use convoke_domain::record::RunRecord;
 use convoke_engine::Which;
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
+use convoke_port::tool::Repeat;
 use convoke_testkit::hub::{Hub, profile, team};
 use convoke_testkit::model::{FakeModels, asks, says};
-use convoke_testkit::tool::FakeTools;
+use convoke_testkit::tool::{FakeTools, gives};
 use serde_json::{Value, json};
 
 use crate::crash::{crash, runtime};
@@ -226,6 +227,29 @@ async fn what_is_given_back_takes_its_locks_along_and_leaves_no_question_open() 
     let record = hub.ended(run).await;
     assert_eq!(task(&record, "work").output.as_deref(), Some("whole"));
     assert!(hub.engine.locks(Which::All).await.expect("locks").is_empty());
+}
+
+#[tokio::test]
+async fn calls_beside_a_hand_off_are_not_made_and_not_left_open() {
+    let models = FakeModels::new(|request| match who(request) {
+        ("ann", "work", _) => Ok(asks(&[
+            ("c1", "post", json!({"text": "x"})),
+            ("c2", "read", json!({})),
+            ("c3", "hand_off", json!({"to": "bob", "reason": "it is yours", "left": "all"})),
+            ("c4", "post", json!({"text": "y"})),
+        ])),
+        _ => Ok(says("the result")),
+    });
+    let tools = FakeTools::new(&[("post", Repeat::Once), ("read", Repeat::Harmless)], |_| gives("done"));
+    let hub = Hub::new(models, tools.clone()).await;
+    let run = run(&hub, &[("ann", &["hand_off", "post", "read"]), ("bob", &[])]).await;
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed", "{:?}", record.summary.error);
+    assert!(tools.calls().is_empty(), "the task was bob's before they could be made");
+    let steps = &task(&record, "work").attempts[0].steps;
+    let steps: Vec<_> = steps.iter().map(|step| (step.name.as_str(), step.status.as_str())).collect();
+    assert_eq!(steps[1..], [("post", "failed"), ("read", "failed"), ("hand_off", "done")]);
+    assert_eq!(record.effects.iter().map(|effect| effect.state.as_str()).collect::<Vec<_>>(), ["failed"]);
 }
 
 #[tokio::test]
