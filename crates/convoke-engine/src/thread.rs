@@ -134,15 +134,6 @@ impl Engine {
         Ok(Some(self.spec(&digest.await?).await?))
     }
 
-    /// Cuts the model calls of a run's running tasks that have something to read, but for the one of whoever wrote it.
-    pub(crate) async fn cut_readers(&self, run: RunId, but: TaskId) -> Result<()> {
-        let found = self.read(Reader::User(String::new()), run, |tx, run, _| {
-            Box::pin(async move { message::unread_tasks(tx, *run).await })
-        });
-        found.await?.into_iter().filter(|(task,)| *task != but).for_each(|(task,)| self.cut(task));
-        Ok(())
-    }
-
     async fn read<T, O, F>(&self, reader: Reader, asked: T, get: F) -> Result<O>
     where
         T: Send + Sync + 'static,

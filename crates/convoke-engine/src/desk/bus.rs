@@ -253,7 +253,7 @@ async fn post(tx: &mut Tx<'_>, caller: &Caller<'_>, new: &NewMessage) -> Result<
         return Ok(Answer::Denied("coordinator", message));
     }
     match speak(tx, caller, new).await? {
-        Ok(said) => Ok(Answer::Done(sent(&said))),
+        Ok(said) => Ok(Answer::Sent(sent(&said), said.cut)),
         Err(denied) => Ok(denied),
     }
 }

@@ -78,6 +78,8 @@ impl Caller<'_> {
 pub(crate) enum Answer {
     /// It is done; the model reads this.
     Done(String),
+    /// A message was sent, as the model reads; what these tasks are asking their models is cut, so that they read it first.
+    Sent(String, Vec<TaskId>),
     /// It cannot be done, for this reason.
     Failed(String),
     /// The agent may not do that: the rule that says so, and why.

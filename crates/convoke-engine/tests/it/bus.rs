@@ -265,6 +265,35 @@ async fn an_alert_that_cancels_cuts_the_call_and_is_read_first() {
 }
 
 #[tokio::test]
+async fn an_alert_cuts_the_calls_of_its_recipients_and_of_nobody_else() {
+    // The coordinator tells `logs` while `cost` has something unread as well; a call of its own that is denied cuts nobody.
+    let gate = Gate::default();
+    let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.stage.as_str()) {
+        ("lead", "reply") if request.origin.turn == 1 => {
+            let alert = json!({"to": "logs", "message": "It is the disk.", "kind": "alert", "cancels": true});
+            Ok(asks(&[
+                ("c1", "send", json!({"to": "cost", "message": "Read this.", "cancels": true})),
+                ("c2", "send", json!({"to": "cost", "message": "Read that."})),
+                ("c3", "send", alert),
+            ]))
+        }
+        ("logs" | "cost", _) => Ok(says(heard(request))),
+        _ => Ok(says("fine")),
+    })
+    .with_gate_for(&gate, &["logs", "cost"]);
+    let (hub, run) = begin(models.clone(), json!({})).await;
+    gate.held(2).await;
+    let ask = NewMessage { kind: Kind::Question, ..NewMessage::note("lead", "What is it?") };
+    hub.engine.say("tester", Some(run), ask).await.expect("asked");
+    gate.held(3).await;
+    gate.open();
+    let record = hub.ended(run).await;
+    assert!(output(&record, "logs").contains("| It is the disk."), "{}", output(&record, "logs"));
+    let of = |agent: &str| models.calls().into_iter().filter(|call| call.origin.agent == agent).count();
+    assert_eq!((of("logs"), of("cost")), (2, 1), "{:?}", output(&record, "cost"));
+}
+
+#[tokio::test]
 async fn a_critical_message_comes_before_the_next_call() {
     let gate = Gate::default();
     let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {

@@ -211,8 +211,6 @@ async fn running_tasks_are_told(place: Place) {
     assert_eq!(raised(("bob", false)).await, [task_id(2)]);
     assert_eq!(raised(("bob", true)).await, [task_id(1)]);
     assert_eq!(raised(("ghost", false)).await, []);
-    let unread = look!(store, tx => message::unread_tasks(tx, RUN).await);
-    assert_eq!(unread.len(), 2);
     let open = look!(store, tx => message::open_tasks(tx, RUN, "bob").await);
     assert_eq!(open, [(task_id(2), "running".to_owned()), (task_id(3), "ready".to_owned())]);
     assert!(!look!(store, tx => run::talks(tx, RUN).await));
