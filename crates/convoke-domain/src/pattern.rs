@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::graph::Edge;
 use crate::run::Phase;
 use crate::task::Priority;
-use crate::team::{Pattern, Team};
+use crate::team::Team;
 
 /// What a task is for within its pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -168,7 +168,5 @@ pub enum Move {
 
 /// What should happen next in a run.
 pub fn next(view: &RunView<'_>) -> Vec<Move> {
-    match view.team.pattern {
-        Pattern::CoordinatorWorker => coordinator_worker::next(view),
-    }
+    coordinator_worker::next(view)
 }
