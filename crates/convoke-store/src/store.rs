@@ -153,8 +153,8 @@ impl Store {
     pub async fn schema_version(&self) -> Result<u32> {
         match &*self.engine {
             Engine::Lite(engine) => {
-                let path = engine.path.clone();
-                blocking(move || sqlite::version(&sqlite::Conn::reader(&path)?)).await
+                let (path, open) = (engine.path.clone(), engine.open);
+                blocking(move || sqlite::version(&open(&path)?)).await
             }
             Engine::Pg(engine) => engine.schema_version().await,
         }
