@@ -71,7 +71,7 @@ impl Engine {
 
     async fn settle_handoff(&self, id: HandoffId, reason: Option<String>, user: &str) -> Result<()> {
         let settle = Settle { ws: self.ws(), id, reason, who: format!("user:{user}") };
-        self.store().run(settle).await?;
+        self.answer_for(user, "accept or decline handoffs", settle).await?;
         self.wake().notify_one();
         self.look_again().notify_one();
         Ok(())

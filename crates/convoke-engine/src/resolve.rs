@@ -44,7 +44,7 @@ impl Engine {
     /// Settles an effect whose outcome is unknown.
     pub async fn resolve_effect(&self, key: &str, outcome: Outcome, user: &str) -> Result<()> {
         let resolve = Resolve { ws: self.ws(), key: key.to_owned(), outcome, who: format!("user:{user}") };
-        self.store().run(resolve).await?;
+        self.answer_for(user, "say what became of tool calls", resolve).await?;
         self.wake().notify_one();
         Ok(())
     }

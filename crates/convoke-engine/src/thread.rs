@@ -250,7 +250,8 @@ impl Engine {
     /// Closes a thread, or lets it go on.
     pub async fn set_thread_open(&self, id: ThreadId, user: &str, open: bool) -> Result<()> {
         let command = if open { Command::Reopen } else { Command::Close };
-        Ok(self.store().run(Turn { ws: self.ws(), id, user: user.to_owned(), command }).await?)
+        let turn = Turn { ws: self.ws(), id, user: user.to_owned(), command };
+        self.govern(user, "close or reopen threads", turn).await
     }
 
     /// Puts on record that a person reads private threads, and refuses whoever may not.

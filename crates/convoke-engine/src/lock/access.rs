@@ -200,7 +200,8 @@ impl Engine {
 
     /// Takes locks away from whoever holds them; gives what was taken. Their next write is refused.
     pub async fn force_locks(&self, which: Which, user: &str) -> Result<Vec<LockView>> {
-        let taken = self.store().run(Force { ws: self.ws(), which, who: format!("user:{user}") }).await?;
+        let force = Force { ws: self.ws(), which, who: format!("user:{user}") };
+        let taken = self.govern(user, "take locks away", force).await?;
         self.wake().notify_one();
         Ok(taken.iter().map(view).collect::<Stored<Vec<_>>>()?)
     }

@@ -282,6 +282,7 @@ async fn a_person_settles_an_offer_for_the_agent_once() {
     let hub = Hub::new(models.with_gate_from(&gate, 2), FakeTools::none()).await;
     let run = run(&hub, &[("ann", &["hand_off"]), ("bob", &["@work"])]).await;
     gate.held(1).await;
+    hub.engine.ensure_user("eve").await.expect("the owner");
     let open = hub.engine.handoffs(None, true, None, 10).await.expect("handoffs");
     hub.engine.accept_handoff(open[0].id, "eve").await.expect("accepted");
     let error = hub.engine.decline_handoff(open[0].id, "no", "eve").await.expect_err("settled already");

@@ -24,6 +24,7 @@ mod person;
 mod play;
 mod program;
 mod question;
+mod role;
 mod run;
 mod share;
 mod spawn;

@@ -81,6 +81,7 @@ async fn dependent_tasks_wait_and_get_the_results() {
 async fn cancelling_reaches_a_running_call() {
     let gate = Gate::default();
     let hub = Hub::new(FakeModels::new(usual).with_gate(&gate), FakeTools::none()).await;
+    hub.engine.ensure_user("ann").await.expect("the owner");
     let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     gate.held(1).await;
     hub.engine.cancel(run, "ann").await.expect("cancelled");
@@ -100,6 +101,7 @@ async fn a_paused_run_begins_nothing_until_it_is_resumed() {
     let gate = Gate::default();
     let models = FakeModels::new(usual).with_gate(&gate);
     let hub = Hub::new(models.clone(), FakeTools::none()).await;
+    hub.engine.ensure_user("ann").await.expect("the owner");
     let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     gate.held(1).await;
     hub.engine.pause(run, "ann").await.expect("paused");
@@ -125,6 +127,7 @@ async fn a_task_that_is_given_back_is_on_record() {
     });
     let tools = FakeTools::new(&[("read", Repeat::Harmless)], |_| gives("a line"));
     let hub = Hub::new(play.with_gate(&gate), tools).await;
+    hub.engine.ensure_user("ann").await.expect("the owner");
     let profiles = vec![profile("lead", json!({})), profile("logs", json!({"tools": ["read"]}))];
     let same_task = team(&["logs"], json!({"rules": {"planning": "same_task"}}));
     let start = hub.prepare(same_task, profiles, "Look.").await.expect("a team");
