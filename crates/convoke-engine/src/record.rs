@@ -84,11 +84,6 @@ impl Engine {
         Ok(self.store().read(Unfinished { ws: self.ws(), limit }).await?)
     }
 
-    /// Effects whose outcome a person must tell.
-    pub async fn unknown_effects(&self, limit: i64) -> Result<Vec<effect::Record>> {
-        Ok(self.store().read(UnknownEffects { ws: self.ws(), limit }).await?)
-    }
-
     /// Counts over the workspace.
     pub async fn stats(&self) -> Result<Stats> {
         Ok(self.store().read(Counts { ws: self.ws() }).await?)
@@ -425,23 +420,6 @@ impl UseCase for Unfinished {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         run::unfinished(tx, self.limit).await
-    }
-}
-
-struct UnknownEffects {
-    ws: WorkspaceId,
-    limit: i64,
-}
-
-impl UseCase for UnknownEffects {
-    type Out = Vec<effect::Record>;
-
-    fn ws(&self) -> WorkspaceId {
-        self.ws
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
-        effect::unknown(tx, self.limit).await
     }
 }
 
