@@ -20,9 +20,9 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::decision::logged;
 use crate::mail;
 use crate::spend::Journaled;
-use crate::thread::decision_record;
 use crate::{Engine, Result, inbox};
 
 /// Steps told of one attempt.
@@ -230,9 +230,10 @@ impl UseCase for Full {
         let effects = effect::of_run(tx, self.run).await?.into_iter().map(effect_record).collect();
         let mut decisions = decision::list(tx, Some(self.run), None, Viewer::Party(""), DECISIONS).await?;
         decisions.reverse();
+        let decisions = logged(tx, decisions).await?;
         let talks = talks(message::tally(tx, self.run).await?);
         Ok(RunRecord {
-            decisions: decisions.into_iter().map(decision_record).collect::<Stored<_>>()?,
+            decisions,
             talks,
             summary,
             output: row.output,

@@ -8,15 +8,13 @@ use std::sync::Arc;
 
 use convoke_domain::event::Kind as EventKind;
 use convoke_domain::id::{MessageId, RunId, TaskId, ThreadId, WorkspaceId};
-use convoke_domain::record::{DecisionRecord, MessageRecord, ReceiptRecord, ThreadExport, ThreadRecord};
+use convoke_domain::record::{MessageRecord, ReceiptRecord, ThreadExport, ThreadRecord};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::thread::{Command, Party, Status, decide};
 use convoke_domain::time::Timestamp;
 use convoke_store::thread::{Filter, Viewer};
-use convoke_store::{
-    Error as StoreError, OrMissing, Result as Stored, Tx, UseCase, decision, message, run, thread, user,
-};
+use convoke_store::{Error as StoreError, OrMissing, Result as Stored, Tx, UseCase, message, run, thread, user};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -134,7 +132,7 @@ impl Engine {
         Ok(Some(self.spec(&digest.await?).await?))
     }
 
-    async fn read<T, O, F>(&self, reader: Reader, asked: T, get: F) -> Result<O>
+    pub(crate) async fn read<T, O, F>(&self, reader: Reader, asked: T, get: F) -> Result<O>
     where
         T: Send + Sync + 'static,
         O: Send + 'static,
@@ -208,35 +206,6 @@ impl Engine {
             Box::pin(async move {
                 let found = message::get(tx, *id, viewer).await?;
                 found.map(|row| message_record(row, Vec::new())).transpose()
-            })
-        })
-        .await
-    }
-
-    /// The decision log of a run, or of all, the newest first.
-    pub async fn decisions(
-        &self,
-        run: Option<RunId>,
-        before: Option<MessageId>,
-        reader: Reader,
-        limit: i64,
-    ) -> Result<Vec<DecisionRecord>> {
-        self.read(reader, (run, before, limit.min(PAGE)), |tx, (run, before, limit), viewer| {
-            Box::pin(async move {
-                let found = decision::list(tx, *run, *before, viewer, *limit).await?;
-                found.into_iter().map(decision_record).collect()
-            })
-        })
-        .await
-    }
-
-    /// Open questions to a person, the oldest first: for an inbox.
-    pub async fn open_questions(&self, user: &str, limit: i64) -> Result<Vec<DecisionRecord>> {
-        let who = format!("user:{user}");
-        self.read(Reader::User(user.to_owned()), (who, limit.min(PAGE)), |tx, (who, limit), _| {
-            Box::pin(async move {
-                let found = decision::open_for(tx, who, *limit).await?;
-                found.into_iter().map(decision_record).collect()
             })
         })
         .await
@@ -342,29 +311,6 @@ pub(crate) fn message_record(row: message::Record, receipts: Vec<ReceiptRecord>)
         reply_to: row.reply_to,
         at: row.at,
         receipts,
-    })
-}
-
-pub(crate) fn decision_record(row: decision::Record) -> Stored<DecisionRecord> {
-    let terms: convoke_domain::message::Ask = serde_json::from_str(&row.terms)?;
-    Ok(DecisionRecord {
-        id: row.id,
-        thread: row.thread,
-        run: row.run,
-        kind: row.kind,
-        asked_by: row.asked_by,
-        question: row.asked,
-        asked: serde_json::from_str(&row.audience)?,
-        options: terms.options,
-        default: terms.default,
-        impact: terms.impact,
-        standing: row.standing,
-        due: row.due,
-        choice: row.choice,
-        rationale: row.rationale,
-        approver: row.answered_by,
-        asked_at: row.asked_at,
-        ended_at: row.ended_at,
     })
 }
 

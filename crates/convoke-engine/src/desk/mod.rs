@@ -6,6 +6,7 @@
 
 mod bus;
 mod context;
+mod decision;
 mod handoff;
 mod lock;
 mod memory;
@@ -105,6 +106,7 @@ pub(crate) struct Wait {
 const NOUNS: &[&[Tool]] = &[
     bus::TOOLS,
     context::TOOLS,
+    decision::TOOLS,
     handoff::TOOLS, // each on a line of its own
     lock::TOOLS,
     memory::TOOLS,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use convoke_domain::id::{MessageId, RunId};
 use convoke_domain::message::Kind;
-use convoke_domain::record::{MessageRecord, RunRecord, ThreadRecord};
+use convoke_domain::record::{InboxKind, MessageRecord, RunRecord, ThreadRecord};
 use convoke_domain::task::Priority;
 use convoke_engine::{NewMessage, Reader, ThreadFilter};
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
@@ -196,6 +196,13 @@ async fn a_question_takes_its_default_when_its_time_comes() {
     assert_eq!(late.code(), "question_closed");
 }
 
+/// The questions in a person's inbox.
+async fn waiting_for(hub: &Hub, user: &str) -> Vec<MessageId> {
+    let inbox = hub.engine.inbox(user).await.expect("an inbox");
+    let asked = inbox.into_iter().filter(|entry| entry.kind == InboxKind::Question);
+    asked.map(|entry| entry.id.parse().expect("the id of a message")).collect()
+}
+
 #[tokio::test]
 async fn a_person_answers_when_they_have_time() {
     let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
@@ -206,16 +213,16 @@ async fn a_person_answers_when_they_have_time() {
     let (hub, run) = begin(models, json!({})).await;
     let waiting = hub.until(run, &["waiting"]).await;
     assert_eq!(waiting.decisions[0].due, None, "people have time");
-    let open = hub.engine.open_questions("tester", 10).await.expect("questions");
+    let open = waiting_for(&hub, "tester").await;
     let [question] = open.as_slice() else { panic!("{open:?}") };
     hub.engine.ensure_user("eve").await.expect("a user");
-    let refused = hub.engine.answer_question("eve", question.id, "yes", None).await.expect_err("not asked");
+    let refused = hub.engine.answer_question("eve", *question, "yes", None).await.expect_err("not asked");
     assert_eq!(refused.code(), "not_addressee");
-    hub.engine.answer_question("tester", question.id, "yes", Some("It is harmless.")).await.expect("an answer");
+    hub.engine.answer_question("tester", *question, "yes", Some("It is harmless.")).await.expect("an answer");
     let record = hub.ended(run).await;
     assert!(output(&record, "logs").contains("| yes"), "{}", output(&record, "logs"));
     assert_eq!(record.decisions[0].rationale.as_deref(), Some("It is harmless."));
-    assert!(hub.engine.open_questions("tester", 10).await.expect("questions").is_empty());
+    assert!(waiting_for(&hub, "tester").await.is_empty());
 }
 
 #[tokio::test]
@@ -230,8 +237,8 @@ async fn who_is_stuck_asks_the_next_one_up() {
     });
     let (hub, run) = begin(models, json!({})).await;
     hub.until(run, &["waiting"]).await;
-    let open = hub.engine.open_questions("tester", 10).await.expect("questions");
-    hub.engine.answer_question("tester", open[0].id, "Stop.", None).await.expect("an answer");
+    let open = waiting_for(&hub, "tester").await;
+    hub.engine.answer_question("tester", open[0], "Stop.", None).await.expect("an answer");
     let record = hub.ended(run).await;
     let by: Vec<_> = record.decisions.iter().map(|decision| decision.approver.as_deref().unwrap_or_default()).collect();
     assert_eq!(by, ["agent:lead", "user:tester"]);

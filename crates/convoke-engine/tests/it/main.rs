@@ -7,6 +7,7 @@ mod bus;
 mod compact;
 mod concurrency;
 mod crash;
+mod decision;
 mod effect;
 mod failure;
 mod fair;

@@ -1,0 +1,2 @@
+-- == overridden ==
+DROP TABLE overridden;
