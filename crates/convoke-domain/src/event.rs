@@ -229,6 +229,10 @@ kinds! {
     MemoryChanged = "memory.changed",
     /// An entry of memory was forgotten, by somebody or because its time was up.
     MemoryForgotten = "memory.forgotten",
+    /// A person said how well a run, an agent's part in it, or a task was.
+    RatingGiven = "rating.given",
+    /// A person said something else of it than before.
+    RatingChanged = "rating.changed",
 }
 
 /// An event that is about to be recorded.

@@ -5,7 +5,12 @@
 //! the event touches. Every loop, split and wait in it has a bound, so every run of it ends. Templates and conditions are
 //! in `template`, paths of what happened in `path`.
 
+pub mod expand;
+pub mod machine;
+pub mod memory;
 pub mod path;
+pub mod rehearsal;
+pub mod template;
 
 use std::collections::BTreeMap;
 
@@ -136,6 +141,9 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub timeout_s: Option<u64>,
+    /// The value of an expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
     /// An agent does something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskStep>,
@@ -354,6 +362,9 @@ pub struct MergeStep {
     pub of: String,
     /// How.
     pub how: How,
+    /// The field by which items of lists are the same thing, such as `id`; the whole item if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The part of each result that is merged, such as `findings`; the whole result if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
@@ -494,6 +505,9 @@ pub struct ReviewStep {
     /// What to look at, as a template.
     #[serde(default)]
     pub instructions: String,
+    /// JSON Schema that a revision must fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
     /// The most rounds.
     #[serde(default = "three")]
     pub rounds: Count,
@@ -688,6 +702,7 @@ impl Step {
     /// The primitives it names: exactly one in a right step.
     pub fn kinds(&self) -> Vec<&'static str> {
         let named = [
+            (self.value.is_some(), "value"),
             (self.task.is_some(), "task"),
             (self.split.is_some(), "split"),
             (self.sync.is_some(), "sync"),
@@ -705,5 +720,28 @@ impl Step {
             (self.settle.is_some(), "settle"),
         ];
         named.into_iter().filter_map(|(is, name)| is.then_some(name)).collect()
+    }
+}
+
+impl Sync {
+    /// What comes of waiting for `total` of which so many have completed and failed. `None`: it goes on.
+    pub fn outcome(&self, total: u32, done: u32, failed: u32, time_is_up: bool) -> Option<Result<(), String>> {
+        let need = match self.wait {
+            Wait::All => total,
+            Wait::Any => 1,
+            Wait::Count => self.count.unwrap_or(1),
+        };
+        let least = self.least.unwrap_or(need).min(need);
+        if self.wait != Wait::All && done >= need {
+            return Some(Ok(()));
+        }
+        let has_ended = done + failed >= total;
+        if has_ended || time_is_up {
+            let why = if has_ended { "" } else { " in time" };
+            let reason = format!("{done} of {total} completed{why}, and at least {least} must");
+            return Some(if done >= least { Ok(()) } else { Err(reason) });
+        }
+        let possible = total.saturating_sub(failed);
+        (possible < least).then(|| Err(format!("{failed} of {total} failed, and at least {least} must complete")))
     }
 }

@@ -3,6 +3,7 @@
 //! Pure: no IO, no async, no clock, no random ids. Start at [`task`] and [`run`], then [`pattern`].
 
 pub mod agent;
+pub mod analytics;
 pub mod approval;
 pub mod attempt;
 pub mod authority;
@@ -20,6 +21,7 @@ pub mod id;
 pub mod lock;
 pub mod material;
 pub mod memory;
+pub mod merge;
 pub mod message;
 pub mod money;
 pub mod pace;
@@ -41,3 +43,4 @@ pub mod time;
 pub mod transcript;
 pub mod user;
 pub mod vote;
+pub mod weight;

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::analytics::RunAnalytics;
 use crate::budget::Budget;
-use crate::id::{ApprovalId, MessageId, RunId, SessionId, TaskId, ThreadId};
+use crate::id::{ApprovalId, HandoffId, MessageId, RunId, SessionId, TaskId, ThreadId};
 use crate::money::Money;
 use crate::time::Timestamp;
 use crate::transcript::Usage;
@@ -81,6 +82,59 @@ pub struct RunRecord {
     /// Who talked with whom, without what they said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub talks: Vec<TalkRecord>,
+    /// Offers to hand a task over, in the order they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handoffs: Vec<HandoffRecord>,
+    /// What people think of it and of the work in it, the last word of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ratings: Vec<RatingRecord>,
+    /// How it went, in figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analytics: Option<RunAnalytics>,
+}
+
+/// An offer to hand a task over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandoffRecord {
+    /// Its id.
+    pub id: HandoffId,
+    /// The task.
+    pub task: TaskId,
+    /// Who had the task.
+    pub from: String,
+    /// Who was to have it.
+    pub to: String,
+    /// `requested`, `accepted`, `declined` and what else became of it.
+    pub state: String,
+    /// Why it was offered.
+    pub reason: String,
+    /// Why it was declined.
+    pub answer: Option<String>,
+    /// When it was made.
+    pub requested_at: Timestamp,
+    /// When it was settled.
+    pub settled_at: Option<Timestamp>,
+    /// By whom.
+    pub settled_by: Option<String>,
+}
+
+/// What a person thinks of a run, of an agent's part in it, or of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RatingRecord {
+    /// The run.
+    pub run: RunId,
+    /// The task, where one is rated.
+    pub task: Option<TaskId>,
+    /// Whose work it is, where it is not the run as a whole.
+    pub agent: Option<String>,
+    /// Who says so.
+    pub by: String,
+    /// From 1 to 5.
+    pub stars: i64,
+    /// Why.
+    pub note: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A task of a run.

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use serde_json::Value;
+
+use crate::flow::Flow;
 use crate::money::Money;
 use crate::profile::{AgentKind, Profile};
 use crate::team::Team;
+use crate::weight::Pinned;
 
 /// A run's definition, kept once per content however many runs share it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,15 @@ pub struct RunSpec {
     /// The most dollars of the whole workspace on one day in UTC.
     #[serde(default)]
     pub workspace_daily_cap: Option<Money>,
+    /// What the team does, in the smaller primitives; `None` where a coordinator and workers need no flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
+    /// The values of the flow's parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, Value>,
+    /// What is known of how often the members are right.
+    #[serde(default, skip_serializing_if = "Pinned::is_empty")]
+    pub weights: Pinned,
 }
 
 impl RunSpec {
@@ -98,6 +111,9 @@ mod tests {
             models: BTreeMap::new(),
             allow_unpriced: false,
             workspace_daily_cap: None,
+            flow: None,
+            parameters: BTreeMap::new(),
+            weights: Pinned::default(),
         }
     }
 

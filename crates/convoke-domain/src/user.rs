@@ -52,6 +52,14 @@ impl Role {
         }
     }
 
+    /// Whether somebody of this role may say how well a run or a contribution was.
+    pub const fn may_rate(self) -> bool {
+        match self {
+            Self::Owner | Self::Operator | Self::Approver => true,
+            Self::Viewer => false,
+        }
+    }
+
     /// Whether somebody of this role may add users and change their roles.
     pub const fn may_appoint(self) -> bool {
         match self {

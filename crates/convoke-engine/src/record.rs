@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::decision::logged;
 use crate::mail;
 use crate::spend::Journaled;
-use crate::{Engine, Result, inbox};
+use crate::{Engine, Result, analytics, inbox};
 
 /// Steps told of one attempt.
 const STEPS: usize = 10_000;
@@ -49,6 +49,12 @@ pub struct Stats {
     pub tasks: BTreeMap<String, i64>,
     /// Runs by state.
     pub runs: BTreeMap<String, i64>,
+    /// Messages that were said and are not archived.
+    pub messages: i64,
+    /// Questions and requests that were decided.
+    pub decisions: i64,
+    /// Questions and requests that are open.
+    pub open_questions: i64,
     /// Events recorded.
     pub events: i64,
 }
@@ -232,18 +238,23 @@ impl UseCase for Full {
         decisions.reverse();
         let decisions = logged(tx, decisions).await?;
         let talks = talks(message::tally(tx, self.run).await?);
-        Ok(RunRecord {
+        let mut record = RunRecord {
             decisions,
             talks,
             summary,
             output: row.output,
-            coordinator: spec.team.coordinator,
+            coordinator: spec.team.coordinator.clone(),
             tasks,
             usage: by_agent(&bills),
             budgets,
             effects,
             approvals: inbox::approvals_of(tx, self.run).await?,
-        })
+            handoffs: Vec::new(),
+            ratings: Vec::new(),
+            analytics: None,
+        };
+        analytics::complete(tx, &mut record, &spec).await?;
+        Ok(record)
     }
 }
 
@@ -437,6 +448,7 @@ impl UseCase for Counts {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Stats> {
         let (agents_total, agents_active, capacity) = stats::agents(tx).await?;
+        let (decisions, open_questions) = stats::decisions(tx).await?;
         Ok(Stats {
             agents_total,
             agents_active,
@@ -444,6 +456,9 @@ impl UseCase for Counts {
             queue_size: stats::queue_size(tx).await?,
             tasks: stats::tasks_by_state(tx).await?.into_iter().collect(),
             runs: stats::runs_by_state(tx).await?.into_iter().collect(),
+            messages: stats::messages(tx).await?,
+            decisions,
+            open_questions,
             events: stats::events(tx).await?,
         })
     }

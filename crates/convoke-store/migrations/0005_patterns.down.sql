@@ -1,2 +1,6 @@
 -- == overridden ==
 DROP TABLE overridden;
+
+-- == rating ==
+DROP INDEX run_team;
+DROP TABLE rating;

@@ -1,5 +1,15 @@
 -- What patterns and those who look at their runs need: a section for each noun.
 
+-- == rating ==
+-- What a person thinks of a run (`what` is 'run'), of an agent's part in it ('agent:NAME'), or of a task (its id): the last word of each.
+CREATE TABLE rating (
+  ws {ID} NOT NULL, run {ID} NOT NULL, what TEXT NOT NULL, who TEXT NOT NULL, task {ID}, agent TEXT,
+  stars {INT} NOT NULL CHECK (stars BETWEEN 1 AND 5), note TEXT NOT NULL, at {INT} NOT NULL,
+  PRIMARY KEY (ws, run, what, who)
+) {TABLE};
+CREATE INDEX rating_agent ON rating (ws, agent, at) WHERE agent IS NOT NULL;
+CREATE INDEX run_team ON run (ws, team, id);
+
 -- == overridden ==
 -- Decisions that were replaced, as they stood before, in their order.
 CREATE TABLE overridden (

@@ -5,6 +5,7 @@
 //! Start at [`UseCase`], then [`Store`] and [`Tx`].
 
 pub mod agent;
+pub mod analytics;
 pub mod approval;
 pub mod attempt;
 pub mod backup;
@@ -29,6 +30,7 @@ pub mod meta;
 pub mod migrate;
 mod param;
 mod pg;
+pub mod rating;
 mod row;
 pub mod run;
 pub mod session;

@@ -1,6 +1,7 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
 mod agent;
+mod analytics;
 mod approval;
 mod budget;
 mod bus;
@@ -25,6 +26,7 @@ mod person;
 mod play;
 mod program;
 mod question;
+mod rating;
 mod role;
 mod run;
 mod share;

@@ -3,6 +3,7 @@
 mod support;
 
 mod agent;
+mod analytics;
 mod approval;
 mod backup;
 mod batch;
@@ -23,6 +24,7 @@ mod outage;
 mod postgres;
 mod power;
 mod power_disk;
+mod rating;
 mod read;
 mod row;
 mod run;

@@ -15,6 +15,7 @@ use crate::support::{Place, act};
 /// The nouns, by the names of their files.
 const NOUNS: &[&str] = &[
     "agent",
+    "analytics",
     "approval",
     "attempt",
     "blob",
@@ -31,6 +32,7 @@ const NOUNS: &[&str] = &[
     "memory",
     "message",
     "meta",
+    "rating",
     "run",
     "session",
     "spawn",
