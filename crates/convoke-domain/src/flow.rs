@@ -8,6 +8,7 @@
 pub mod expand;
 pub mod machine;
 pub mod memory;
+pub mod parameter;
 pub mod path;
 pub mod rehearsal;
 pub mod template;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use serde_json::Value;
 
-use crate::flow::Flow;
+use crate::flow::{Flow, expand, parameter};
 use crate::money::Money;
 use crate::profile::{AgentKind, Profile};
 use crate::team::Team;
@@ -51,6 +51,14 @@ impl RunSpec {
                 (member.profile.clone(), can)
             })
             .collect()
+    }
+
+    /// Settles the team's flow and its parameters, or says what is wrong with them.
+    pub fn settle_flow(&mut self) -> Result<(), String> {
+        let Some(flow) = &self.team.flow else { return Ok(()) };
+        self.parameters = parameter::settle(&flow.parameters, &self.team.with, &parameter::team_variables(self))?;
+        self.flow = Some(expand::expand(flow, self.team.rules.conflict));
+        Ok(())
     }
 
     /// Chooses the models of every agent that is driven by one. The first that is given wins: `over` (the command line), the member, the

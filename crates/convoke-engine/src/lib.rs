@@ -24,6 +24,7 @@ mod ending;
 mod engine;
 mod error;
 mod escalate;
+mod flow;
 mod follow;
 mod grant;
 mod handoff;

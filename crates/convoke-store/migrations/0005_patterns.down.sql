@@ -1,6 +1,9 @@
 -- == overridden ==
 DROP TABLE overridden;
 
+-- == frame ==
+DROP TABLE frame;
+
 -- == rating ==
 DROP INDEX run_team;
 DROP TABLE rating;

@@ -14,8 +14,11 @@ use uuid::Uuid;
 
 use crate::play::usual;
 
+/// Which roles may do something.
+type Allows = fn(Role) -> bool;
+
 /// What may be tried, and by whom it may be done: those who answer for others, or those who govern.
-const ACTS: &[(&str, fn(Role) -> bool)] = &[
+const ACTS: &[(&str, Allows)] = &[
     ("accept", Role::may_answer),
     ("decline", Role::may_answer),
     ("resolve", Role::may_answer),

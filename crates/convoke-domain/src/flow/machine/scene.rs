@@ -1,13 +1,12 @@
 //! What templates and expressions see: the run's task, the team, items, rounds, and the results that they name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use super::{End, Frame, Machine, Node, State, TaskEnd, Turn, Variables};
 use crate::flow::memory::Split;
-use crate::flow::{Count, MAX_ROUNDS, Step, path, template};
-use crate::profile::Role;
+use crate::flow::{Count, MAX_ROUNDS, Step, parameter, path, template};
 
 /// A result in a template, or what is wrong with it in words for its author.
 pub(super) type Said<T> = Result<T, String>;
@@ -90,7 +89,7 @@ impl<'a> Machine<'a, '_> {
         let team = &self.scope.spec.team;
         out.insert("coordinator".into(), team.coordinator.as_str().into());
         if uses("members") || uses("by_role") || uses("by_capability") {
-            out.extend(self.team());
+            out.extend(parameter::team_variables(self.scope.spec));
         }
         for above in path::line(at) {
             let item = match self.items.get(above) {
@@ -123,27 +122,6 @@ impl<'a> Machine<'a, '_> {
             out.insert("previous".into(), previous.into());
         }
         Ok(out)
-    }
-
-    fn team(&self) -> Variables {
-        let spec = self.scope.spec;
-        let members = spec.members();
-        let names: Vec<&String> = members.iter().map(|(name, _)| name).collect();
-        let mut by_role: BTreeMap<&str, Vec<&str>> =
-            [Role::Coordinator, Role::Specialist, Role::Worker, Role::Reviewer]
-                .map(|role| (role.as_str(), Vec::new()))
-                .into();
-        let mut by_capability: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (name, can) in &members {
-            let said = spec.team.members.iter().find(|member| member.profile == *name).and_then(|member| member.role);
-            let role = said.or_else(|| spec.profiles.get(name).map(|profile| profile.role)).unwrap_or_default();
-            by_role.entry(role.as_str()).or_default().push(name);
-            for one in can {
-                by_capability.entry(one).or_default().push(name);
-            }
-        }
-        let all = json!({"members": names, "by_role": by_role, "by_capability": by_capability});
-        all.as_object().cloned().unwrap_or_default()
     }
 
     /// The innermost loop around a path, and its round.
