@@ -258,10 +258,9 @@ pub struct SplitStep {
     #[serde(default = "thousand")]
     #[schemars(range(min = 1, max = 10000))]
     pub limit: u32,
-    /// How many may be under way at once; all if absent.
+    /// How many may be under way at once: a number, or an expression; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10000))]
-    pub width: Option<u32>,
+    pub width: Option<Count>,
     /// For how many of them the flow waits.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sync: Sync,
@@ -293,17 +292,17 @@ const fn thousand() -> u32 {
 }
 
 /// For how many the flow waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sync {
     /// For whom it waits.
     pub wait: Wait,
-    /// How many must complete, for `wait: count`.
-    #[schemars(range(min = 1, max = 10000))]
-    pub count: Option<u32>,
+    /// How many must complete, for `wait: count`: a number, or an expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<Count>,
     /// How many completed ones suffice when all have ended or the time is up; as many as are waited for if absent.
-    #[schemars(range(min = 0, max = 10000))]
-    pub least: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least: Option<Count>,
     /// Seconds after which those that are still open are called off.
     #[schemars(range(min = 1, max = 604800))]
     pub timeout_s: Option<u64>,
@@ -332,14 +331,12 @@ pub struct SyncStep {
     /// For whom it waits.
     #[serde(default)]
     pub wait: Wait,
-    /// How many must complete, for `wait: count`.
+    /// How many must complete, for `wait: count`: a number, or an expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub count: Option<u32>,
+    pub count: Option<Count>,
     /// How many completed ones suffice when all have ended or the time is up; as many as are waited for if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000))]
-    pub least: Option<u32>,
+    pub least: Option<Count>,
     /// Seconds after which those that are still open are called off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
@@ -487,6 +484,10 @@ pub struct VoteStep {
     /// How the ballots are counted.
     #[serde(default)]
     pub rule: VoteRule,
+    /// An expression that gives an object with fields of `rule` that are known only in the run, such as
+    /// `{'quorum': quorum, 'weights': 'fixed', 'fixed': weights}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<String>,
     /// Seconds after which the ballots that came are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
@@ -512,9 +513,9 @@ pub struct ReviewStep {
     /// The most rounds.
     #[serde(default = "three")]
     pub rounds: Count,
-    /// Who must accept.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub accept: Accept,
+    /// Who must accept: `all`, `majority` or `any`, or a template that gives one of them.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub accept: String,
     /// What a rejection means.
     #[serde(default = "stop", skip_serializing_if = "is_stop")]
     pub on_reject: OnLimit,
@@ -535,17 +536,12 @@ fn is_stop(value: &OnLimit) -> bool {
     *value == OnLimit::Fail
 }
 
-/// How many reviewers must accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Accept {
-    /// All of them.
-    #[default]
-    All,
-    /// More than half.
-    Majority,
-    /// One.
-    Any,
+fn all() -> String {
+    "all".into()
+}
+
+fn is_all(accept: &String) -> bool {
+    accept == "all"
 }
 
 /// Agents pass control on.
@@ -724,13 +720,24 @@ impl Step {
     }
 }
 
-impl Sync {
+/// For how many is waited, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Bar {
+    /// For whom.
+    pub wait: Wait,
+    /// How many must complete, for [`Wait::Count`].
+    pub count: u32,
+    /// How many suffice when all have ended or the time is up.
+    pub least: Option<u32>,
+}
+
+impl Bar {
     /// What comes of waiting for `total` of which so many have completed and failed. `None`: it goes on.
     pub fn outcome(&self, total: u32, done: u32, failed: u32, time_is_up: bool) -> Option<Result<(), String>> {
         let need = match self.wait {
             Wait::All => total,
             Wait::Any => 1,
-            Wait::Count => self.count.unwrap_or(1),
+            Wait::Count => self.count.max(1),
         };
         let least = self.least.unwrap_or(need).min(need);
         if self.wait != Wait::All && done >= need {
@@ -744,5 +751,11 @@ impl Sync {
         }
         let possible = total.saturating_sub(failed);
         (possible < least).then(|| Err(format!("{failed} of {total} failed, and at least {least} must complete")))
+    }
+}
+
+impl From<&SyncStep> for Sync {
+    fn from(step: &SyncStep) -> Self {
+        Self { wait: step.wait, count: step.count.clone(), least: step.least.clone(), timeout_s: step.timeout_s }
     }
 }

@@ -126,14 +126,10 @@ fn review_steps(review: &ReviewStep) -> Vec<Step> {
         r#as: "_reviewer".into(),
         r#do: vec![task("review", judge)],
         limit: 100,
-        sync: Sync { least: Some(1), ..Sync::default() },
+        sync: Sync { least: Some(Count::Number(1)), ..Sync::default() },
         ..SplitStep::default()
     };
-    let accept = match review.accept {
-        super::Accept::All => "all",
-        super::Accept::Majority => "majority",
-        super::Accept::Any => "any",
-    };
+    let accept = as_expression(&review.accept);
     let revise = TaskStep {
         agent: review.author.clone(),
         instructions: format!(
@@ -151,7 +147,7 @@ fn review_steps(review: &ReviewStep) -> Vec<Step> {
     let body = vec![
         work,
         Step { split: Some(split), ..named("verdicts") },
-        value("_verdict", format!("results.verdicts | verdict('{accept}')")),
+        value("_verdict", format!("results.verdicts | verdict({accept})")),
         Step { when: Some(may_revise), ..task("revision", revise) },
         value("_outcome", outcome),
     ];

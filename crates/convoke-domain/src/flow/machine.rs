@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::memory::{Block, End, Frame, Item, Key, Memory, Missing, State};
-use super::{Flow, GateStep, LoopStep, OnClosed, OnFailure, OnLimit, Step, SyncStep, path, template};
+use super::{Bar, Flow, GateStep, LoopStep, OnClosed, OnFailure, OnLimit, Step, SyncStep, path, template};
 use crate::pattern::NewTask;
 use crate::spec::RunSpec;
 use crate::team::EscalationPolicy;
@@ -252,7 +252,7 @@ impl<'a> Machine<'a, '_> {
         let Node::Step(step) = self.node(path)? else { return Ok(()) };
         let sync = match &frame.state {
             State::Split(_) => step.split.as_ref().and_then(|split| split.sync.timeout_s),
-            State::Sync => step.sync.as_ref().and_then(|sync| sync.timeout_s),
+            State::Sync(_) => step.sync.as_ref().and_then(|sync| sync.timeout_s),
             State::Vote(_) => step.vote.as_ref().and_then(|vote| vote.ballots_within_s),
             State::Block(_) | State::Loop { .. } | State::Leaf | State::Queued => None,
         };
@@ -261,7 +261,7 @@ impl<'a> Machine<'a, '_> {
             let end = match &frame.state {
                 State::Split(split) => {
                     let split = split.clone();
-                    self.split_timed_out(path, step, &split)?
+                    self.split_timed_out(path, &split)?
                 }
                 State::Vote(vote) => {
                     let vote = vote.clone();
@@ -291,7 +291,7 @@ impl<'a> Machine<'a, '_> {
                 State::Split(split) => self.child_of_split(&parent, &segment, split, at.1)?,
                 State::Loop { round, max } => self.round_ended(&parent, round, max, at.1)?,
                 State::Vote(vote) => self.ballot_came(&parent, &segment, vote)?,
-                State::Leaf | State::Sync | State::Queued => return Ok(()),
+                State::Leaf | State::Sync(_) | State::Queued => return Ok(()),
             };
             let Some(end) = end else { return Ok(()) };
             at = (parent, end);
@@ -502,8 +502,12 @@ impl<'a> Machine<'a, '_> {
             return self.start_split(at, step, split);
         }
         if let Some(sync) = &step.sync {
+            let bar = match self.bar(at, &super::Sync::from(sync))? {
+                Ok(bar) => bar,
+                Err(reason) => return Ok(failed(reason)),
+            };
             let frame =
-                Frame { state: State::Sync, due: self.due_at(sync.timeout_s, step.timeout_s), ..Frame::default() };
+                Frame { state: State::Sync(bar), due: self.due_at(sync.timeout_s, step.timeout_s), ..Frame::default() };
             self.memory.set(at, frame);
             self.note(What::SyncCreated, at, json!({"of": sync.of, "wait": sync.wait, "count": sync.count}));
             return Ok(Begun::Open);
@@ -653,15 +657,37 @@ impl<'a> Machine<'a, '_> {
 
     // Syncs and gates.
 
+    /// For how many is waited, in numbers.
+    pub(super) fn bar(&mut self, at: &str, sync: &super::Sync) -> Turn<Result<Bar, String>> {
+        let mut numbers = [None, None];
+        for (number, count) in numbers.iter_mut().zip([&sync.count, &sync.least]) {
+            if let Some(count) = count {
+                match self.number(at, count)? {
+                    Ok(found) => *number = Some(found),
+                    Err(reason) => return Ok(Err(reason)),
+                }
+            }
+        }
+        Ok(Ok(Bar { wait: sync.wait, count: numbers[0].unwrap_or(1), least: numbers[1] }))
+    }
+
+    fn bar_at(&self, at: &str) -> Turn<Bar> {
+        Ok(match self.memory.frame(at)?.map(|frame| &frame.state) {
+            Some(State::Sync(bar)) => *bar,
+            _ => Bar::default(),
+        })
+    }
+
     /// Ends the syncs of a list that have what they wait for, or cannot get it.
     fn try_syncs(&mut self, path: &str, steps: &'a [Step]) -> Turn<Option<End>> {
         let block = self.block_at(path)?;
         for place in block.open.clone() {
             let step = &steps[place as usize];
             let Some(sync) = &step.sync else { continue };
-            let rule = sync_rule(sync);
+            let at = path::visited(path, &step.id, block.visit(place));
+            let bar = self.bar_at(&at)?;
             let standing = standing(steps, &block, sync);
-            let Some(outcome) = rule.outcome(standing.total, standing.done, standing.failed, false) else { continue };
+            let Some(outcome) = bar.outcome(standing.total, standing.done, standing.failed, false) else { continue };
             return self.end_sync(path, place, (sync, standing, outcome));
         }
         Ok(None)
@@ -673,7 +699,7 @@ impl<'a> Machine<'a, '_> {
         let Some(place) = self.place_of(path, path::id_of(segment))? else { return Ok(()) };
         let Some(sync) = &steps[place as usize].sync else { return Ok(()) };
         let standing = standing(steps, &self.block_at(path)?, sync);
-        let outcome = sync_rule(sync).outcome(standing.total, standing.done, standing.failed, true);
+        let outcome = self.bar_at(at)?.outcome(standing.total, standing.done, standing.failed, true);
         let outcome = outcome.unwrap_or_else(|| Err("the time is up".into()));
         let end = match self.end_sync(path, place, (sync, standing, outcome))? {
             Some(end) => Some(end),
@@ -821,10 +847,6 @@ fn standing(steps: &[Step], block: &Block, sync: &SyncStep) -> Standing {
         }
     }
     out
-}
-
-fn sync_rule(sync: &SyncStep) -> super::Sync {
-    super::Sync { wait: sync.wait, count: sync.count, least: sync.least, timeout_s: sync.timeout_s }
 }
 
 /// Variables by name.

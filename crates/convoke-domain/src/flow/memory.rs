@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::path;
-use crate::vote::Ballot;
+use super::{Bar, path};
+use crate::vote::{Ballot, VoteRule};
 
 /// Something that may have to be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +79,7 @@ pub enum State {
     /// Ballots.
     Vote(Vote),
     /// Waits for steps beside it.
-    Sync,
+    Sync(Bar),
     /// An item that waits for its turn.
     Queued,
 }
@@ -144,6 +144,9 @@ pub struct Split {
     pub done: u32,
     /// Items that failed.
     pub failed: u32,
+    /// For how many is waited.
+    #[serde(default)]
+    pub bar: Bar,
     /// Keys of the items where they are not their numbers, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
@@ -154,8 +157,8 @@ pub struct Split {
 pub struct Vote {
     /// Who may vote, with what weight.
     pub electorate: Vec<(String, f64)>,
-    /// The options, where they are given.
-    pub options: Vec<String>,
+    /// How they are counted, with the options of this round.
+    pub rule: VoteRule,
     /// The ballots that came.
     pub ballots: Vec<Ballot>,
     /// The round, from 1: a tie may be voted on again.

@@ -36,12 +36,32 @@ pub fn settle(
     team: &Map<String, Value>,
 ) -> Result<BTreeMap<String, Value>, String> {
     let mut values = BTreeMap::new();
-    for (name, parameter) in parameters {
-        let Some(given) = with.get(name).or(parameter.default.as_ref()) else {
-            return Err(format!("the pattern needs `{name}` ({}); set it under `with`", parameter.description));
-        };
-        let value = value(parameter, given, team).map_err(|reason| format!("`{name}`: {reason}"))?;
-        values.insert(name.clone(), value);
+    let mut known = team.clone();
+    let mut open: Vec<(&String, &Parameter)> = parameters.iter().collect();
+    // A default may name other parameters: those that can be settled come first.
+    loop {
+        let before = open.len();
+        let mut refused = None;
+        for (name, parameter) in std::mem::take(&mut open) {
+            let Some(given) = with.get(name).or(parameter.default.as_ref()) else {
+                return Err(format!("the pattern needs `{name}` ({}); set it under `with`", parameter.description));
+            };
+            match value(parameter, given, &known) {
+                Ok(value) => {
+                    known.insert(name.clone(), value.clone());
+                    values.insert(name.clone(), value);
+                }
+                Err(reason) => {
+                    refused.get_or_insert(format!("`{name}`: {reason}"));
+                    open.push((name, parameter));
+                }
+            }
+        }
+        match refused {
+            None => break,
+            Some(reason) if open.len() == before => return Err(reason),
+            Some(_) => {}
+        }
     }
     if let Some(unknown) = with.keys().find(|name| !parameters.contains_key(*name)) {
         return Err(format!("the pattern has no parameter `{unknown}`"));

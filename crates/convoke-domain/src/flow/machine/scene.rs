@@ -59,15 +59,19 @@ impl<'a> Machine<'a, '_> {
 
     /// A number of rounds.
     pub(super) fn count(&mut self, at: &str, count: &Count) -> Turn<Said<u32>> {
+        Ok(self.number(at, count)?.map(|number| number.clamp(1, MAX_ROUNDS)))
+    }
+
+    /// A number, not below zero.
+    pub(super) fn number(&mut self, at: &str, count: &Count) -> Turn<Said<u32>> {
         let value = match count {
-            Count::Number(number) => return Ok(Ok((*number).clamp(1, MAX_ROUNDS))),
+            Count::Number(number) => return Ok(Ok(*number)),
             Count::Expression(text) => self.evaluate(at, text)?,
         };
         Ok(value.and_then(|value| {
-            let number =
-                value.as_u64().or_else(|| value.as_f64().filter(|number| *number >= 0.0).map(|number| number as u64));
-            let number = number.ok_or_else(|| format!("a number is expected, not {value}"))?;
-            Ok(u32::try_from(number).unwrap_or(u32::MAX).clamp(1, MAX_ROUNDS))
+            let number = value.as_f64().filter(|number| *number >= 0.0 && number.fract() == 0.0);
+            let number = number.ok_or_else(|| format!("a whole number is expected, not {value}"))?;
+            Ok(if number >= f64::from(u32::MAX) { u32::MAX } else { number as u32 })
         }))
     }
 

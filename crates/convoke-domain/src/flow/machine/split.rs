@@ -68,21 +68,27 @@ impl<'a> Machine<'a, '_> {
         if total > split.limit {
             return Ok(failed(format!("{total} items; `limit` allows {}", split.limit)));
         }
-        let width = split.width.unwrap_or(total);
+        let width = match &split.width {
+            Some(width) => match self.number(at, width)? {
+                Ok(width) => width.max(1),
+                Err(reason) => return Ok(failed(format!("`width`: {reason}"))),
+            },
+            None => total,
+        };
+        let bar = match self.bar(at, &split.sync)? {
+            Ok(bar) => bar,
+            Err(reason) => return Ok(failed(format!("`sync`: {reason}"))),
+        };
         let is_named = news.iter().enumerate().any(|(place, new)| new.key != (place + 1).to_string());
         let keys = if is_named { news.iter().map(|new| new.key.clone()).collect() } else { Vec::new() };
-        let state = Split { planning: false, total, begun: width.min(total), keys, ..Split::default() };
+        let state = Split { planning: false, total, begun: width.min(total), keys, bar, ..Split::default() };
         let before = self.memory.frame(at)?.cloned();
         let item = before.as_ref().and_then(|frame| frame.item.clone()).or_else(|| self.items.remove(at));
         let due = self.due_at(split.sync.timeout_s, step.timeout_s);
         self.memory.set(at, Frame { state: State::Split(state), item, due, ..Frame::default() });
-        self.note(What::SplitCreated, at, json!({"items": total, "width": width.min(total), "wait": split.sync.wait}));
+        self.note(What::SplitCreated, at, json!({"items": total, "width": width.min(total), "wait": bar.wait}));
         if total > 1 {
-            self.note(
-                What::SyncCreated,
-                at,
-                json!({"items": total, "wait": split.sync.wait, "count": split.sync.count}),
-            );
+            self.note(What::SyncCreated, at, json!({"items": total, "wait": bar.wait, "count": bar.count}));
         }
         let (mut done, mut lost) = (0, 0);
         for (place, new) in news.into_iter().enumerate() {
@@ -101,7 +107,7 @@ impl<'a> Machine<'a, '_> {
             return Ok(Begun::Open);
         };
         (state.done, state.failed) = (done, lost);
-        Ok(self.settle_split(at, split, state)?.map_or(Begun::Open, Begun::Ended))
+        Ok(self.settle_split(at, state)?.map_or(Begun::Open, Begun::Ended))
     }
 
     /// Begins an item. `Some`: it has ended already.
@@ -160,7 +166,7 @@ impl<'a> Machine<'a, '_> {
         }
         // The next in the queue takes its place; one that ends at once makes room for another.
         loop {
-            if let Some(end) = self.settle_split(at, split, state.clone())? {
+            if let Some(end) = self.settle_split(at, state.clone())? {
                 return Ok(Some(end));
             }
             if state.begun >= state.total {
@@ -193,19 +199,18 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// Ends a split that has what it waits for, or cannot get it.
-    fn settle_split(&mut self, at: &str, split: &SplitStep, state: Split) -> Turn<Option<End>> {
-        let outcome = split.sync.outcome(state.total, state.done, state.failed, false);
+    fn settle_split(&mut self, at: &str, state: Split) -> Turn<Option<End>> {
+        let outcome = state.bar.outcome(state.total, state.done, state.failed, false);
         self.set_split(at, state.clone())?;
         Ok(outcome.map(|outcome| self.end_split(at, &state, outcome)))
     }
 
-    pub(super) fn split_timed_out(&mut self, at: &str, step: &'a Step, state: &Split) -> Turn<Option<End>> {
+    pub(super) fn split_timed_out(&mut self, at: &str, state: &Split) -> Turn<Option<End>> {
         if state.planning {
             self.call_off(at);
             return Ok(Some(End::Failed("the items were not planned in time".into())));
         }
-        let Some(split) = &step.split else { return Ok(None) };
-        let outcome = split.sync.outcome(state.total, state.done, state.failed, true);
+        let outcome = state.bar.outcome(state.total, state.done, state.failed, true);
         Ok(outcome.map(|outcome| self.end_split(at, state, outcome)))
     }
 

@@ -23,13 +23,16 @@ impl<'a> Machine<'a, '_> {
         if voters.len() > VOTERS_MAX {
             return Ok(failed(format!("{} voters, and {VOTERS_MAX} is the most", voters.len())));
         }
-        let mut options = vote.rule.options.clone();
+        let mut rule = match self.rule(at, vote)? {
+            Ok(rule) => rule,
+            Err(reason) => return Ok(failed(reason)),
+        };
         if let Some(expression) = &vote.options {
             match self.evaluate(at, expression)? {
                 Ok(Value::Array(list)) => {
                     for option in list.iter().map(template::text_of) {
-                        if !option.trim().is_empty() && !options.contains(&option) {
-                            options.push(option);
+                        if !option.trim().is_empty() && !rule.options.contains(&option) {
+                            rule.options.push(option);
                         }
                     }
                 }
@@ -37,20 +40,40 @@ impl<'a> Machine<'a, '_> {
                 Err(reason) => return Ok(failed(format!("`options`: {reason}"))),
             }
         }
-        let electorate = vote::electorate(&vote.rule, &voters, &self.scope.spec.weights);
-        let state = Vote { electorate, options, round: 1, ..Vote::default() };
+        let electorate = vote::electorate(&rule, &voters, &self.scope.spec.weights);
+        let state = Vote { electorate, rule, round: 1, ..Vote::default() };
         let item = self.items.remove(at);
         let due = self.due_at(vote.ballots_within_s, step.timeout_s);
         self.memory.set(at, Frame { state: State::Vote(state.clone()), item, due, ..Frame::default() });
-        self.note(What::VoteOpened, at, json!({"voters": state.electorate, "options": state.options}));
+        self.note(What::VoteOpened, at, json!({"voters": state.electorate, "options": state.rule.options}));
         if let Err(reason) = self.ask_voters(at, vote, &state)? {
             return Ok(failed(reason));
         }
         Ok(self.count_ballots(at, step, state)?.map_or(Begun::Open, Begun::Ended))
     }
 
+    /// The rule, with what is known of it only now.
+    fn rule(&mut self, at: &str, vote: &'a VoteStep) -> Turn<Result<VoteRule, String>> {
+        let Some(settings) = &vote.settings else { return Ok(Ok(vote.rule.clone())) };
+        let said = match self.evaluate(at, settings)? {
+            Ok(said) => said,
+            Err(reason) => return Ok(Err(format!("`settings`: {reason}"))),
+        };
+        let mut rule = serde_json::to_value(&vote.rule).unwrap_or_default();
+        let (Some(into), Value::Object(fields)) = (rule.as_object_mut(), said) else {
+            return Ok(Err("`settings` must be an object with fields of `rule`".into()));
+        };
+        into.extend(fields);
+        let rule: Result<VoteRule, String> =
+            serde_json::from_value(rule).map_err(|error| format!("`settings`: {error}"));
+        Ok(rule.and_then(|rule| match rule.problems().into_iter().next() {
+            Some((field, problem)) => Err(format!("`settings`: `{field}`: {problem}")),
+            None => Ok(rule),
+        }))
+    }
+
     fn ask_voters(&mut self, at: &str, vote: &'a VoteStep, state: &Vote) -> Turn<Result<(), String>> {
-        let rule = rule_of(vote, state);
+        let rule = state.rule.clone();
         for (voter, _) in &state.electorate {
             let child = path::visited(at, voter, state.round);
             if let Err(reason) = self.ballot_task(&child, vote, (voter, &rule))? {
@@ -62,11 +85,13 @@ impl<'a> Machine<'a, '_> {
 
     pub(super) fn ballot_came(&mut self, at: &str, segment: &str, mut state: Vote) -> Turn<Option<End>> {
         let Node::Step(step) = self.node(at)? else { return Ok(None) };
-        let Some(vote) = &step.vote else { return Ok(None) };
-        let rule = rule_of(vote, &state);
+        if step.vote.is_none() {
+            return Ok(None);
+        }
+        let rule = state.rule.clone();
         let end = self.memory.task(&path::join(at, segment))?.and_then(|task| task.end.clone());
         if segment == CASTING {
-            return self.cast(at, vote, state, end).map(Some);
+            return self.cast(at, state, end).map(Some);
         }
         let (voter, round) = segment.split_once('~').unwrap_or((segment, "1"));
         let is_awaited = round == state.round.to_string() && !state.ballots.iter().any(|ballot| ballot.voter == voter);
@@ -108,7 +133,7 @@ impl<'a> Machine<'a, '_> {
 
     fn count_ballots(&mut self, at: &str, step: &'a Step, mut state: Vote) -> Turn<Option<End>> {
         let Some(vote) = &step.vote else { return Ok(None) };
-        let rule = rule_of(vote, &state);
+        let rule = state.rule.clone();
         let tally = vote::tally(&rule, &state.electorate, &state.ballots);
         self.set_vote(at, state.clone())?;
         let choices = match &tally.outcome {
@@ -122,7 +147,8 @@ impl<'a> Machine<'a, '_> {
             TieRule::Revote if state.round < ROUNDS_MAX => {
                 self.note(What::VoteCounted, at, facts(&state, &tally));
                 self.call_off(at);
-                state = Vote { round: state.round + 1, options: said(&tally, &choices), ballots: Vec::new(), ..state };
+                let rule = VoteRule { options: said(&tally, &choices), ..state.rule.clone() };
+                state = Vote { round: state.round + 1, rule, ballots: Vec::new(), ..state };
                 self.set_vote(at, state.clone())?;
                 match self.ask_voters(at, vote, &state)? {
                     Ok(()) => Ok(None),
@@ -147,8 +173,8 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// The coordinator's choice among those that are tied.
-    fn cast(&mut self, at: &str, vote: &'a VoteStep, state: Vote, end: Option<TaskEnd>) -> Turn<End> {
-        let rule = rule_of(vote, &state);
+    fn cast(&mut self, at: &str, state: Vote, end: Option<TaskEnd>) -> Turn<End> {
+        let rule = state.rule.clone();
         let tally = vote::tally(&rule, &state.electorate, &state.ballots);
         let Outcome::Tied { choices } = &tally.outcome else { return Ok(End::Failed("there is no tie".into())) };
         let casting = VoteRule { options: said(&tally, choices), ..rule };
@@ -193,11 +219,6 @@ impl<'a> Machine<'a, '_> {
             (Outcome::Open | Outcome::Decided { .. }, None) => End::Failed("the vote has no result".into()),
         })
     }
-}
-
-/// The rule with the options that this round has.
-fn rule_of(vote: &VoteStep, state: &Vote) -> VoteRule {
-    VoteRule { options: state.options.clone(), ..vote.rule.clone() }
 }
 
 /// Choices as they were said.
