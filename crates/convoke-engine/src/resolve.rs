@@ -76,7 +76,7 @@ impl UseCase for Resolve {
             Outcome::Failed(text) => (Some(text.as_str()), Some(text.as_str())),
             Outcome::Retry => (None, None),
         };
-        step::resolve(tx, at, self.outcome.name(), output, error).await?;
+        step::resolve(tx, at, self.outcome.name(), (output, error)).await?;
         effect::resolve(tx, &self.key, self.outcome.name(), &self.who, self.outcome.note()).await?;
         let payload = json!({"outcome": self.outcome.name(), "tool": found.tool});
         emit(tx, Kind::EffectResolved, ("effect", self.key.clone()), (Some(found.run), &self.who), payload);

@@ -6,7 +6,7 @@ use convoke_store::{Result, Tx};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Tool, read};
+use super::{Answer, Caller, Tool, object, read};
 use crate::address::message_id;
 use crate::decision::{Override, replace};
 use crate::say::Speaker;
@@ -21,16 +21,14 @@ pub(super) const TOOLS: &[Tool] = &[Tool {
 }];
 
 fn schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
+    object(
+        &["decision", "choice", "reason"],
+        json!({
             "decision": {"type": "string", "description": "The id of the question or of the decision, such as msg_…"},
             "choice": {"type": "string", "description": "What shall hold instead; one of the options where there were any"},
             "reason": {"type": "string", "description": "Why what was decided must not stand"}
-        },
-        "required": ["decision", "choice", "reason"],
-        "additionalProperties": false
-    })
+        }),
+    )
 }
 
 #[derive(Deserialize)]

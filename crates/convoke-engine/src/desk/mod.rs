@@ -25,7 +25,7 @@ use convoke_domain::time::Timestamp;
 use convoke_port::tool::{Repeat, ToolInfo, ToolSpec};
 use convoke_store::step::StepRef;
 use convoke_store::{Error, Result, Tx};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::claim::Assignment;
@@ -155,10 +155,16 @@ pub(crate) async fn call(tx: &mut Tx<'_>, caller: &Caller<'_>, tool: &Tool, args
     }
 }
 
+/// JSON Schema of a tool's arguments: these properties and no others.
+pub(crate) fn object(required: &[&str], properties: Value) -> Value {
+    json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
+}
+
 /// Reads the arguments of a call; what does not fit is told to the model.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(tool: &str, args: &Value) -> Result<T> {
     T::deserialize(args).map_err(|error| {
-        let refusal = Refusal::new("arguments", format!("the arguments of `{tool}` do not fit its schema: {error}"));
+        let refusal =
+            Refusal::new("bad_arguments", format!("the arguments of `{tool}` do not fit its schema: {error}"));
         Error::Refused(refusal)
     })
 }
