@@ -107,9 +107,9 @@ pub(crate) struct Override<'a> {
 pub(crate) async fn replace(tx: &mut Tx<'_>, new: &Override<'_>) -> Stored<Replaced> {
     let question = find(tx, new).await?;
     let standing = standing(&question)?;
+    may_change(tx, &question).await?;
     let terms: Ask = serde_json::from_str(&question.terms)?;
     check_override(&terms, question.choice.as_deref(), (new.choice, new.reason))?;
-    may_change(tx, &question).await?;
     let who = new.by.who.to_string();
     let told = concerned(&question, &who);
     let message = tell(tx, new, &question, &told).await?;
