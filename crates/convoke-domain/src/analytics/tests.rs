@@ -72,6 +72,13 @@ fn the_shapes_of_plans() {
     let plan = edges(&[(1, 2), (1, 3), (2, 4), (3, 4)]);
     assert_eq!(told(&fan, &plan), (60, 50, 50, Some(1.2), Some(1.0), Some(0.0)), "plan, two members, synthesis");
     assert_eq!(flow(&fan, &plan).best_speed_up, Some(1.2));
+    let staged = run(vec![
+        task(1, "lead", 0, (0, 10)),
+        task(2, "a", 10, (11, 20)),
+        task(3, "b", 10, (11, 15)),
+        task(4, "lead", 20, (20, 30)),
+    ]);
+    assert_eq!(flow(&staged, &Trace::default()).critical_path_ms, 29_000, "a stage is made when the one before ends");
     let in_line = run(vec![task(1, "a", 0, (0, 10)), task(2, "a", 0, (10, 20))]);
     assert_eq!(
         told(&in_line, &Trace::default()),
@@ -122,7 +129,7 @@ fn waiting_for_people_is_not_held_against_a_run() {
     let held =
         Trace { marks: vec![mark(10, None, Turn::WaitsForPeople), mark(50, None, Turn::GoesOn)], ..Trace::default() };
     let paused = run(vec![task(1, "a", 0, (0, 10)), task(2, "b", 10, (50, 60))]);
-    assert_eq!(told(&paused, &held), (20, 20, 10, Some(1.0), Some(1.0), Some(0.0)));
+    assert_eq!(told(&paused, &held), (20, 20, 20, Some(1.0), Some(1.0), Some(0.0)));
 }
 
 #[test]
