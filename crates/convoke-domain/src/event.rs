@@ -87,6 +87,30 @@ kinds! {
     RunStarted = "run.started",
     /// A run entered another phase.
     RunPhaseChanged = "run.phase_changed",
+    /// A named part of a run has ended.
+    RunPhaseEnded = "run.phase_ended",
+    /// Steps at the same time began.
+    SplitCreated = "coordination.split.created",
+    /// A run waits for enough of several steps.
+    SyncCreated = "coordination.sync.created",
+    /// Enough of them completed, or no longer can.
+    SyncReady = "coordination.sync.ready",
+    /// Results were brought together.
+    JoinCreated = "coordination.join.created",
+    /// One result was made of several.
+    MergeCompleted = "coordination.merge.completed",
+    /// A round of a loop began.
+    RoundStarted = "coordination.round.started",
+    /// A case of a branch was taken.
+    BranchTaken = "coordination.branch.taken",
+    /// Ballots were asked for.
+    VoteOpened = "coordination.vote.opened",
+    /// Ballots were counted.
+    VoteCounted = "coordination.vote.counted",
+    /// A gate was tried.
+    GateChecked = "coordination.gate.checked",
+    /// A step was left out, or the run went on without it.
+    StepSkipped = "coordination.step.skipped",
     /// A run was paused, by a person or by its budget.
     RunPaused = "run.paused",
     /// A paused or waiting run goes on.

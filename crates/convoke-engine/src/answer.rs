@@ -119,7 +119,7 @@ async fn attend(tx: &mut Tx<'_>, run: RunId, id: MessageId, agent: &str) -> Resu
     }
 }
 
-async fn spec_of(tx: &mut Tx<'_>, id: RunId) -> Result<RunSpec> {
+pub(crate) async fn spec_of(tx: &mut Tx<'_>, id: RunId) -> Result<RunSpec> {
     let held = run::hold(tx, id).await?;
     let body = blob::get(tx, held.spec.parse()?).await?;
     Ok(serde_json::from_slice(&body)?)

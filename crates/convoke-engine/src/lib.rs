@@ -23,6 +23,7 @@ mod ending;
 mod engine;
 mod error;
 mod escalate;
+mod flow;
 mod follow;
 mod grant;
 mod handoff;

@@ -1,3 +1,4 @@
+DROP TABLE frame;
 -- == rating ==
 DROP INDEX run_team;
 DROP TABLE rating;

@@ -9,3 +9,12 @@ CREATE TABLE rating (
 ) {TABLE};
 CREATE INDEX rating_agent ON rating (ws, agent, at) WHERE agent IS NOT NULL;
 CREATE INDEX run_team ON run (ws, team, id);
+
+-- == frame ==
+-- How far the steps of a run's flow have come, by path. `state` is JSON and small; a result of its own stands beside it.
+CREATE TABLE frame (
+  ws {ID} NOT NULL, run {ID} NOT NULL, path TEXT NOT NULL, state TEXT NOT NULL, result TEXT, due {INT},
+  PRIMARY KEY (ws, run, path)
+) {TABLE};
+CREATE INDEX frame_due ON frame (ws, due) WHERE due IS NOT NULL;
+CREATE INDEX frame_run_due ON frame (ws, run, due) WHERE due IS NOT NULL;

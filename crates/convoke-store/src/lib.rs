@@ -21,6 +21,7 @@ mod error;
 pub mod escalate;
 pub mod event;
 mod feed;
+pub mod frame;
 pub mod grant;
 pub mod handoff;
 pub mod lock;
