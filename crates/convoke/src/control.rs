@@ -12,7 +12,7 @@ use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Resume, TaskAnswer, Which};
+use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Rate, Resume, TaskAnswer, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
@@ -206,6 +206,13 @@ pub enum Request {
         /// Who writes.
         user: String,
     },
+    /// Say how well a run, or work in it, was.
+    Rate {
+        /// What of it, and how well.
+        rate: Rate,
+        /// Who says so.
+        user: String,
+    },
     /// Have an entry of memory forgotten.
     ForgetMemory {
         /// The entry.
@@ -337,6 +344,7 @@ impl Request {
             Self::Archive { before, limit, user } => drop(engine.archive_threads(before, &user, limit).await?),
             Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
             Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
+            Self::Rate { rate, user } => drop(engine.rate(rate, &user).await?),
             Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
         }
         Ok(Done::default())
