@@ -36,11 +36,14 @@ const MAX_STEPS: usize = 2_000;
 const MAX_ID: usize = 40;
 /// The kinds of steps.
 const KINDS: [&str; 16] = [
-    "task", "value", "split", "sync", "join", "merge", "loop", "branch", "vote", "review", "handoff", "ask", "delegate", "gate",
-    "phase", "settle",
+    "task", "value", "split", "sync", "join", "merge", "loop", "branch", "vote", "review", "handoff", "ask",
+    "delegate", "gate", "phase", "settle",
 ];
 /// The fields that steps of all kinds have.
 const COMMON: [&str; 7] = ["id", "title", "after", "when", "on_failure", "default", "timeout_s"];
+
+/// What is wrong with the team's budget and not with the steps.
+pub(crate) const TOO_SMALL: &str = "budget_too_small";
 
 /// A flow, and the team for which it is checked.
 pub(crate) struct Whole<'n, 'c> {
@@ -129,17 +132,21 @@ impl<'n> Checker<'n, '_> {
             }
         });
         self.unused(flow);
-        let least = self.crew.map_or(0, |crew| crew.least_tokens(out.calls));
-        if let Some(most) = self.crew.and_then(|crew| crew.max_tokens).filter(|most| *most < least) {
-            let message = format!(
-                "the steps make at least {} model calls, which need {least} tokens; the budget is {most}",
-                out.calls
-            );
+        self.budget(out.calls);
+    }
+
+    /// A run must be able to pay for the calls that it makes in any case.
+    fn budget(&mut self, calls: u64) {
+        let Some(crew) = self.crew else { return };
+        let least = crew.least_tokens(calls);
+        if let Some((most, node)) = crew.max_tokens.filter(|(most, _)| *most < least) {
+            let message =
+                format!("the steps make at least {calls} model calls, which need {least} tokens; the budget is {most}");
             let hint = format!(
                 "set `budget: {{max_tokens: {}}}` or more, or lower `max_output_tokens` in the profiles",
                 round_up(least)
             );
-            self.say(flow, "budget_too_small", message, hint);
+            self.say(node, TOO_SMALL, message, hint);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::flow::crew::Crew;
 use crate::flow::{self, Whole};
 use crate::known::Known;
 use crate::near::suggest;
-use crate::node::{Entry, Node};
+use crate::node::{Entry, Kind, Node};
 use crate::problem::{Finding, Reporter, finding};
 use crate::team::TeamCheck;
 
@@ -93,6 +93,10 @@ fn report_named(check: &mut TeamCheck<'_, '_, '_, '_>, (name, node): (&str, &Nod
         return;
     }
     for one in flow::check(&Whole { flow: pattern, crew: Some(&crew) }) {
+        if one.finding.code == flow::TOO_SMALL {
+            check.report(one.node, Some(one.finding));
+            continue;
+        }
         let message = format!("with this team, in the pattern `{name}`: {}", one.finding.message);
         check.report(node, Some(Finding { message, ..one.finding }));
     }
@@ -183,18 +187,21 @@ fn with(check: &mut TeamCheck<'_, '_, '_, '_>, flow: &Flow, crew: &Map<String, V
         let Err(reason) = settled(name, parameter, given, &known) else { continue };
         let entry = given.iter().find(|entry| entry.key == *name);
         let found = explain(&known, (name, parameter), entry.map(|entry| entry.node.to_json()), &reason);
-        check.report(entry.map_or(fallback, |entry| &entry.node), Some(found));
+        let node = entry.map_or(fallback, |entry| blamed(&entry.node, &found));
+        check.report(node, Some(found));
     }
     values
 }
 
+/// The name in a list that a finding is about; else the whole value.
+fn blamed<'n>(node: &'n Node, found: &Finding) -> &'n Node {
+    let Kind::List(items) = &node.kind else { return node };
+    let names = |item: &&Node| item.text().is_some_and(|text| found.message.contains(&format!("names `{text}`")));
+    items.iter().find(names).unwrap_or(node)
+}
+
 /// The value of one parameter, as the run will settle it.
-fn settled(
-    name: &str,
-    parameter: &Parameter,
-    given: &[Entry],
-    known: &Map<String, Value>,
-) -> Result<Value, String> {
+fn settled(name: &str, parameter: &Parameter, given: &[Entry], known: &Map<String, Value>) -> Result<Value, String> {
     let with = given.iter().filter(|entry| entry.key == name).map(|entry| (name.to_owned(), entry.node.to_json()));
     let all = BTreeMap::from([(name.to_owned(), parameter.clone())]);
     parameter::settle(&all, &with.collect(), known).map(|mut all| all.remove(name).unwrap_or_default())
@@ -209,14 +216,20 @@ fn explain(
 ) -> Finding {
     let about = parameter.description.trim_end_matches('.');
     let about = if about.is_empty() { String::new() } else { format!(" ({about})") };
-    let path = if given.is_some() { format!("`with.{name}`") } else { format!("the default of the parameter `{name}`") };
+    let path =
+        if given.is_some() { format!("`with.{name}`") } else { format!("the default of the parameter `{name}`") };
     let Some(value) = given.or_else(|| parameter.default.clone()) else {
         let message = format!("the pattern's parameter `{name}` has no default, and the team does not set it");
         return finding("missing_parameter", message, format!("add `with: {{{name}: …}}`{about}"));
     };
     let is_person = matches!(parameter.r#type, ParameterType::Agent | ParameterType::Agents);
-    let names: Vec<&str> =
-        known["members"].as_array().into_iter().flatten().chain([&known["coordinator"]]).filter_map(Value::as_str).collect();
+    let names: Vec<&str> = known["members"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .chain([&known["coordinator"]])
+        .filter_map(Value::as_str)
+        .collect();
     let is_stranger = |name: &&str| is_word(name) && !names.contains(name) && !known.contains_key(*name);
     let said = value.as_array().map_or_else(|| vec![&value], |list| list.iter().collect());
     if let Some(who) = said.into_iter().filter_map(Value::as_str).find(is_stranger).filter(|_| is_person) {

@@ -6,6 +6,7 @@ use convoke_domain::profile::{AgentKind, Role};
 use serde_json::{Map, Value};
 
 use crate::known::Facts;
+use crate::node::Node;
 use crate::team::TeamCheck;
 
 /// Tokens that a provider adds around a prompt; see docs/concept/budgets.md.
@@ -25,8 +26,8 @@ pub(crate) struct Crew<'n> {
     pub(crate) variables: Map<String, Value>,
     /// Seconds that a run may take.
     pub(crate) timeout_s: u64,
-    /// Tokens that a run may use.
-    pub(crate) max_tokens: Option<u64>,
+    /// Tokens that a run may use, and where that is said.
+    pub(crate) max_tokens: Option<(u64, &'n Node)>,
 }
 
 impl<'n> Crew<'n> {
@@ -42,14 +43,17 @@ impl<'n> Crew<'n> {
         let all = members.iter().chain([&coordinator]);
         let facts =
             all.filter_map(|name| check.known.profiles.get(*name).map(|facts| (*name, facts.clone()))).collect();
-        let number = |part: &str, field: &str| team.get(part).and_then(|node| node.get(field)?.to_json().as_u64());
+        let number = |part: &str, field: &str| {
+            let node = team.get(part)?.get(field)?;
+            Some((node.to_json().as_u64()?, node))
+        };
         variables.extend(parameters);
         Self {
             coordinator,
             members,
             facts,
             variables,
-            timeout_s: number("rules", "timeout_s").unwrap_or(3_600),
+            timeout_s: number("rules", "timeout_s").map_or(3_600, |(seconds, _)| seconds),
             max_tokens: number("budget", "max_tokens"),
         }
     }

@@ -23,6 +23,8 @@ pub(crate) const RESERVED: [&str; 11] =
     ["previous", "round", "index", "loop", "range", "dict", "namespace", "debug", "true", "false", "none"];
 /// Functions that expressions have.
 const FUNCTIONS: [&str; 3] = ["range", "dict", "namespace"];
+/// The longest part of a text that is quoted in a message.
+const MAX_LABEL: usize = 60;
 const ROLES: [&str; 4] = ["coordinator", "specialist", "worker", "reviewer"];
 
 /// What is known where a text stands, besides the scope.
@@ -49,7 +51,7 @@ pub(crate) struct Reading {
 
 /// Reads an expression.
 pub(crate) fn expression(text: &str, names: &Names<'_, '_>) -> Reading {
-    let mut reader = Reader::new(names);
+    let mut reader = Reader::new(text, names);
     match parse_expr(text) {
         Ok(tree) => {
             let form = reader.form(&tree);
@@ -61,7 +63,7 @@ pub(crate) fn expression(text: &str, names: &Names<'_, '_>) -> Reading {
 
 /// Reads a template; the form is that of the value where it is nothing but one.
 pub(crate) fn template(text: &str, names: &Names<'_, '_>) -> Reading {
-    let mut reader = Reader::new(names);
+    let mut reader = Reader::new(text, names);
     if !["{{", "{%", "{#"].iter().any(|open| text.contains(open)) {
         return reader.end(Form::Text, true);
     }
@@ -100,7 +102,8 @@ fn broken(text: &str, error: &minijinja::Error, what: &str) -> Reading {
 
 /// Walks a syntax tree.
 pub(super) struct Reader<'s, 'n> {
-    pub(super) names: &'s Names<'s, 'n>,
+    text: &'s str,
+    names: &'s Names<'s, 'n>,
     /// Names that the template itself sets.
     own: Vec<BTreeMap<String, Form>>,
     roots: BTreeSet<String>,
@@ -108,8 +111,8 @@ pub(super) struct Reader<'s, 'n> {
 }
 
 impl<'s, 'n> Reader<'s, 'n> {
-    fn new(names: &'s Names<'s, 'n>) -> Self {
-        Self { names, own: vec![BTreeMap::new()], roots: BTreeSet::new(), found: Vec::new() }
+    fn new(text: &'s str, names: &'s Names<'s, 'n>) -> Self {
+        Self { text, names, own: vec![BTreeMap::new()], roots: BTreeSet::new(), found: Vec::new() }
     }
 
     fn end(self, form: Form, is_plain: bool) -> Reading {
@@ -118,6 +121,14 @@ impl<'s, 'n> Reader<'s, 'n> {
 
     pub(super) fn report(&mut self, span: Span, found: Finding) {
         self.found.push((span.start_offset as usize..span.end_offset as usize, found));
+    }
+
+    /// What an expression is called in messages: what stands there, if it is short.
+    pub(super) fn label(&self, tree: &ast::Expr<'_>) -> String {
+        let span = whole(tree);
+        let text = self.text.get(span.start_offset as usize..span.end_offset as usize).unwrap_or_default().trim();
+        let is_short = !text.is_empty() && text.len() <= MAX_LABEL && !text.contains('\n');
+        if is_short { format!("`{text}`") } else { "this".to_owned() }
     }
 
     // Statements.
@@ -192,8 +203,8 @@ impl<'s, 'n> Reader<'s, 'n> {
         match tree {
             ast::Expr::Var(inner) => self.name(inner.id, inner.span()),
             ast::Expr::Const(inner) => constant(&inner.value),
-            ast::Expr::GetAttr(inner) => self.part(&inner.expr, inner.name, inner.span()),
-            ast::Expr::GetItem(inner) => self.item(inner),
+            ast::Expr::GetAttr(inner) => self.part(&inner.expr, inner.name, whole(tree)),
+            ast::Expr::GetItem(inner) => self.item(inner, whole(tree)),
             ast::Expr::Filter(inner) => self.filter(inner),
             ast::Expr::Call(inner) => self.call(inner),
             ast::Expr::IfExpr(inner) => {
@@ -208,7 +219,7 @@ impl<'s, 'n> Reader<'s, 'n> {
                 let form = self.form(&inner.expr);
                 if matches!(inner.op, ast::UnaryOpKind::Not) { Form::Flag } else { form }
             }
-            ast::Expr::BinOp(inner) => self.operation(inner),
+            ast::Expr::BinOp(inner) => self.operation(inner, whole(tree)),
             ast::Expr::Compare(inner) => {
                 let mut left = self.form(&inner.expr);
                 for operand in &inner.ops {
@@ -220,7 +231,7 @@ impl<'s, 'n> Reader<'s, 'n> {
                             | ast::CompareOpKind::Gt
                             | ast::CompareOpKind::Gte
                     );
-                    self.compare(is_order, (&left, &right), inner.span());
+                    self.compare(is_order, (&left, &right), whole(tree));
                     left = right;
                 }
                 Form::Flag
@@ -278,13 +289,13 @@ impl<'s, 'n> Reader<'s, 'n> {
         Form::Object { parts, is_open }
     }
 
-    fn operation(&mut self, inner: &ast::Spanned<ast::BinOp<'_>>) -> Form {
+    fn operation(&mut self, inner: &ast::BinOp<'_>, span: Span) -> Form {
         use ast::BinOpKind as Op;
         let (left, right) = (self.form(&inner.left), self.form(&inner.right));
         match inner.op {
             Op::Eq | Op::Ne | Op::In => Form::Flag,
             Op::Lt | Op::Lte | Op::Gt | Op::Gte => {
-                self.compare(true, (&left, &right), inner.span());
+                self.compare(true, (&left, &right), span);
                 Form::Flag
             }
             Op::ScAnd => left.both(right),
@@ -388,7 +399,7 @@ impl<'s, 'n> Reader<'s, 'n> {
             }
         }
         let form = self.form(inner);
-        self.part_of(&form, name, (&label(inner), span))
+        self.part_of(&form, name, (&self.label(inner), span))
     }
 
     /// The part of a value, reported where it is not there.
@@ -505,7 +516,7 @@ impl<'s, 'n> Reader<'s, 'n> {
     }
 
     /// `inner[key]`
-    fn item(&mut self, inner: &ast::Spanned<ast::GetItem<'_>>) -> Form {
+    fn item(&mut self, inner: &ast::GetItem<'_>, span: Span) -> Form {
         let key = text_of(&inner.subscript_expr);
         if let ast::Expr::Var(var) = &inner.expr
             && self.own(var.id).is_none()
@@ -523,17 +534,17 @@ impl<'s, 'n> Reader<'s, 'n> {
                     if key.is_none() {
                         self.form(&inner.subscript_expr);
                     }
-                    self.report(inner.span(), finding("dynamic_result", message, hint));
+                    self.report(span, finding("dynamic_result", message, hint));
                     return Form::Any;
                 }
-                ("by_role", Some(key)) => return self.role(key, inner.span()),
-                ("by_capability", Some(key)) => return self.capability(key, inner.span()),
+                ("by_role", Some(key)) => return self.role(key, span),
+                ("by_capability", Some(key)) => return self.capability(key, span),
                 _ => {}
             }
         }
         let form = self.form(&inner.expr);
         match key {
-            Some(key) => self.part_of(&form, &key, (&label(&inner.expr), inner.span())),
+            Some(key) => self.part_of(&form, &key, (&self.label(&inner.expr), span)),
             None => {
                 self.form(&inner.subscript_expr);
                 match form.sure() {
@@ -604,14 +615,19 @@ pub(super) fn text_of(tree: &ast::Expr<'_>) -> Option<String> {
     }
 }
 
-/// What an expression is called in messages.
-pub(super) fn label(tree: &ast::Expr<'_>) -> String {
-    fn path(tree: &ast::Expr<'_>) -> Option<String> {
-        match tree {
-            ast::Expr::Var(inner) => Some(inner.id.to_owned()),
-            ast::Expr::GetAttr(inner) => Some(format!("{}.{}", path(&inner.expr)?, inner.name)),
-            _ => None,
-        }
-    }
-    path(tree).map_or_else(|| "this".to_owned(), |path| format!("`{path}`"))
+/// The place of an expression with all that it begins with; a tree's own span begins at its last part.
+pub(super) fn whole(tree: &ast::Expr<'_>) -> Span {
+    let first = match tree {
+        ast::Expr::GetAttr(inner) => Some(&inner.expr),
+        ast::Expr::GetItem(inner) => Some(&inner.expr),
+        ast::Expr::Filter(inner) => inner.expr.as_ref(),
+        ast::Expr::Test(inner) => Some(&inner.expr),
+        ast::Expr::Call(inner) => Some(&inner.expr),
+        ast::Expr::Slice(inner) => Some(&inner.expr),
+        ast::Expr::Compare(inner) => Some(&inner.expr),
+        ast::Expr::BinOp(inner) => Some(&inner.left),
+        _ => None,
+    };
+    let start = first.map_or(tree.span(), whole);
+    Span { start_line: start.start_line, start_col: start.start_col, start_offset: start.start_offset, ..tree.span() }
 }

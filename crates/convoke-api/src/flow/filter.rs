@@ -4,7 +4,7 @@ use convoke_domain::flow::template;
 use minijinja::machinery::ast;
 use serde_json::Map;
 
-use super::expression::{Reader, label, text_of};
+use super::expression::{Reader, text_of};
 use super::form::Form;
 use crate::near::suggest;
 use crate::problem::finding;
@@ -113,7 +113,7 @@ impl Reader<'_, '_> {
             self.report(inner.span(), finding("unknown_filter", message, suggest(inner.name, FILTERS, "")));
             return Form::Any;
         }
-        let said = inner.expr.as_ref().map_or_else(|| "this".to_owned(), label);
+        let said = inner.expr.as_ref().map_or_else(|| "this".to_owned(), |value| self.label(value));
         match inner.name {
             "values" | "attributed" | "agreement" | "without" | "verdict" | "weighed" => {
                 self.of_list(&input, inner);
@@ -192,7 +192,7 @@ impl Reader<'_, '_> {
         if matches!(input.sure(), Form::Any | Form::List(_)) {
             return;
         }
-        let said = inner.expr.as_ref().map_or_else(|| "this".to_owned(), label);
+        let said = inner.expr.as_ref().map_or_else(|| "this".to_owned(), |value| self.label(value));
         let message = format!("`{}` is for lists, and {said} is {}", inner.name, input.words());
         let hint = "use it on the result of a `split`, or on a list in an `output` schema";
         self.report(inner.span(), finding("wrong_form", message, hint));

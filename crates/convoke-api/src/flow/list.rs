@@ -79,6 +79,8 @@ fn direct(steps: &[Node], places: &BTreeMap<&str, usize>, place: usize) -> Vec<u
     if after.is_none() {
         all.extend(of("join"));
     }
+    // What waits for itself is said where that stands; it closes no circle with others.
+    all.retain(|one| *one != place);
     all
 }
 

@@ -63,10 +63,6 @@ impl<'n> Checker<'n, '_> {
             let out = self.steps(std::slice::from_ref(branch), &around, |_, _| {});
             forms.push(out.form);
             calls.push(out.calls);
-            if let Some(after) = branch.get("after").filter(|node| !node.is_empty()) {
-                let message = format!("`{}`: branches begin at the same time", super::path(list::id(branch), "after"));
-                self.say(after, "unused_field", message, "remove `after`, or write the steps one after the other");
-            }
         }
         let need = self.waiting(split.get("sync"), Some(branches.len() as u64), (at, "split.sync"));
         calls.sort_unstable();
