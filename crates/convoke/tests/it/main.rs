@@ -8,6 +8,7 @@ mod docs;
 mod govern;
 mod inbox;
 mod json;
+mod library;
 mod person;
 mod postgres;
 mod quiet;
