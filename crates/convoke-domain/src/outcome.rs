@@ -284,8 +284,14 @@ mod tests {
 
     #[test]
     fn records_are_kept_by_capability_and_for_all_work() {
-        let query = |n: usize, value: f64| Case { capability: "sql".into(), ..case(&format!("q{n}"), "ada", Kind::Gold, value) };
-        let old = Case { at: Timestamp::from_micros(NOW.as_micros() - 90 * 86_400 * 1_000_000), ..case("r", "ada", Kind::Rated, 0.0) };
+        let query = |n: usize, value: f64| Case {
+            capability: "sql".into(),
+            ..case(&format!("q{n}"), "ada", Kind::Gold, value)
+        };
+        let old = Case {
+            at: Timestamp::from_micros(NOW.as_micros() - 90 * 86_400 * 1_000_000),
+            ..case("r", "ada", Kind::Rated, 0.0)
+        };
         let mut cases: Vec<Case> = (0..7).map(|n| query(n, 1.0)).collect();
         cases.push(old);
         let found = reputation(&cases, NOW);
@@ -304,11 +310,22 @@ mod tests {
     fn a_vote_that_was_decided_leaves_its_voters_outcomes() {
         let rule = VoteRule { options: vec!["x".into(), "y".into()], ..VoteRule::default() };
         let voters: Vec<_> = ["a", "b", "c", "d"].map(|name| (name.to_owned(), 1.0)).into();
-        let ballots = [Ballot::cast(&rule, "a", "x"), Ballot::cast(&rule, "b", "X."), Ballot::cast(&rule, "c", "y"), Ballot::abstain("d", "")];
+        let ballots = [
+            Ballot::cast(&rule, "a", "x"),
+            Ballot::cast(&rule, "b", "X."),
+            Ballot::cast(&rule, "c", "y"),
+            Ballot::abstain("d", ""),
+        ];
         let cases = of_vote(&tally(&rule, &voters, &ballots), "run/vote", Some("ops"));
         let brief: Vec<_> = cases.iter().map(|case| (case.agent.as_str(), case.kind, case.choice.as_deref())).collect();
-        assert_eq!(brief, [("a", Kind::VoteWon, Some("x")), ("b", Kind::VoteWon, Some("x")), ("c", Kind::VoteLost, Some("y"))]);
-        assert!(of_vote(&tally(&rule, &voters, &ballots[..1]), "run/vote", None).is_empty(), "an open vote says nothing yet");
+        assert_eq!(
+            brief,
+            [("a", Kind::VoteWon, Some("x")), ("b", Kind::VoteWon, Some("x")), ("c", Kind::VoteLost, Some("y"))]
+        );
+        assert!(
+            of_vote(&tally(&rule, &voters, &ballots[..1]), "run/vote", None).is_empty(),
+            "an open vote says nothing yet"
+        );
     }
 
     /// Votes of `good` and two who say the same wrong thing each third time.
@@ -343,11 +360,17 @@ mod tests {
         let mut cases = crowd(false);
         for n in 0..60 {
             let truth = if n % 2 == 0 { "yes" } else { "no" };
-            let more = ["d", "e"].map(|agent| Case { choice: Some(truth.into()), ..case(&format!("v{n:02}"), agent, Kind::VoteLost, 0.0) });
+            let more = ["d", "e"].map(|agent| Case {
+                choice: Some(truth.into()),
+                ..case(&format!("v{n:02}"), agent, Kind::VoteLost, 0.0)
+            });
             cases.extend(more);
         }
         let pinned = pin(&cases, NOW);
-        assert!(pinned.accuracy("good", None) > 0.9, "its votes are recorded as lost, and it agrees with most: {pinned:?}");
+        assert!(
+            pinned.accuracy("good", None) > 0.9,
+            "its votes are recorded as lost, and it agrees with most: {pinned:?}"
+        );
         assert!(pinned.weights.is_empty(), "no truth is known");
     }
 

@@ -125,7 +125,8 @@ impl UseCase for Record {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
         if !role_of(tx, &self.who).await?.is_some_and(Role::may_rate) {
             let name = self.who.trim_start_matches("user:");
-            let message = format!("`{name}` may look on, and not say what became of work: owners, operators and approvers may");
+            let message =
+                format!("`{name}` may look on, and not say what became of work: owners, operators and approvers may");
             let hint = format!("an owner gives the role: `convoke users role {name} approver`");
             return Err(Refusal::new("role_denied", message).hint(hint).into());
         }
@@ -198,7 +199,12 @@ async fn cases(tx: &mut Tx<'_>, agents: &[String]) -> Stored<Vec<Case>> {
         }
         let rated = rating::of_agent(tx, agent, since, PER_AGENT).await?;
         all.extend(rated.into_iter().map(|row| Case {
-            subject: format!("rating:{}:{}:{}", row.run, row.task.map(|task| task.to_string()).unwrap_or_default(), row.who),
+            subject: format!(
+                "rating:{}:{}:{}",
+                row.run,
+                row.task.map(|task| task.to_string()).unwrap_or_default(),
+                row.who
+            ),
             agent: agent.clone(),
             capability: String::new(),
             kind: known::Kind::Rated,

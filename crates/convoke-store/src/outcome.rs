@@ -49,7 +49,9 @@ pub async fn put(tx: &mut Tx<'_>, rows: &[NewRow<'_>]) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     let rows: Vec<_> = rows
         .iter()
-        .map(|row| p![ws, row.subject, row.agent, row.capability, row.kind, row.value, row.choice, row.run, now].to_vec())
+        .map(|row| {
+            p![ws, row.subject, row.agent, row.capability, row.kind, row.value, row.choice, row.run, now].to_vec()
+        })
         .collect();
     tx.batch(
         "INSERT INTO outcome (ws, subject, agent, capability, kind, value, choice, run, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \

@@ -7,7 +7,12 @@ use super::*;
 
 fn given(values: &[Value]) -> Vec<Contribution> {
     let agents = ["ada", "bob", "cy", "dee"];
-    let one = |(value, agent): (&Value, &str)| Contribution { agent: agent.into(), weight: 1.0, value: value.clone(), score: None };
+    let one = |(value, agent): (&Value, &str)| Contribution {
+        agent: agent.into(),
+        weight: 1.0,
+        value: value.clone(),
+        score: None,
+    };
     values.iter().zip(agents).map(one).collect()
 }
 
@@ -79,7 +84,8 @@ fn the_best_score_wins_then_the_weight_then_the_first() {
 
 #[test]
 fn texts_side_by_side_name_their_agents() {
-    let merged = merge(&by(How::Combine), &given(&[json!("It is the pool."), json!("it is the POOL"), json!("One.\nTwo.")]));
+    let merged =
+        merge(&by(How::Combine), &given(&[json!("It is the pool."), json!("it is the POOL"), json!("One.\nTwo.")]));
     assert_eq!(merged.value, json!("According to ada and bob: It is the pool.\n\nAccording to cy:\n\nOne.\nTwo."));
     assert_eq!(according_to(&["a".into(), "b".into(), "c".into()], &json!([1])), "According to a, b and c: [1]");
     let merged = merge(&by(How::Union), &given(&[json!("x"), json!(["X!", "y"])]));
@@ -122,7 +128,7 @@ proptest! {
         for how in HOWS.into_iter().filter(|how| *how != How::Combine) {
             let merged = merge(&by(how), &inputs);
             prop_assert!(merged.disagreements.is_empty(), "{how:?}: {:?}", merged.disagreements);
-            let again = merge(&by(how), &given(&[merged.value.clone()]));
+            let again = merge(&by(how), &given(std::slice::from_ref(&merged.value)));
             prop_assert_eq!(&again.value, &merged.value, "{:?} of one result is that result", how);
         }
     }

@@ -39,21 +39,51 @@ fn who_votes() -> Vec<Row> {
         row("some abstain, the rest is enough", json!({}), THREE, &[("a", "x"), ("b", "-"), ("c", "x")]),
         row("a choice that is no option", json!({"options": ["x", "y"]}), THREE, &[("a", "z"), ("b", "x"), ("c", "x")]),
         row("a stranger votes", json!({}), THREE, &[("a", "x"), ("b", "y"), ("c", "y"), ("mallory", "x")]),
-        row("two ballots of one voter: the first counts", json!({}), THREE, &[("a", "x"), ("a", "y"), ("b", "x"), ("c", "y")]),
-        row("the same answer in other words", json!({"canonical": "number"}), THREE, &[("a", "1,000.0"), ("b", "$1000"), ("c", "999")]),
+        row(
+            "two ballots of one voter: the first counts",
+            json!({}),
+            THREE,
+            &[("a", "x"), ("a", "y"), ("b", "x"), ("c", "y")],
+        ),
+        row(
+            "the same answer in other words",
+            json!({"canonical": "number"}),
+            THREE,
+            &[("a", "1,000.0"), ("b", "$1000"), ("c", "999")],
+        ),
     ]
 }
 
 fn quorums() -> Vec<Row> {
     vec![
         row("half of four is met by two", json!({}), FOUR, &[("a", "x"), ("b", "x"), ("c", "-"), ("d", "-")]),
-        row("half of five is not met by two", json!({}), FIVE, &[("a", "x"), ("b", "x"), ("c", "-"), ("d", "-"), ("e", "-")]),
+        row(
+            "half of five is not met by two",
+            json!({}),
+            FIVE,
+            &[("a", "x"), ("b", "x"), ("c", "-"), ("d", "-"), ("e", "-")],
+        ),
         row("it cannot be met any more", json!({}), FIVE, &[("a", "x"), ("c", "-"), ("d", "-"), ("e", "-")]),
         row("all must vote, one abstains", json!({"quorum": 1.0}), THREE, &[("a", "x"), ("b", "x"), ("c", "-")]),
         row("no quorum is asked, and one votes", json!({"quorum": 0.0}), THREE, &[("a", "x"), ("b", "-"), ("c", "-")]),
-        row("no quorum is asked, and nobody votes", json!({"quorum": 0.0}), THREE, &[("a", "-"), ("b", "-"), ("c", "-")]),
-        row("by weight: the heavy one votes", json!({"quorum_of": "weight"}), UNEQUAL, &[("a", "x"), ("b", "-"), ("c", "-")]),
-        row("by weight: the light ones vote", json!({"quorum_of": "weight"}), UNEQUAL, &[("a", "-"), ("b", "x"), ("c", "x")]),
+        row(
+            "no quorum is asked, and nobody votes",
+            json!({"quorum": 0.0}),
+            THREE,
+            &[("a", "-"), ("b", "-"), ("c", "-")],
+        ),
+        row(
+            "by weight: the heavy one votes",
+            json!({"quorum_of": "weight"}),
+            UNEQUAL,
+            &[("a", "x"), ("b", "-"), ("c", "-")],
+        ),
+        row(
+            "by weight: the light ones vote",
+            json!({"quorum_of": "weight"}),
+            UNEQUAL,
+            &[("a", "-"), ("b", "x"), ("c", "x")],
+        ),
     ]
 }
 
@@ -68,10 +98,18 @@ fn majorities() -> Vec<Row> {
         rows.push(row("4 of 4 cast, 5 may vote", json!({"majority": majority}), FIVE, four));
     }
     rows.push(row("the heavy one against two", json!({}), UNEQUAL, &[("a", "x"), ("b", "y"), ("c", "y")]));
-    rows.push(row("nobody has any weight: all weigh the same", json!({}), &[("a", 0.0), ("b", 0.0), ("c", 0.0)], &[
-        ("a", "x"), ("b", "y"), ("c", "y"),
-    ]));
-    rows.push(row("who weighs nothing votes alone", json!({"quorum": 0.0}), &[("a", 1.0), ("b", 0.0)], &[("a", "-"), ("b", "y")]));
+    rows.push(row(
+        "nobody has any weight: all weigh the same",
+        json!({}),
+        &[("a", 0.0), ("b", 0.0), ("c", 0.0)],
+        &[("a", "x"), ("b", "y"), ("c", "y")],
+    ));
+    rows.push(row(
+        "who weighs nothing votes alone",
+        json!({"quorum": 0.0}),
+        &[("a", 1.0), ("b", 0.0)],
+        &[("a", "-"), ("b", "y")],
+    ));
     rows
 }
 
@@ -81,11 +119,21 @@ fn ties() -> Vec<Row> {
         .iter()
         .map(|tie| row("2 against 2", json!({"options": ["x", "y"], "tie": tie}), FOUR, tied))
         .collect();
-    rows.push(row("2 against 2: the option that is listed first", json!({"options": ["x", "y"], "tie": "first"}), FOUR, tied));
+    rows.push(row(
+        "2 against 2: the option that is listed first",
+        json!({"options": ["x", "y"], "tie": "first"}),
+        FOUR,
+        tied,
+    ));
     rows.push(row("2 against 2, open: the choice of the first voter", json!({"tie": "first"}), FOUR, tied));
     rows.push(row("three are level", json!({}), THREE, &[("a", "x"), ("b", "y"), ("c", "z")]));
     rows.push(row("two thirds are asked: a tie is no majority", json!({"majority": "two_thirds"}), FOUR, tied));
-    rows.push(row("a tie that the last ballot may break", json!({"options": ["x", "y"], "quorum": 0.0}), THREE, &[("a", "x"), ("b", "y")]));
+    rows.push(row(
+        "a tie that the last ballot may break",
+        json!({"options": ["x", "y"], "quorum": 0.0}),
+        THREE,
+        &[("a", "x"), ("b", "y")],
+    ));
     rows
 }
 
@@ -96,19 +144,30 @@ fn early() -> Vec<Row> {
         row("3 of 5 for one, without early stop", json!({"early_stop": false}), FIVE, three),
         row("2 of 5 for one", json!({}), FIVE, &[("a", "x"), ("b", "x"), ("c", "y")]),
         row("2 of 4: the rest can draw level", json!({"options": ["x", "y"]}), FOUR, &[("a", "x"), ("b", "x")]),
-        row("2 of 4: the rest can draw level, and the first option wins ties", json!({"options": ["x", "y"], "tie": "first"}), FOUR, &[
-            ("a", "x"), ("b", "x"),
-        ]),
-        row("2 of 4 for the second option: the rest can draw level", json!({"options": ["x", "y"], "tie": "first"}), FOUR, &[
-            ("a", "y"), ("b", "y"),
-        ]),
+        row(
+            "2 of 4: the rest can draw level, and the first option wins ties",
+            json!({"options": ["x", "y"], "tie": "first"}),
+            FOUR,
+            &[("a", "x"), ("b", "x")],
+        ),
+        row(
+            "2 of 4 for the second option: the rest can draw level",
+            json!({"options": ["x", "y"], "tie": "first"}),
+            FOUR,
+            &[("a", "y"), ("b", "y")],
+        ),
         row("decided but for the quorum", json!({"quorum": 0.8}), FIVE, three),
         row("the heavy one has voted", json!({"quorum": 0.0}), UNEQUAL, &[("a", "x")]),
         row("the heavy one has voted, and the quorum is out", json!({}), UNEQUAL, &[("a", "x")]),
         row("unanimity is broken", json!({"majority": "unanimous"}), FIVE, &[("a", "x"), ("b", "y"), ("c", "x")]),
         row("unanimity so far", json!({"majority": "unanimous"}), FIVE, three),
         row("more than half of all is reached", json!({"majority": "absolute"}), FIVE, three),
-        row("more than half of all cannot be reached", json!({"majority": "absolute"}), FIVE, &[("a", "x"), ("b", "y"), ("c", "-"), ("d", "-")]),
+        row(
+            "more than half of all cannot be reached",
+            json!({"majority": "absolute"}),
+            FIVE,
+            &[("a", "x"), ("b", "y"), ("c", "-"), ("d", "-")],
+        ),
         row("two thirds can still be missed", json!({"majority": "two_thirds"}), FIVE, three),
         row("one option only", json!({"options": ["x"], "quorum": 0.0}), THREE, &[("a", "x")]),
     ]
@@ -140,11 +199,19 @@ fn voters_of(row: &Row) -> String {
 }
 
 fn vote_table(page: &mut String, title: &str, rows: &[Row]) {
-    let _ = write!(page, "\n## {title}\n\n| situation | rule | voters | ballots | outcome | early | dissent |\n|---|---|---|---|---|---|---|\n");
+    let _ = write!(
+        page,
+        "\n## {title}\n\n| situation | rule | voters | ballots | outcome | early | dissent |\n|---|---|---|---|---|---|---|\n"
+    );
     for row in rows {
         let (tally, text) = outcome_of(row);
-        let rule: Vec<_> =
-            row.rule.as_object().into_iter().flatten().map(|(name, value)| format!("`{name}: {}`", plain(value))).collect();
+        let rule: Vec<_> = row
+            .rule
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| format!("`{name}: {}`", plain(value)))
+            .collect();
         let ballots: Vec<_> = row.ballots.iter().map(|(voter, said)| format!("{voter}: {said}")).collect();
         let dissent: Vec<_> = tally.dissent.iter().map(|ballot| ballot.voter.as_str()).collect();
         let _ = writeln!(
@@ -175,7 +242,14 @@ fn merge_table(page: &mut String) {
         ("three lists", vec![json!(["x", "y"]), json!(["Y.", "z"]), json!(["y", "x"])]),
         ("three numbers", vec![json!(10), json!(10.0), json!(12)]),
         ("three that all differ", vec![json!("x"), json!("y"), json!("z")]),
-        ("objects", vec![json!({"cause": "pool", "at": 9}), json!({"cause": "Pool.", "fix": "restart"}), json!({"cause": "cache", "at": 9})]),
+        (
+            "objects",
+            vec![
+                json!({"cause": "pool", "at": 9}),
+                json!({"cause": "Pool.", "fix": "restart"}),
+                json!({"cause": "cache", "at": 9}),
+            ],
+        ),
         ("a list and a text", vec![json!(["x"]), json!("x")]),
     ];
     let hows = [How::Union, How::Intersection, How::Combine, How::Majority, How::Weighted, How::BestOf];
@@ -187,17 +261,24 @@ fn merge_table(page: &mut String) {
     );
     for (situation, values) in inputs {
         let shown: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
-        let _ = write!(page, "| {situation}: {} ", if shown.is_empty() { "nothing".to_owned() } else { shown.join(" ") });
+        let _ =
+            write!(page, "| {situation}: {} ", if shown.is_empty() { "nothing".to_owned() } else { shown.join(" ") });
         for how in hows {
             let contributions: Vec<_> = values
                 .iter()
                 .zip([("a", 1.0, 0.5), ("b", 2.0, 0.9), ("c", 4.0, 0.1)])
-                .map(|(value, (agent, weight, score))| Contribution { agent: agent.to_owned(), weight, value: value.clone(), score: Some(score) })
+                .map(|(value, (agent, weight, score))| Contribution {
+                    agent: agent.to_owned(),
+                    weight,
+                    value: value.clone(),
+                    score: Some(score),
+                })
                 .collect();
             let merged = merge(&MergeRule { how, ..MergeRule::default() }, &contributions);
             let reported = merged.disagreements.len();
             let value = merged.value.to_string().replace("\\n\\n", " ¶ ");
-            let _ = write!(page, "| `{value}`{} ", if reported == 0 { String::new() } else { format!(" ({reported})") });
+            let _ =
+                write!(page, "| `{value}`{} ", if reported == 0 { String::new() } else { format!(" ({reported})") });
         }
         page.push_str("|\n");
     }

@@ -137,8 +137,10 @@ fn guess(
     size: Size,
     known: &BTreeMap<usize, usize>,
 ) -> Vec<Vec<f64>> {
-    let logs: Vec<Vec<Vec<f64>>> =
-        says.iter().map(|voter| voter.iter().map(|row| row.iter().map(|chance| chance.ln()).collect()).collect()).collect();
+    let logs: Vec<Vec<Vec<f64>>> = says
+        .iter()
+        .map(|voter| voter.iter().map(|row| row.iter().map(|chance| chance.ln()).collect()).collect())
+        .collect();
     let start: Vec<f64> = frequency.iter().map(|chance| chance.ln()).collect();
     let mut next = vec![start; size.items];
     for label in labels {

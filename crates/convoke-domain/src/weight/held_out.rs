@@ -110,7 +110,8 @@ fn records(past: &[&Past], unknown: &[Ballots], choices: Option<usize>) -> BTree
         }
     }
     let mut records: BTreeMap<String, Outcomes> = BTreeMap::new();
-    for (voter, is_right) in past.iter().flat_map(|vote| vote.ballots.iter().map(|(v, said)| (v, *said == vote.truth))) {
+    for (voter, is_right) in past.iter().flat_map(|vote| vote.ballots.iter().map(|(v, said)| (v, *said == vote.truth)))
+    {
         let record = records.entry(voter.clone()).or_default();
         if is_right { record.right += 1.0 } else { record.wrong += 1.0 }
     }
@@ -234,7 +235,8 @@ fn accuracy(records: &BTreeMap<String, Outcomes>, voter: &str) -> f64 {
 
 /// What the best of those who voted said; of several the first.
 fn single<'a>(records: &BTreeMap<String, Outcomes>, vote: &'a Past) -> Option<&'a str> {
-    let better = |a: &&(String, String), b: &&(String, String)| accuracy(records, &a.0).total_cmp(&accuracy(records, &b.0));
+    let better =
+        |a: &&(String, String), b: &&(String, String)| accuracy(records, &a.0).total_cmp(&accuracy(records, &b.0));
     vote.ballots.iter().rev().max_by(better).map(|(_, said)| said.as_str())
 }
 

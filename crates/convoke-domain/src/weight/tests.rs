@@ -83,7 +83,11 @@ fn three_who_copy_each_other_count_about_once() {
     }
     let learnt = learn(&past, &[], Some(2));
     let together: f64 = ["v1", "c1", "c2"].iter().map(|voter| learnt.weights[*voter]).sum();
-    assert!(together < learnt.weights["v0"], "three copies of a worse voter outvote a better one: {:?}", learnt.weights);
+    assert!(
+        together < learnt.weights["v0"],
+        "three copies of a worse voter outvote a better one: {:?}",
+        learnt.weights
+    );
     assert!(learnt.best.is_none());
 }
 
@@ -111,7 +115,8 @@ fn agreement_finds_who_is_right_without_the_truth() {
         assert!((found - chance).abs() < 0.07, "{voter}: {found:.2} instead of {chance}");
     }
     assert!(expected(&hidden[..5]).is_none(), "five votes have too little in common");
-    let open: Vec<_> = (0..50).map(|n| (vec![("a".to_owned(), n.to_string()), ("b".to_owned(), "0".to_owned())], None)).collect();
+    let open: Vec<_> =
+        (0..50).map(|n| (vec![("a".to_owned(), n.to_string()), ("b".to_owned(), "0".to_owned())], None)).collect();
     assert!(expected(&open).is_none(), "open votes have no choices in common");
 }
 
@@ -124,7 +129,11 @@ fn who_always_says_the_same_has_no_weight_in_agreement() {
         .iter()
         .enumerate()
         .flat_map(|(item, vote)| {
-            vote.ballots.iter().enumerate().map(move |(voter, (_, said))| Label { item, voter, class: usize::from(said == "yes") })
+            vote.ballots.iter().enumerate().map(move |(voter, (_, said))| Label {
+                item,
+                voter,
+                class: usize::from(said == "yes"),
+            })
         })
         .collect();
     let found = dawid_skene(&labels, Size { items: 300, voters: 4, classes: 2 }, &[]);
@@ -136,7 +145,11 @@ fn who_always_says_the_same_has_no_weight_in_agreement() {
 
 #[test]
 fn what_is_known_is_held_fast() {
-    let labels = [Label { item: 0, voter: 0, class: 0 }, Label { item: 0, voter: 1, class: 0 }, Label { item: 9, voter: 9, class: 9 }];
+    let labels = [
+        Label { item: 0, voter: 0, class: 0 },
+        Label { item: 0, voter: 1, class: 0 },
+        Label { item: 9, voter: 9, class: 9 },
+    ];
     let found = dawid_skene(&labels, Size { items: 2, voters: 2, classes: 2 }, &[(0, 1), (7, 0)]);
     assert_eq!(found.likeliest(0), [1]);
     assert_eq!(found.chances[0], [0.0, 1.0]);
@@ -162,7 +175,9 @@ fn majorities_are_right_as_often_as_condorcet_says() {
         for vote in &past {
             let electorate: Vec<_> = vote.ballots.iter().map(|(voter, _)| (voter.clone(), 1.0)).collect();
             let ballots: Vec<_> = vote.ballots.iter().map(|(voter, said)| Ballot::cast(&rule, voter, said)).collect();
-            right += usize::from(tally(&rule, &electorate, &ballots).outcome == Outcome::Decided { choice: vote.truth.clone() });
+            right += usize::from(
+                tally(&rule, &electorate, &ballots).outcome == Outcome::Decided { choice: vote.truth.clone() },
+            );
         }
         // Four standard errors of 2,000 draws.
         let error = 4.0 * (exact * (1.0 - exact) / 2_000.0).sqrt();

@@ -8,7 +8,9 @@
 use std::path::Path;
 
 use convoke_domain::vote::{Ballot, Canonical, Outcome, VoteRule, canonical, tally};
-use convoke_domain::weight::{Consensus, Label, Learnt, OPEN_CHOICES, PRIOR, Past, Size, collapse, dawid_skene, learn, weight};
+use convoke_domain::weight::{
+    Consensus, Label, Learnt, OPEN_CHOICES, PRIOR, Past, Size, collapse, dawid_skene, learn, weight,
+};
 
 const SPLITS: u64 = 20;
 
@@ -46,7 +48,9 @@ fn read(file: &str) -> Vec<Past> {
         let ballots = value["ballots"].as_array().expect("ballots").iter();
         Past {
             truth: form(&value["truth"]),
-            ballots: ballots.map(|ballot| (ballot[0].as_str().expect("a voter").to_owned(), form(&ballot[1]))).collect(),
+            ballots: ballots
+                .map(|ballot| (ballot[0].as_str().expect("a voter").to_owned(), form(&ballot[1])))
+                .collect(),
         }
     };
     text.lines().map(vote).collect()
@@ -58,7 +62,8 @@ fn sets() -> Vec<Set> {
         votes.iter_mut().for_each(|vote| vote.ballots.retain(|(voter, _)| names.contains(&voter.as_str())));
         votes
     };
-    let six = ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification", "mixtral-8x7b", "gpt-4-1106"];
+    let six =
+        ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification", "mixtral-8x7b", "gpt-4-1106"];
     vec![
         Set { name: "gsm8k, 4 models", votes: models(&six[..4]), choices: None },
         Set { name: "gsm8k, 5 models", votes: models(&six[..5]), choices: None },
@@ -134,7 +139,9 @@ fn by_log_odds(learnt: &Learnt, voter: &str, choices: Option<usize>) -> f64 {
 
 /// The voter who turns out to be the best in the second half, of those who take part always: nobody can know that before.
 fn hindsight(votes: &[&Past]) -> f64 {
-    let right = |voter: &str| votes.iter().filter(|vote| vote.ballots.iter().any(|(v, said)| v == voter && *said == vote.truth)).count();
+    let right = |voter: &str| {
+        votes.iter().filter(|vote| vote.ballots.iter().any(|(v, said)| v == voter && *said == vote.truth)).count()
+    };
     let always = |voter: &&str| votes.iter().all(|vote| vote.ballots.iter().any(|(v, _)| v == voter));
     let voters = votes[0].ballots.iter().map(|(voter, _)| voter.as_str()).filter(always);
     voters.map(right).max().map_or(f64::NAN, |right| right as f64)
@@ -150,7 +157,8 @@ fn agreement(set: &Set, known: &[usize]) -> Option<(Consensus, Vec<String>)> {
         names
     };
     let voters = names(&mut set.votes.iter().flat_map(|vote| vote.ballots.iter().map(|(voter, _)| voter)));
-    let classes = names(&mut set.votes.iter().flat_map(|vote| vote.ballots.iter().map(|(_, said)| said).chain([&vote.truth])));
+    let classes =
+        names(&mut set.votes.iter().flat_map(|vote| vote.ballots.iter().map(|(_, said)| said).chain([&vote.truth])));
     let place = |names: &[String], name: &String| names.binary_search(name).expect("all are listed");
     let labels: Vec<Label> = set
         .votes
@@ -186,14 +194,18 @@ fn measure(set: &Set) -> Shares {
         let best = learnt.best.as_deref();
         let share = |of: f64| 100.0 * of / (second.len() as f64 * SPLITS as f64);
         sum.hindsight += share(hindsight(&unseen));
-        let asked: Vec<&Past> = unseen.iter().copied().filter(|vote| said_by(vote, &champion(&plain)).is_some()).collect();
+        let asked: Vec<&Past> =
+            unseen.iter().copied().filter(|vote| said_by(vote, &champion(&plain)).is_some()).collect();
         let right = asked.iter().filter(|vote| said_by(vote, &champion(&plain)) == Some(&vote.truth)).count();
         sum.single = (sum.single.0 + right as f64, sum.single.1 + asked.len() as f64);
-        sum.beside += asked.iter().map(|vote| voted(vote, |voter| learnt.weight(voter, set.choices), best)).sum::<f64>();
+        sum.beside +=
+            asked.iter().map(|vote| voted(vote, |voter| learnt.weight(voter, set.choices), best)).sum::<f64>();
         sum.routed += share(unseen.iter().map(|vote| best_alone(vote, &plain)).sum());
         sum.majority += share(unseen.iter().map(|vote| voted(vote, |_| 1.0, None)).sum());
-        sum.weighted += share(unseen.iter().map(|vote| voted(vote, |voter| learnt.weight(voter, set.choices), best)).sum());
-        sum.log_odds += share(unseen.iter().map(|vote| voted(vote, |voter| by_log_odds(&plain, voter, set.choices), None)).sum());
+        sum.weighted +=
+            share(unseen.iter().map(|vote| voted(vote, |voter| learnt.weight(voter, set.choices), best)).sum());
+        sum.log_odds +=
+            share(unseen.iter().map(|vote| voted(vote, |voter| by_log_odds(&plain, voter, set.choices), None)).sum());
         sum.agreement += share(agreed(set, alone.as_ref(), &second));
         sum.both += share(agreed(set, agreement(set, &first).as_ref(), &second));
         sum.collapsed += f64::from(u8::from(best.is_some()));
@@ -256,6 +268,8 @@ fn weighted_votes_are_worth_at_least_their_best_voter_and_the_majority() {
             _ => {}
         }
     }
-    println!("\nPercent of the unseen half decided rightly, mean of {SPLITS} random splits (seeds 1 to {SPLITS}):\n\n{page}");
+    println!(
+        "\nPercent of the unseen half decided rightly, mean of {SPLITS} random splits (seeds 1 to {SPLITS}):\n\n{page}"
+    );
     assert!(short.is_empty(), "{}\n{page}", short.join("\n"));
 }

@@ -19,7 +19,8 @@ fn case(subject: &str, agent: &str, kind: Kind, value: f64) -> Case {
 
 /// `logs` was right nine times of ten, `cost` once.
 fn records() -> Vec<Case> {
-    let of = |n: i32, agent: &str, right: bool| case(&format!("q{n}"), agent, Kind::Gold, if right { 1.0 } else { 0.0 });
+    let of =
+        |n: i32, agent: &str, right: bool| case(&format!("q{n}"), agent, Kind::Gold, if right { 1.0 } else { 0.0 });
     (0..10).flat_map(|n| [of(n, "logs", n != 3), of(n, "cost", n == 3), of(n, "net", n == 3)]).collect()
 }
 
@@ -93,12 +94,14 @@ async fn vote(hub: &Hub) -> Value {
 async fn a_run_votes_by_what_was_known_when_it_started() {
     let hub = hub(FakeModels::new(|request| {
         let choice = if request.origin.agent == "logs" { "x" } else { "y" };
-        Ok(says(&json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
+        Ok(says(json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
     }))
     .await;
     assert_eq!(vote(&hub).await["choice"], "y", "nothing is known: two against one");
     let after = hub.engine.reputation(None).await.expect("read");
-    let kinds = |agent: &str| after.iter().find(|one| one.agent == agent && one.capability == "which").map(|one| one.kinds.clone());
+    let kinds = |agent: &str| {
+        after.iter().find(|one| one.agent == agent && one.capability == "which").map(|one| one.kinds.clone())
+    };
     assert_eq!(kinds("cost"), Some([(Kind::VoteWon, 1)].into()), "{after:?}");
     assert_eq!(kinds("logs"), Some([(Kind::VoteLost, 1)].into()));
     hub.engine.record_outcomes(records(), "ada").await.expect("recorded");

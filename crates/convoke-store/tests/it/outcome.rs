@@ -25,7 +25,10 @@ async fn the_last_word_of_each_outcome_counts(place: Place) {
     let found = look!(store, tx => outcome::of_agent(tx, "ada", 10).await);
     let brief: Vec<_> = found.iter().map(|one| (one.subject.as_str(), one.kind.as_str(), one.value)).collect();
     assert_eq!(brief, [("vote-1", "vote_won", 1.0), ("task-1", "rated", 0.25)]);
-    assert_eq!((found[0].choice.as_deref(), found[0].capability.as_str(), found[0].at), (Some("roll back"), "ops", NOW));
+    assert_eq!(
+        (found[0].choice.as_deref(), found[0].capability.as_str(), found[0].at),
+        (Some("roll back"), "ops", NOW)
+    );
     assert_eq!(look!(store, tx => outcome::of_agent(tx, "ada", 1).await).len(), 1);
     assert_eq!(look!(store, tx => outcome::of_agent(tx, "eve", 10).await), []);
     let names = |found: Vec<(String,)>| found.into_iter().map(|(name,)| name).collect::<Vec<_>>();
