@@ -225,6 +225,8 @@ kinds! {
     QuestionExpired = "question.expired",
     /// A question needs no answer any more.
     QuestionWithdrawn = "question.withdrawn",
+    /// What was decided was replaced.
+    QuestionOverridden = "question.overridden",
     /// An agent told how far along its task is.
     TaskProgress = "task.progress",
     /// A task got locks, at once or after it had waited.

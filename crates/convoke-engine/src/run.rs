@@ -140,20 +140,20 @@ impl Engine {
 
     /// Holds a run back: steps under way end, none begins.
     pub async fn pause(&self, run: RunId, user: &str) -> Result<()> {
-        self.store().run(Pause { ws: self.ws(), run, user: user.to_owned() }).await?;
-        Ok(())
+        self.govern(user, "pause runs", Pause { ws: self.ws(), run, user: user.to_owned() }).await
     }
 
     /// Lets a paused or waiting run go on, with other caps where given.
     pub async fn resume(&self, run: RunId, how: Resume) -> Result<()> {
-        self.store().run(ResumeRun { ws: self.ws(), run, how }).await?;
+        let user = how.user.clone();
+        self.govern(&user, "resume runs", ResumeRun { ws: self.ws(), run, how }).await?;
         self.wake().notify_one();
         Ok(())
     }
 
     /// Calls a run off: nothing begins any more, running calls are cut.
     pub async fn cancel(&self, run: RunId, user: &str) -> Result<()> {
-        self.store().run(Cancel { ws: self.ws(), run, who: format!("user:{user}") }).await?;
+        self.govern(user, "cancel runs", Cancel { ws: self.ws(), run, who: format!("user:{user}") }).await?;
         self.interrupt(run);
         Ok(())
     }

@@ -1,3 +1,6 @@
+-- == overridden ==
+DROP TABLE overridden;
+
 -- == frame ==
 DROP TABLE frame;
 

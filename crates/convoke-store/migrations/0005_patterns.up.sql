@@ -28,3 +28,11 @@ CREATE TABLE frame (
 ) {TABLE};
 CREATE INDEX frame_due ON frame (ws, due) WHERE due IS NOT NULL;
 CREATE INDEX frame_run_due ON frame (ws, run, due) WHERE due IS NOT NULL;
+
+-- == overridden ==
+-- Decisions that were replaced, as they stood before, in their order.
+CREATE TABLE overridden (
+  ws {ID} NOT NULL, question {ID} NOT NULL, n {INT} NOT NULL, standing TEXT NOT NULL, choice TEXT, rationale TEXT, answered_by TEXT,
+  answer {ID}, ended_at {INT},
+  PRIMARY KEY (ws, question, n)
+) {TABLE};

@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "a binary has no readers of its documentation but those of its source")]
 
 mod agents;
+mod analytics;
 mod answer;
 mod args;
 mod audit;
@@ -35,6 +36,7 @@ mod message;
 mod outcome;
 mod place;
 mod profiles;
+mod rate;
 mod report;
 mod reputation;
 mod resume;
@@ -141,6 +143,8 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Users(command) => command.act(global).await,
         Command::Runs(command) => command.act(global).await,
         Command::Show(command) => command.act(global).await,
+        Command::Analytics(command) => command.act(global).await,
+        Command::Rate(command) => command.act(global).await,
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,

@@ -157,6 +157,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::QuestionAnswered | K::QuestionDefaulted | K::QuestionExpired | K::QuestionWithdrawn => {
             ("question", &["kind", "by", "choice"])
         }
+        K::QuestionOverridden => ("question", &["by", "was", "choice"]),
         K::TaskProgress => ("task", &["percent", "text"]),
         K::ContextChanged => ("context", &["name", "version", "bytes", "removed"]),
         K::FindingAdded => ("context", &["name", "confidence", "tags"]),

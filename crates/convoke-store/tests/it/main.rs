@@ -12,6 +12,7 @@ mod context;
 mod event;
 mod fault;
 mod folder;
+mod frame;
 mod handoff;
 mod journal;
 mod load;

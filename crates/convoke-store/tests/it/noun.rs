@@ -26,6 +26,7 @@ const NOUNS: &[&str] = &[
     "effect",
     "escalate",
     "event",
+    "frame",
     "grant",
     "handoff",
     "lock",
