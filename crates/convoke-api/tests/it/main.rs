@@ -4,4 +4,5 @@ mod broken;
 mod docs;
 mod export;
 mod library;
+mod pattern;
 mod schema;

@@ -263,6 +263,7 @@ fn asked(approver: Option<&str>, standing: &str, asked: &str, took: Option<i64>)
         approver: approver.map(str::to_owned),
         asked_at: at(10),
         ended_at: took.map(|seconds| at(10 + seconds)),
+        replaced: Vec::new(),
     }
 }
 

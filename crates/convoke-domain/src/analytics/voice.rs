@@ -193,17 +193,25 @@ fn between(from: Timestamp, to: Timestamp) -> i64 {
     to.as_micros() - from.as_micros()
 }
 
+/// Who decided first, how, and when: what replaced it later took its own time.
+fn decided(decision: &DecisionRecord) -> (Option<&str>, &str, Option<Timestamp>) {
+    match decision.replaced.first() {
+        Some(first) => (first.approver.as_deref(), &first.standing, first.at),
+        None => (decision.approver.as_deref(), &decision.standing, decision.ended_at),
+    }
+}
+
 /// Questions that people answered, or agents. One that is open counts for whom it was put to. One that was withdrawn, or ran out
 /// without a default, was never decided.
 pub(super) fn answers(decisions: &[DecisionRecord], by_people: bool) -> Delays {
     let is_person = |who: &str| who.starts_with("user:") || who.starts_with("role:");
-    let own = decisions.iter().filter(|decision| match (&decision.approver, decision.standing.as_str()) {
-        (Some(who), "answered") => is_person(who) == by_people,
-        (_, "defaulted") => !by_people,
-        (_, "open") => decision.asked.iter().any(|who| is_person(who)) == by_people,
+    let own = decisions.iter().filter(|decision| match decided(decision) {
+        (Some(who), "answered", _) => is_person(who) == by_people,
+        (_, "defaulted", _) => !by_people,
+        (_, "open", _) => decision.asked.iter().any(|who| is_person(who)) == by_people,
         _ => false,
     });
-    let took = |decision: &DecisionRecord| decision.ended_at.map(|end| between(decision.asked_at, end));
+    let took = |decision: &DecisionRecord| decided(decision).2.map(|end| between(decision.asked_at, end));
     Delays::of(own.map(took))
 }
 
