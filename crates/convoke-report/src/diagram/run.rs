@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use convoke_domain::flow::{Flow, Step, path};
 use convoke_domain::id::TaskId;
+use convoke_domain::pattern::Stage;
 use convoke_domain::record::{RunRecord, TaskRecord};
 
 use super::{BOXES, Diagram, Edge, Lane, Look, Mood, Shape, short, step};
+use crate::quote::one_line;
 use crate::view::{View, label};
 
+/// The most characters of a title.
+const TITLE: usize = 100;
 /// Agents that a box names.
 const AGENTS: usize = 3;
 
@@ -52,7 +56,7 @@ impl Standing {
 /// The diagram of a run: along its flow, if it has one; else its tasks and what each waited for.
 pub fn of_run(run: &RunRecord, flow: Option<&Flow>, edges: &[(TaskId, TaskId)]) -> Diagram {
     let view = View::new(run);
-    let title = short(&format!("{}: {}", run.summary.team, view.title()));
+    let title = one_line(&format!("{}: {}", run.summary.team, view.title()), TITLE);
     let lane = match flow {
         Some(flow) => step::lane(&flow.steps, "", &standings(run, flow)),
         None => tasks(run, edges),
@@ -139,7 +143,20 @@ fn tasks(run: &RunRecord, edges: &[(TaskId, TaskId)]) -> Lane {
         let (from, to) = (*places.get(from)?, *places.get(to)?);
         Some(Edge { from, to, label: String::new(), is_back: false })
     };
-    Lane { label: String::new(), boxes, edges: edges.iter().filter_map(edge).collect() }
+    let mut edges: Vec<Edge> = edges.iter().filter_map(edge).collect();
+    edges.extend(planned(run, &edges));
+    Lane { label: String::new(), boxes, edges }
+}
+
+/// Work that waits for nothing else came out of the plan of its round.
+fn planned(run: &RunRecord, edges: &[Edge]) -> Vec<Edge> {
+    let stages = || run.tasks.iter().take(BOXES).enumerate();
+    let is = |task: &TaskRecord, stage: Stage| task.stage == stage.as_str();
+    let plan = |round: i64| stages().find(|(_, task)| is(task, Stage::Plan) && task.round == round).map(|(place, _)| place);
+    stages()
+        .filter(|(to, task)| is(task, Stage::Work) && !edges.iter().any(|edge| edge.to == *to))
+        .filter_map(|(to, task)| Some(Edge { from: plan(task.round)?, to, label: String::new(), is_back: false }))
+        .collect()
 }
 
 fn shape(task: &TaskRecord) -> Shape {

@@ -136,7 +136,7 @@ fn split(split: &SplitStep, standings: &Standings) -> Shape {
 
 fn rounds(body: &LoopStep, standings: &Standings) -> Shape {
     let until = format!("until {}", body.until);
-    let lines = [until, format!("at most {} rounds", number(&body.max))];
+    let lines = [until, format!("rounds: at most {}", number(&body.max))];
     let lanes = vec![lane(&body.r#do, "", standings)];
     Shape { look: Look::Group, lines: lines.map(|line| short(&line)).into(), lanes, ..Shape::default() }
 }
@@ -156,12 +156,12 @@ fn phase(phase: &PhaseStep, standings: &Standings) -> Shape {
 
 fn merged(merge: &MergeStep) -> String {
     let how = match merge.how {
-        How::Union => "union",
+        How::Union => "what anybody says",
         How::Intersection => "what all say",
         How::Combine => "one after the other",
         How::Majority => "what most say",
         How::Weighted => "what weighs most",
-        How::BestOf => "the best",
+        How::BestOf => "the best of them",
         How::Synthesis => "put together",
     };
     match (&merge.agent, merge.how) {
@@ -175,7 +175,7 @@ fn reviewed(review: &ReviewStep) -> Vec<String> {
     let lines = [
         format!("{} reviewed", review.of),
         format!("by {}", review.reviewers),
-        format!("revised by {}, at most {} rounds", name(&review.author), number(&review.rounds)),
+        format!("revised by {}, rounds: at most {}", name(&review.author), number(&review.rounds)),
     ];
     lines.map(|line| short(&line)).into()
 }

@@ -199,7 +199,9 @@ impl Canvas {
     fn edge(&mut self, edge: &Edge, placed: &Placed<'_>, (x, y): (f64, f64)) {
         let (from, to) = (&placed.boxes[edge.from], &placed.boxes[edge.to]);
         if edge.is_back {
-            return self.back((from, to), (x, y), placed.width, &edge.label);
+            let between = placed.boxes.iter().filter(|one| (to.row..=from.row).contains(&one.row));
+            let right = between.map(|one| one.x + one.width).fold(0.0, f64::max);
+            return self.back((from, to), (x, y), right, &edge.label);
         }
         let (x1, y1) = (x + from.x + from.width / 2.0, y + from.y + from.height);
         let (x2, y2) = (x + to.x + to.width / 2.0, y + to.y);
@@ -220,8 +222,8 @@ impl Canvas {
     }
 
     /// An arrow beside the list, up to an earlier box.
-    fn back(&mut self, (from, to): (&Spot<'_>, &Spot<'_>), (x, y): (f64, f64), width: f64, label: &str) {
-        let side = x + width - 6.0;
+    fn back(&mut self, (from, to): (&Spot<'_>, &Spot<'_>), (x, y): (f64, f64), right: f64, label: &str) {
+        let side = x + right + BACK / 2.0;
         let (x1, y1) = (x + from.x + from.width, y + from.y + from.height / 2.0);
         let (x2, y2) = (x + to.x + to.width, y + to.y + to.height / 2.0);
         let _ = writeln!(

@@ -3,6 +3,7 @@
 mod budget;
 mod db;
 mod demo;
+mod diagram;
 mod docs;
 mod govern;
 mod inbox;
