@@ -36,8 +36,8 @@ const MAX_STEPS: usize = 2_000;
 const MAX_ID: usize = 40;
 /// The kinds of steps.
 const KINDS: [&str; 16] = [
-    "task", "value", "split", "sync", "join", "merge", "loop", "branch", "vote", "review", "handoff", "ask", "delegate", "gate",
-    "phase", "settle",
+    "task", "value", "split", "sync", "join", "merge", "loop", "branch", "vote", "review", "handoff", "ask",
+    "delegate", "gate", "phase", "settle",
 ];
 /// The fields that steps of all kinds have.
 const COMMON: [&str; 7] = ["id", "title", "after", "when", "on_failure", "default", "timeout_s"];
@@ -140,9 +140,8 @@ impl<'n> Checker<'n, '_> {
         let Some(crew) = self.crew else { return };
         let least = crew.least_tokens(calls);
         if let Some((most, node)) = crew.max_tokens.filter(|(most, _)| *most < least) {
-            let message = format!(
-                "the steps make at least {calls} model calls, which need {least} tokens; the budget is {most}"
-            );
+            let message =
+                format!("the steps make at least {calls} model calls, which need {least} tokens; the budget is {most}");
             let hint = format!(
                 "set `budget: {{max_tokens: {}}}` or more, or lower `max_output_tokens` in the profiles",
                 round_up(least)

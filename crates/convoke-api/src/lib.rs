@@ -4,6 +4,7 @@
 //! them; [`schema`] is the same knowledge for editors, [`profile_to_yaml`] and its siblings the way back.
 
 mod approvals;
+pub mod example;
 mod export;
 mod file;
 mod fixed;

@@ -1,7 +1,7 @@
-//! The library: profiles, patterns, teams, scripts and the example incident, built into the program.
+//! The library: profiles, patterns, teams and scripts, built into the program. What teams are shown with is in `example`.
 //!
-//! Rule: every file of `library/` and of the example's data stands in a list here; a test compares the lists with the
-//! folders, so that none is forgotten.
+//! Rule: every file of `library/` stands in a list here; a test compares the lists with the folders, so that none is
+//! forgotten.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -26,55 +26,69 @@ macro_rules! files {
     };
 }
 
-macro_rules! data {
-    ($($path:literal,)+) => {
-        &[$(($path, include_bytes!(concat!("../../../examples/incident-response/data/", $path))),)+]
-    };
-}
-
 const FILES: &[LibraryFile] = files![
+    "patterns/consensus.yaml",
+    "patterns/debate.yaml",
+    "patterns/ensemble.yaml",
+    "patterns/handoff.yaml",
+    "patterns/hierarchical.yaml",
+    "patterns/majority_vote.yaml",
     "patterns/parallel.yaml",
+    "patterns/parallel_implementation.yaml",
+    "patterns/peer_review.yaml",
+    "patterns/peer_to_peer.yaml",
+    "patterns/review_feedback_loop.yaml",
+    "patterns/sequential.yaml",
+    "patterns/weighted_vote.yaml",
+    "profiles/architect.yaml",
+    "profiles/billing-specialist.yaml",
+    "profiles/business.yaml",
+    "profiles/compliance-specialist.yaml",
     "profiles/cost-specialist.yaml",
+    "profiles/data-analyst.yaml",
+    "profiles/data-engineer.yaml",
+    "profiles/developer.yaml",
+    "profiles/device-analyst.yaml",
+    "profiles/devops.yaml",
     "profiles/incident-coordinator.yaml",
     "profiles/logs-specialist.yaml",
+    "profiles/market-analyst.yaml",
+    "profiles/merchant-analyst.yaml",
+    "profiles/orchestrator.yaml",
     "profiles/performance-reviewer.yaml",
     "profiles/performance-specialist.yaml",
     "profiles/practices-reviewer.yaml",
+    "profiles/qa.yaml",
+    "profiles/researcher.yaml",
     "profiles/review-coordinator.yaml",
     "profiles/security-reviewer.yaml",
     "profiles/security-specialist.yaml",
+    "profiles/security.yaml",
+    "profiles/support.yaml",
+    "profiles/technical-writer.yaml",
     "profiles/test-reviewer.yaml",
+    "profiles/transaction-analyst.yaml",
     "teams/code-review.yaml",
+    "teams/data-analysis.yaml",
+    "teams/data-pipeline.yaml",
+    "teams/fraud-investigation.yaml",
     "teams/incident-response.yaml",
+    "teams/research-report.yaml",
+    "teams/security-audit.yaml",
+    "teams/software-delivery.yaml",
+    "teams/technical-support.yaml",
 ];
 
 const SCRIPTS: &[(&str, &str)] = &[
     ("code-review", include_str!("../../../library/scripts/code-review.yaml")),
+    ("data-analysis", include_str!("../../../library/scripts/data-analysis.yaml")),
+    ("data-pipeline", include_str!("../../../library/scripts/data-pipeline.yaml")),
+    ("fraud-investigation", include_str!("../../../library/scripts/fraud-investigation.yaml")),
     ("incident-response", include_str!("../../../library/scripts/incident-response.yaml")),
-];
-
-const INCIDENT: &[(&str, &[u8])] = data![
-    "README.md",
-    "audit/audit.jsonl",
-    "billing/hourly.csv",
-    "billing/rates.csv",
-    "deploys/deploys.csv",
-    "deploys/diffs/CHG-4402.diff",
-    "deploys/diffs/CHG-4405.diff",
-    "deploys/diffs/CHG-4409.diff",
-    "deploys/diffs/CHG-4412.diff",
-    "deploys/diffs/CHG-4417.diff",
-    "deploys/diffs/CHG-4419.diff",
-    "deploys/settings.csv",
-    "k8s/rbac.yaml",
-    "logs/gateway.log",
-    "logs/orders-api.jsonl",
-    "logs/payments-api.jsonl",
-    "logs/worker.jsonl",
-    "metrics/catalog.csv",
-    "metrics/requests.csv",
-    "metrics/resources.csv",
-    "runbook.md",
+    ("research-report", include_str!("../../../library/scripts/research-report.yaml")),
+    ("security-audit", include_str!("../../../library/scripts/security-audit.yaml")),
+    ("software-delivery", include_str!("../../../library/scripts/software-delivery.yaml")),
+    ("technical-support", include_str!("../../../library/scripts/technical-support.yaml")),
 ];
 
 /// The files of patterns, profiles and teams, in the order of their paths.
@@ -111,9 +125,4 @@ pub fn bundle() -> Bundle {
 /// The scripts of the `script` model provider by the name of the team each one plays, with their YAML.
 pub fn scripts() -> &'static [(&'static str, &'static str)] {
     SCRIPTS
-}
-
-/// The example incident as it stands in `examples/incident-response/data`: paths and bytes.
-pub fn incident_files() -> &'static [(&'static str, &'static [u8])] {
-    INCIDENT
 }

@@ -201,12 +201,7 @@ fn blamed<'n>(node: &'n Node, found: &Finding) -> &'n Node {
 }
 
 /// The value of one parameter, as the run will settle it.
-fn settled(
-    name: &str,
-    parameter: &Parameter,
-    given: &[Entry],
-    known: &Map<String, Value>,
-) -> Result<Value, String> {
+fn settled(name: &str, parameter: &Parameter, given: &[Entry], known: &Map<String, Value>) -> Result<Value, String> {
     let with = given.iter().filter(|entry| entry.key == name).map(|entry| (name.to_owned(), entry.node.to_json()));
     let all = BTreeMap::from([(name.to_owned(), parameter.clone())]);
     parameter::settle(&all, &with.collect(), known).map(|mut all| all.remove(name).unwrap_or_default())
@@ -221,14 +216,20 @@ fn explain(
 ) -> Finding {
     let about = parameter.description.trim_end_matches('.');
     let about = if about.is_empty() { String::new() } else { format!(" ({about})") };
-    let path = if given.is_some() { format!("`with.{name}`") } else { format!("the default of the parameter `{name}`") };
+    let path =
+        if given.is_some() { format!("`with.{name}`") } else { format!("the default of the parameter `{name}`") };
     let Some(value) = given.or_else(|| parameter.default.clone()) else {
         let message = format!("the pattern's parameter `{name}` has no default, and the team does not set it");
         return finding("missing_parameter", message, format!("add `with: {{{name}: …}}`{about}"));
     };
     let is_person = matches!(parameter.r#type, ParameterType::Agent | ParameterType::Agents);
-    let names: Vec<&str> =
-        known["members"].as_array().into_iter().flatten().chain([&known["coordinator"]]).filter_map(Value::as_str).collect();
+    let names: Vec<&str> = known["members"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .chain([&known["coordinator"]])
+        .filter_map(Value::as_str)
+        .collect();
     let is_stranger = |name: &&str| is_word(name) && !names.contains(name) && !known.contains_key(*name);
     let said = value.as_array().map_or_else(|| vec![&value], |list| list.iter().collect());
     if let Some(who) = said.into_iter().filter_map(Value::as_str).find(is_stranger).filter(|_| is_person) {

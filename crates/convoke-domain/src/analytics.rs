@@ -16,11 +16,15 @@ use serde::{Deserialize, Serialize};
 pub use self::flow::{Flow, Overhead, Pace, flow, pace};
 pub use self::span::Span;
 pub use self::times::{AttemptTimes, Mark, RunTimes, TaskTimes, Trace, Turn};
-pub use self::voice::{Agreement, DECISION_TARGET, Delays, Poll};
+pub use self::voice::{Agreement, DECISION_TARGET, Delays, Poll, counted_vote};
+use crate::flow::path::is_below;
 use crate::money::Money;
+use crate::pattern::Stage;
 use crate::record::{RunRecord, TaskRecord};
 use crate::task::State;
 
+/// The stage of a flow's tasks.
+const STEP: &str = Stage::Step.as_str();
 /// The fewest and the most stars of a rating.
 pub const STARS: std::ops::RangeInclusive<i64> = 1..=5;
 
@@ -121,22 +125,24 @@ pub fn of_run(run: &RunRecord, trace: &Trace) -> RunAnalytics {
     let times = RunTimes::of(run);
     RunAnalytics {
         flow: times.as_ref().map(|times| flow(times, trace)),
-        agreement: voice::agreement(&run.tasks),
+        agreement: voice::agreement(&run.tasks, &trace.votes),
         success: success(&run.tasks),
-        cost: cost(run),
+        cost: cost(run, &trace.votes),
         answers_by_people: voice::answers(&run.decisions, true),
         answers_by_agents: voice::answers(&run.decisions, false),
         approvals: voice::approvals(&run.approvals),
         pickup: voice::pickup(&run.tasks, &trace.edges),
         spawn: voice::spawn(&run.tasks),
         messages: voice::letters(&trace.letters),
-        retries: retries(&run.tasks, trace),
+        retries: retries(run, trace),
     }
 }
 
-/// True for what members were asked for; what plans, joins, judges or answers is coordination.
-fn is_contribution(task: &TaskRecord) -> bool {
-    !["plan", "synthesis", "validation", "reply", "offer"].contains(&task.stage.as_str())
+/// True for what members were asked for; what plans, joins, judges, votes or answers is coordination.
+fn is_contribution(task: &TaskRecord, votes: &[(String, Poll)]) -> bool {
+    let is_ballot = || task.stage == STEP && votes.iter().any(|(path, _)| is_below(&task.key, path));
+    let beside = ["plan", "synthesis", "validation", "reply", "offer"].contains(&task.stage.as_str());
+    !(beside || voice::is_verdict(task) || is_ballot())
 }
 
 fn has_result(task: &TaskRecord) -> bool {
@@ -157,8 +163,9 @@ fn success(tasks: &[TaskRecord]) -> Success {
     sum
 }
 
-fn cost(run: &RunRecord) -> Cost {
-    let work: Vec<&TaskRecord> = run.tasks.iter().filter(|task| is_contribution(task) && has_result(task)).collect();
+fn cost(run: &RunRecord, votes: &[(String, Poll)]) -> Cost {
+    let work: Vec<&TaskRecord> =
+        run.tasks.iter().filter(|task| is_contribution(task, votes) && has_result(task)).collect();
     let outcomes = number(work.len());
     let (cost, tokens) = (run.summary.cost_usd, run.summary.tokens);
     let in_work: Money = work.iter().map(|task| task.cost_usd).sum();
@@ -173,11 +180,13 @@ fn cost(run: &RunRecord) -> Cost {
     }
 }
 
-fn retries(tasks: &[TaskRecord], trace: &Trace) -> Retries {
-    let steps = tasks.iter().flat_map(|task| &task.attempts).flat_map(|attempt| &attempt.steps);
+fn retries(run: &RunRecord, trace: &Trace) -> Retries {
+    let steps = run.tasks.iter().flat_map(|task| &task.attempts).flat_map(|attempt| &attempt.steps);
+    // A call that was approved is started a second time, which is not trying again.
+    let asked = number(run.approvals.iter().filter(|approval| approval.used_at.is_some()).count());
     Retries {
-        attempts: tasks.iter().map(|task| number(task.attempts.len().saturating_sub(1))).sum(),
-        calls: steps.map(|step| (step.tries - 1).max(0)).sum(),
+        attempts: run.tasks.iter().map(|task| number(task.attempts.len().saturating_sub(1))).sum(),
+        calls: (steps.map(|step| (step.tries - 1).max(0)).sum::<i64>() - asked).max(0),
         interruptions: trace.interruptions,
     }
 }

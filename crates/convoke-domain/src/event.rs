@@ -225,6 +225,8 @@ kinds! {
     QuestionExpired = "question.expired",
     /// A question needs no answer any more.
     QuestionWithdrawn = "question.withdrawn",
+    /// What was decided was replaced.
+    QuestionOverridden = "question.overridden",
     /// An agent told how far along its task is.
     TaskProgress = "task.progress",
     /// A task got locks, at once or after it had waited.
@@ -245,6 +247,8 @@ kinds! {
     FindingAdded = "finding.added",
     /// Older turns of an attempt were left out, because it filled its model's window.
     ContextCompacted = "context.compacted",
+    /// It is known what became of agents' work: a vote, a review, an answer that was compared with the right one.
+    OutcomeRecorded = "outcome.recorded",
     /// An entry was added to memory.
     MemoryAdded = "memory.added",
     /// An entry of memory was written anew.

@@ -24,6 +24,7 @@ pub mod memory;
 pub mod merge;
 pub mod message;
 pub mod money;
+pub mod outcome;
 pub mod pace;
 pub mod pattern;
 pub mod price;

@@ -28,16 +28,16 @@ pub const MAX_DEPTH: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
-    /// All items of all lists, all fields of all objects, each once.
+    /// All items of all lists, all fields of all objects, each once; of fields that differ, what most say.
     #[default]
     Union,
     /// What all have in common.
     Intersection,
     /// Everything as it is, side by side: texts under the names of their agents, lists one after another.
     Combine,
-    /// What more than half of the agents say.
+    /// What more than half of the agents say that have a result.
     Majority,
-    /// What has most weight behind it.
+    /// What has most weight behind it; of lists, items with more than half of the weight.
     Weighted,
     /// The one result with the best score.
     BestOf,
@@ -165,7 +165,9 @@ impl<'a> Desk<'a> {
         if depth < MAX_DEPTH && all(Value::is_object) {
             return Some(self.fields(path, voices, depth));
         }
-        if all(Value::is_array) {
+        // The union of values that are no lists is the list of them, unless all say the same or a field has to stay what it is.
+        let is_listed = |desk: &Self| desk.rule.how == How::Union && path.is_empty() && desk.groups(voices).len() > 1;
+        if all(Value::is_array) || is_listed(self) {
             return Some(self.items(path, voices));
         }
         self.whole(path, voices)

@@ -404,7 +404,7 @@ pub struct DecisionRecord {
     /// What depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impact: Option<String>,
-    /// `open`, `answered`, `defaulted`, `expired` or `withdrawn`.
+    /// `open`, `answered`, `defaulted`, `expired`, `withdrawn` or `overridden`.
     pub standing: String,
     /// When it ends at the latest.
     pub due: Option<Timestamp>,
@@ -418,6 +418,24 @@ pub struct DecisionRecord {
     pub asked_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// What was decided before and replaced, the first decision first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<ReplacedRecord>,
+}
+
+/// A decision that stood until somebody replaced it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedRecord {
+    /// `answered`, `defaulted` or `overridden`.
+    pub standing: String,
+    /// What was chosen or said.
+    pub choice: Option<String>,
+    /// Why.
+    pub rationale: Option<String>,
+    /// Who decided; `system` where the default was taken.
+    pub approver: Option<String>,
+    /// From when it stood.
+    pub at: Option<Timestamp>,
 }
 
 /// What was said in one thread of a run, counted.

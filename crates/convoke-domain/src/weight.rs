@@ -20,8 +20,8 @@ mod held_out;
 #[cfg(test)]
 mod tests;
 
-pub use crowd::{Consensus, Label, Size, dawid_skene, expected};
-pub use held_out::{FEWEST, Learnt, MOST, Past, learn};
+pub use crowd::{Asked, Consensus, Label, Size, chances, dawid_skene, expected};
+pub use held_out::{Ballots, FEWEST, Learnt, MOST, Past, learn};
 
 /// What is assumed of every voter before its first case: right twice and wrong once. A voter without a record is then
 /// taken to be right two times of three: enough for its vote to count, and less than a voter with a good record has.
@@ -54,6 +54,12 @@ impl Outcomes {
     /// How many cases there are, faded ones in part.
     pub fn cases(&self) -> f64 {
         self.right + self.wrong
+    }
+
+    /// As many cases with this part of them right.
+    #[must_use]
+    pub fn of(&self, accuracy: f64) -> Self {
+        Self { right: self.cases() * accuracy, wrong: self.cases() * (1.0 - accuracy) }
     }
 
     /// The chance to be right next time: the mean of a beta distribution with `prior` (Laplace's rule, with its counts).

@@ -396,6 +396,11 @@ pub(crate) async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[Task
     let open = task::open(tx, run).await?;
     let mut count = 0;
     for found in open.iter().filter(|found| only.is_none_or(|ids| ids.contains(&found.id))) {
+        // With whoever asked, the side task that was to answer has been called off and counted.
+        let now = task::hold(tx, found.id).await?.state;
+        if domain_task::State::parse(&now).is_some_and(domain_task::State::has_ended) {
+            continue;
+        }
         call_off(tx, run, found, who).await?;
         count += 1;
     }

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use convoke_domain::analytics::series::{self, Every, Part, RunPoint, Sum};
-use convoke_domain::analytics::{self as domain, AttemptTimes, Mark, Pace, RunTimes, Span, TaskTimes, Trace, Turn};
+use convoke_domain::analytics::{
+    self as domain, AttemptTimes, Mark, Pace, Poll, RunTimes, Span, TaskTimes, Trace, Turn,
+};
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::record::{HandoffRecord, RunRecord};
 use convoke_domain::spec::RunSpec;
@@ -133,7 +135,8 @@ async fn trace(tx: &mut Tx<'_>, run: RunId, spec: &RunSpec) -> Stored<Trace> {
     let (marks, interruptions) = marks(tx, run).await?;
     let capacity = spec.profiles.iter().map(|(name, profile)| (name.clone(), profile.capacity)).collect();
     let letters = analytics::letters(tx, run, LETTERS).await?;
-    Ok(Trace { edges: edges(tx, run).await?, marks, capacity, letters, interruptions })
+    let (edges, votes) = (edges(tx, run).await?, votes(tx, run).await?);
+    Ok(Trace { edges, marks, capacity, letters, votes, interruptions })
 }
 
 /// Which task waited for which.
@@ -144,6 +147,18 @@ pub(crate) async fn edges(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<(TaskId, Ta
         let Some(last) = page.last() else { return Ok(edges) };
         after = (last.parent, last.child);
         edges.extend(page.into_iter().map(|edge| (edge.parent, edge.child)));
+    }
+}
+
+/// Votes that the run's flow has counted.
+async fn votes(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<(String, Poll)>> {
+    let (mut votes, mut after) = (Vec::new(), 0);
+    loop {
+        let page = analytics::votes(tx, run, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(votes) };
+        after = last.seq;
+        let told = page.iter().filter_map(|row| serde_json::from_str::<Value>(&row.payload).ok());
+        votes.extend(told.filter_map(|payload| domain::counted_vote(&payload)));
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::engine::emit;
 use crate::run::state_of;
-use crate::{advance, answer, memory, wait};
+use crate::{advance, answer, memory, outcome, wait};
 
 /// How often the machine may ask for more in one turn; it asks once for each level that it goes down.
 const ASKS_MAX: usize = 1_000;
@@ -190,6 +190,9 @@ impl Turn<'_> {
                 Ok(())
             }
             Move::Note(note) => {
+                if note.what == What::VoteCounted {
+                    outcome::of_vote(tx, id, &note.path, &note.facts).await?;
+                }
                 tell(tx, id, note);
                 Ok(())
             }

@@ -9,8 +9,8 @@ use convoke_domain::user::Role;
 use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, run, task};
 
 use crate::approval::{counted, role_of, rule_of};
+use crate::decision::record;
 use crate::person::may_do;
-use crate::thread::decision_record;
 use crate::{Engine, Result};
 
 /// Entries of one kind that are looked at.
@@ -119,7 +119,7 @@ impl Look {
     async fn questions(&self, tx: &mut Tx<'_>) -> Stored<Vec<InboxEntry>> {
         let found = decision::open_for(tx, &self.who, MOST).await?;
         let found = found.into_iter().filter(|row| row.due.is_none_or(|due| due > tx.now()));
-        found.map(|row| decision_record(row).map(question_entry)).collect()
+        found.map(|row| record(row, Vec::new()).map(question_entry)).collect()
     }
 
     /// What of the approvals this person may still answer.

@@ -21,9 +21,9 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::decision::logged;
 use crate::mail;
 use crate::spend::Journaled;
-use crate::thread::decision_record;
 use crate::{Engine, Result, analytics, inbox};
 
 /// Steps told of one attempt.
@@ -94,11 +94,6 @@ impl Engine {
     /// Runs that have not ended, oldest first: id, state, reason.
     pub async fn unfinished(&self, limit: i64) -> Result<Vec<(RunId, String, Option<String>)>> {
         Ok(self.store().read(Unfinished { ws: self.ws(), limit }).await?)
-    }
-
-    /// Effects whose outcome a person must tell.
-    pub async fn unknown_effects(&self, limit: i64) -> Result<Vec<effect::Record>> {
-        Ok(self.store().read(UnknownEffects { ws: self.ws(), limit }).await?)
     }
 
     /// Counts over the workspace.
@@ -266,9 +261,10 @@ impl UseCase for Full {
         let effects = effect::of_run(tx, self.run).await?.into_iter().map(effect_record).collect();
         let mut decisions = decision::list(tx, Some(self.run), None, Viewer::Party(""), DECISIONS).await?;
         decisions.reverse();
+        let decisions = logged(tx, decisions).await?;
         let talks = talks(message::tally(tx, self.run).await?);
         let mut record = RunRecord {
-            decisions: decisions.into_iter().map(decision_record).collect::<Stored<_>>()?,
+            decisions,
             talks,
             summary,
             output: row.output,
@@ -461,23 +457,6 @@ impl UseCase for Unfinished {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         run::unfinished(tx, self.limit).await
-    }
-}
-
-struct UnknownEffects {
-    ws: WorkspaceId,
-    limit: i64,
-}
-
-impl UseCase for UnknownEffects {
-    type Out = Vec<effect::Record>;
-
-    fn ws(&self) -> WorkspaceId {
-        self.ws
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
-        effect::unknown(tx, self.limit).await
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) async fn end(tx: &mut Tx<'_>, row: &wait::Record, outcome: Outcome<'_
         Outcome::Retry => ("retry", None, None),
     };
     wait::delete(tx, row.step()).await?;
-    if !step::fulfil(tx, row.step(), status, output, error).await? {
+    if !step::fulfil(tx, row.step(), status, (output, error)).await? {
         return Ok(());
     }
     let kind = if error.is_some() { Kind::StepFailed } else { Kind::StepCompleted };
@@ -147,7 +147,7 @@ pub(crate) async fn park(tx: &mut Tx<'_>, id: TaskId, held: &task::Held) -> Resu
 pub(crate) async fn settle_steps(tx: &mut Tx<'_>, on: TaskId, attempt: i64, text: &str) -> Result<()> {
     for row in wait::of_attempt(tx, on, attempt).await? {
         wait::delete(tx, row.step()).await?;
-        step::fulfil(tx, row.step(), "done", Some(text), None).await?;
+        step::fulfil(tx, row.step(), "done", (Some(text), None)).await?;
     }
     Ok(())
 }

@@ -56,6 +56,27 @@ pub async fn marks(tx: &mut Tx<'_>, run: RunId, after: i64, limit: i64) -> Resul
     .await
 }
 
+row! {
+    /// A vote that was counted.
+    pub struct Vote {
+        /// The number of its event.
+        pub seq: i64,
+        /// What the event says, as JSON.
+        pub payload: String,
+    }
+}
+
+/// Votes that were counted in a run, behind the number `after`.
+pub async fn votes(tx: &mut Tx<'_>, run: RunId, after: i64, limit: i64) -> Result<Vec<Vote>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT seq, payload FROM event WHERE ws = $1 AND run = $2 AND seq > $3 AND kind = 'coordination.vote.counted' \
+         ORDER BY seq LIMIT $4",
+        p![ws, run, after, limit],
+    )
+    .await
+}
+
 /// When addressed messages of a run were stored, and given to their recipients; at most `limit`.
 pub async fn letters(tx: &mut Tx<'_>, run: RunId, limit: i64) -> Result<Vec<(Timestamp, Timestamp)>> {
     let ws = tx.ws();

@@ -29,6 +29,7 @@ pub mod memory;
 pub mod message;
 pub mod meta;
 pub mod migrate;
+pub mod outcome;
 mod param;
 mod pg;
 pub mod rating;

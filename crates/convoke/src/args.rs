@@ -88,6 +88,10 @@ pub enum Command {
     Runs(crate::runs::RunsArgs),
     /// Show a run: tasks, steps, cost, time
     Show(crate::show::ShowArgs),
+    /// How teams do over time: success, time, cost, speed-up, ratings
+    Analytics(crate::analytics::AnalyticsArgs),
+    /// Say how well a run, an agent's part in it, or a task was
+    Rate(crate::rate::RateArgs),
     /// Write a run's report
     Report(crate::report::ReportArgs),
     /// Print what happened in a run, event by event
@@ -110,6 +114,8 @@ pub enum Command {
     Memory(crate::memory::MemoryArgs),
     /// Registered agents: list them, change one
     Agents(crate::agents::AgentsArgs),
+    /// How often agents were right, and what their votes weigh
+    Reputation(crate::reputation::ReputationArgs),
     /// Give an agent a right for a time
     Grant(crate::grants::GrantArgs),
     /// List rights that were given for a time
@@ -134,7 +140,7 @@ pub enum Command {
     Init(crate::init::InitArgs),
     /// Say whether everything that is needed is there
     Doctor(crate::doctor::DoctorArgs),
-    /// Count agents, tasks, runs, events
+    /// Count agents, tasks, runs, messages, decisions, events
     Stats(crate::stats::StatsArgs),
     /// Look after the database
     Db(crate::db::DbArgs),

@@ -12,7 +12,7 @@ use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Resume, TaskAnswer, Which};
+use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Rate, Resume, TaskAnswer, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
@@ -89,6 +89,17 @@ pub enum Request {
         /// Why.
         rationale: Option<String>,
         /// Who answers.
+        user: String,
+    },
+    /// Replace a decision that stands.
+    OverrideDecision {
+        /// The question, or the message that decided it.
+        decision: MessageId,
+        /// What shall hold instead.
+        choice: String,
+        /// Why.
+        reason: String,
+        /// Who says so.
         user: String,
     },
     /// Close a run that was handed to people.
@@ -193,6 +204,13 @@ pub enum Request {
         /// What to remember.
         note: Note,
         /// Who writes.
+        user: String,
+    },
+    /// Say how well a run, or work in it, was.
+    Rate {
+        /// What of it, and how well.
+        rate: Rate,
+        /// Who says so.
         user: String,
     },
     /// Have an entry of memory forgotten.
@@ -300,6 +318,10 @@ impl Request {
                     missing: 0,
                 });
             }
+            Self::OverrideDecision { decision, choice, reason, user } => {
+                let replaced = engine.override_decision(&user, decision, &choice, &reason).await?;
+                return Ok(Done { run: replaced.run, goes_on: false, state: "overridden".to_owned(), missing: 0 });
+            }
             Self::Close { run, text, is_decline, user } => {
                 let answer = if is_decline { TaskAnswer::Declined(text) } else { TaskAnswer::Done(text) };
                 engine.close_run(run, answer, &format!("user:{user}")).await?;
@@ -322,6 +344,7 @@ impl Request {
             Self::Archive { before, limit, user } => drop(engine.archive_threads(before, &user, limit).await?),
             Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
             Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
+            Self::Rate { rate, user } => drop(engine.rate(rate, &user).await?),
             Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
         }
         Ok(Done::default())

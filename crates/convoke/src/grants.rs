@@ -59,7 +59,8 @@ fn right(text: &str) -> std::result::Result<Right, String> {
 }
 
 /// A span of time: a number and its unit.
-fn time(text: &str) -> std::result::Result<Duration, String> {
+/// A number and its unit.
+pub fn time(text: &str) -> std::result::Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let seconds = match unit {

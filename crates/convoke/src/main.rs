@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "a binary has no readers of its documentation but those of its source")]
 
 mod agents;
+mod analytics;
 mod answer;
 mod args;
 mod audit;
@@ -36,7 +37,9 @@ mod message;
 mod outcome;
 mod place;
 mod profiles;
+mod rate;
 mod report;
+mod reputation;
 mod resume;
 mod run;
 mod runs;
@@ -141,6 +144,8 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Users(command) => command.act(global).await,
         Command::Runs(command) => command.act(global).await,
         Command::Show(command) => command.act(global).await,
+        Command::Analytics(command) => command.act(global).await,
+        Command::Rate(command) => command.act(global).await,
         Command::Report(command) => command.act(global).await,
         Command::Events(command) => command.act(global).await,
         Command::Handoffs(command) => command.act(global).await,
@@ -152,6 +157,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Context(command) => command.act(global).await,
         Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
+        Command::Reputation(command) => command.act(global).await,
         Command::Grant(command) => command.act(global).await,
         Command::Grants(command) => command.act(global).await,
         Command::Revoke(command) => command.act(global).await,

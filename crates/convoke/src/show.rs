@@ -1,16 +1,20 @@
 //! `convoke show`: a run as a tree of tasks and steps, with cost and time.
 
 use clap::Args;
+use convoke_domain::record::RunRecord;
 
 use crate::args::Global;
 use crate::error::{Exit, Result};
 use crate::hub::Hub;
-use crate::{outcome, say, which};
+use crate::{analytics, outcome, say, which};
 
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     #[arg(help = which::HELP)]
     pub run: String,
+    /// How it went, in figures: speed-up, parallel use, coordination, agreement, cost, and what people think
+    #[arg(long)]
+    pub analytics: bool,
 }
 
 impl ShowArgs {
@@ -18,6 +22,9 @@ impl ShowArgs {
         let hub = Hub::reader(global).await?;
         let run = which::run(&hub.engine, &self.run).await?;
         let record = hub.engine.run_record(run).await?;
+        if self.analytics {
+            return tell_analytics(global, &record);
+        }
         if global.json {
             say::json(&convoke_report::json(&record))?;
         } else {
@@ -27,4 +34,13 @@ impl ShowArgs {
         }
         Ok(Exit::Done)
     }
+}
+
+fn tell_analytics(global: &Global, record: &RunRecord) -> Result<Exit> {
+    if global.json {
+        say::json(&analytics::as_json(record))?;
+    } else {
+        analytics::of_run(record)?;
+    }
+    Ok(Exit::Done)
 }

@@ -33,6 +33,8 @@ impl StatsArgs {
             ("waiting tasks", text::count(stats.queue_size)),
             ("tasks", by_state(&stats.tasks)),
             ("runs", by_state(&stats.runs)),
+            ("messages", text::count(stats.messages)),
+            ("decisions", format!("{}, {} open", text::count(stats.decisions), text::count(stats.open_questions))),
             ("events", text::count(stats.events)),
         ];
         for (name, value) in rows {

@@ -6,4 +6,3 @@ mod export;
 mod library;
 mod pattern;
 mod schema;
-mod zz;

@@ -211,28 +211,27 @@ fn shortest(parted: &Parted<'_>, trace: &Trace) -> (i64, i64) {
     (critical, critical.max(busiest))
 }
 
-/// The longest sum along a chain of dependencies. Tasks in a circle, which there cannot be, count for nothing.
+/// The longest sum along a chain of tasks that had to wait for each other: by dependency, or because one was made at the moment
+/// in which another ended, as patterns do from stage to stage.
 fn longest_chain(tasks: &[TaskTimes], own: &[i64], edges: &[(TaskId, TaskId)]) -> i64 {
-    let places: HashMap<TaskId, usize> = tasks.iter().enumerate().map(|(place, task)| (task.id, place)).collect();
-    let (mut after, mut open) = (vec![Vec::new(); tasks.len()], vec![0_usize; tasks.len()]);
+    let mut parents: HashMap<TaskId, Vec<TaskId>> = HashMap::new();
     for (parent, child) in edges {
-        if let (Some(parent), Some(child)) = (places.get(parent), places.get(child)) {
-            after[*parent].push(*child);
-            open[*child] += 1;
-        }
+        parents.entry(*child).or_default().push(*parent);
     }
-    let mut before = vec![0_i64; tasks.len()];
-    let mut next: Vec<usize> = (0..tasks.len()).filter(|place| open[*place] == 0).collect();
-    let mut longest = 0;
-    while let Some(place) = next.pop() {
-        let sum = before[place] + own[place];
+    let start = |task: &TaskTimes| task.attempts.first().map_or(task.created_at, |attempt| attempt.started_at);
+    let mut order: Vec<usize> = (0..tasks.len()).collect();
+    order.sort_by_key(|place| (start(&tasks[*place]), tasks[*place].finished_at, *place));
+    let (mut sums, mut ended, mut longest) = (HashMap::new(), HashMap::new(), 0);
+    for place in order {
+        let task = &tasks[place];
+        let before = parents.get(&task.id).into_iter().flatten().filter_map(|parent| sums.get(parent));
+        let before = before.filter(|(end, _)| *end <= start(task)).map(|(_, sum)| *sum);
+        let sum = before.chain(ended.get(&task.created_at).copied()).max().unwrap_or(0) + own[place];
         longest = longest.max(sum);
-        for child in &after[place] {
-            before[*child] = before[*child].max(sum);
-            open[*child] -= 1;
-            if open[*child] == 0 {
-                next.push(*child);
-            }
+        if let Some(end) = task.finished_at {
+            sums.insert(task.id, (end, sum));
+            let of_end = ended.entry(end).or_insert(sum);
+            *of_end = sum.max(*of_end);
         }
     }
     longest

@@ -72,6 +72,13 @@ fn the_shapes_of_plans() {
     let plan = edges(&[(1, 2), (1, 3), (2, 4), (3, 4)]);
     assert_eq!(told(&fan, &plan), (60, 50, 50, Some(1.2), Some(1.0), Some(0.0)), "plan, two members, synthesis");
     assert_eq!(flow(&fan, &plan).best_speed_up, Some(1.2));
+    let staged = run(vec![
+        task(1, "lead", 0, (0, 10)),
+        task(2, "a", 10, (11, 20)),
+        task(3, "b", 10, (11, 15)),
+        task(4, "lead", 20, (20, 30)),
+    ]);
+    assert_eq!(flow(&staged, &Trace::default()).critical_path_ms, 29_000, "a stage is made when the one before ends");
     let in_line = run(vec![task(1, "a", 0, (0, 10)), task(2, "a", 0, (10, 20))]);
     assert_eq!(
         told(&in_line, &Trace::default()),
@@ -122,7 +129,7 @@ fn waiting_for_people_is_not_held_against_a_run() {
     let held =
         Trace { marks: vec![mark(10, None, Turn::WaitsForPeople), mark(50, None, Turn::GoesOn)], ..Trace::default() };
     let paused = run(vec![task(1, "a", 0, (0, 10)), task(2, "b", 10, (50, 60))]);
-    assert_eq!(told(&paused, &held), (20, 20, 10, Some(1.0), Some(1.0), Some(0.0)));
+    assert_eq!(told(&paused, &held), (20, 20, 20, Some(1.0), Some(1.0), Some(0.0)));
 }
 
 #[test]
@@ -188,7 +195,7 @@ fn record(stage: &str, round: i64, output: Option<&str>) -> TaskRecord {
 fn voices_are_counted_by_what_they_say() {
     let said = |stage: &str, outputs: &[Option<&str>]| {
         let tasks: Vec<_> = outputs.iter().map(|output| record(stage, 1, *output)).collect();
-        let found = voice::agreement(&tasks);
+        let found = voice::agreement(&tasks, &[]);
         found.polls.first().map(|poll| (poll.with, poll.against, poll.silent, poll.rate))
     };
     let (agree, disagree) = (Some(r#"{"verdict":"agree"}"#), Some(r#"{"verdict":"disagree","comment":"no"}"#));
@@ -201,8 +208,40 @@ fn voices_are_counted_by_what_they_say() {
     assert_eq!(said("peer_review", &[Some(accept), Some(revise)]), Some((1, 1, 0, Some(0.5))));
     assert_eq!(said("work", &[agree]), None, "work is no vote");
     let rounds = [record("validation", 1, disagree), record("validation", 2, agree)];
-    let found = voice::agreement(&rounds);
+    let found = voice::agreement(&rounds, &[]);
     assert_eq!((found.rate, found.last_rate, found.polls.len()), (Some(0.5), Some(1.0), 2));
+}
+
+#[test]
+fn flows_tell_verdicts_by_path_and_votes_by_event() {
+    let step = |key: &str, agent: &str, output| TaskRecord {
+        key: key.into(),
+        agent: agent.into(),
+        ..record("step", 1, Some(output))
+    };
+    let tasks = [
+        step("draft", "ada", "a text"),
+        step("check/1/judge/bob", "bob", r#"{"verdict":"revise"}"#),
+        step("check/1/judge/eve", "eve", r#"{"verdict":"accept"}"#),
+        step("check/2/judge/bob/review", "bob", r#"{"verdict":"accept"}"#),
+        step("check/2/judge/eve/review", "eve", r#"{"verdict":"accept"}"#),
+        step("which/bob", "bob", r#"{"choice":"red"}"#),
+    ];
+    let payload = serde_json::json!({
+        "path": "which", "round": 1, "abstained": ["eve"],
+        "standing": [{"choice": "red", "voters": ["bob", "ada"]}, {"choice": "blue", "voters": ["joe"]}],
+    });
+    let votes: Vec<_> = counted_vote(&payload).into_iter().collect();
+    let found = voice::agreement(&tasks, &votes);
+    let told: Vec<_> =
+        found.polls.iter().map(|poll| (poll.stage.as_str(), poll.with, poll.against, poll.silent, poll.rate)).collect();
+    let rounds = [("check/1/judge", 1, 1, 0, Some(0.5)), ("check/2/judge/review", 2, 0, 0, Some(1.0))];
+    assert_eq!(told, [rounds[0], rounds[1], ("which", 2, 1, 1, Some(0.6667))]);
+    assert_eq!((found.rate, found.last_rate), (Some(0.7143), Some(0.6667)));
+    let work: Vec<_> =
+        tasks.iter().filter(|task| is_contribution(task, &votes)).map(|task| task.key.as_str()).collect();
+    assert_eq!(work, ["draft"], "verdicts and ballots are no outcomes");
+    assert_eq!(counted_vote(&serde_json::json!({"path": "x"})), None);
 }
 
 fn asked(approver: Option<&str>, standing: &str, asked: &str, took: Option<i64>) -> DecisionRecord {
@@ -224,6 +263,7 @@ fn asked(approver: Option<&str>, standing: &str, asked: &str, took: Option<i64>)
         approver: approver.map(str::to_owned),
         asked_at: at(10),
         ended_at: took.map(|seconds| at(10 + seconds)),
+        replaced: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::span::{Span, Spans};
+use super::voice::Poll;
 use crate::id::TaskId;
 use crate::record::{AttemptRecord, RunRecord, TaskRecord};
 use crate::task::WaitReason;
@@ -21,6 +22,8 @@ pub struct Trace {
     pub capacity: BTreeMap<String, u32>,
     /// When messages were stored, and given to whom they were for.
     pub letters: Vec<(Timestamp, Timestamp)>,
+    /// Votes that a flow counted: where in it, and how the voices stood.
+    pub votes: Vec<(String, Poll)>,
     /// How often a task was put back because its worker stopped or was gone.
     pub interruptions: i64,
 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{millis, number, ratio, target};
+use super::{STEP, millis, number, ratio, target};
+use crate::flow::path;
 use crate::id::TaskId;
 use crate::record::{ApprovalRecord, DecisionRecord, TaskRecord};
 use crate::time::Timestamp;
@@ -55,13 +56,14 @@ const POLLED: [&str; 4] = ["validation", "vote", "ballot", "review"];
 const FOR: [&str; 6] = ["agree", "accept", "approve", "approved", "yes", "pass"];
 const AGAINST: [&str; 7] = ["disagree", "reject", "revise", "rejected", "no", "fail", "request_changes"];
 
-pub(super) fn agreement(tasks: &[TaskRecord]) -> Agreement {
-    let mut places: HashMap<(&str, i64), usize> = HashMap::new();
+/// Voices by round: what tasks say, then the votes that a flow has counted.
+pub(super) fn agreement(tasks: &[TaskRecord], votes: &[(String, Poll)]) -> Agreement {
+    let mut places: HashMap<(String, i64), usize> = HashMap::new();
     let mut rounds: Vec<(Poll, BTreeMap<String, i64>)> = Vec::new();
-    let ended = tasks.iter().filter(|task| task.finished_at.is_some() && task.state != "cancelled");
-    for task in ended.filter(|task| POLLED.iter().any(|name| task.stage.contains(name))) {
-        let place = *places.entry((&task.stage, task.round)).or_insert_with(|| {
-            rounds.push((Poll { stage: task.stage.clone(), round: task.round, ..Poll::default() }, BTreeMap::new()));
+    for task in tasks.iter().filter(|task| task.finished_at.is_some() && task.state != "cancelled") {
+        let Some(stage) = polled(task) else { continue };
+        let place = *places.entry((stage.clone(), task.round)).or_insert_with(|| {
+            rounds.push((Poll { stage, round: task.round, ..Poll::default() }, BTreeMap::new()));
             rounds.len() - 1
         });
         let (poll, choices) = &mut rounds[place];
@@ -72,10 +74,43 @@ pub(super) fn agreement(tasks: &[TaskRecord]) -> Agreement {
             None => poll.silent += 1,
         }
     }
-    let polls: Vec<Poll> = rounds.into_iter().map(|(poll, choices)| counted(poll, &choices)).collect();
+    let mut polls: Vec<Poll> = rounds.into_iter().map(|(poll, choices)| counted(poll, &choices)).collect();
+    polls.extend(votes.iter().map(|(_, poll)| counted(poll.clone(), &BTreeMap::new())));
     let [with, against] =
         [polls.iter().map(|poll| poll.with).sum(), polls.iter().map(|poll| poll.against).sum::<i64>()];
     Agreement { rate: ratio(with, with + against), last_rate: polls.last().and_then(|poll| poll.rate), polls }
+}
+
+/// What a task was polled in; nothing if it was no poll. Verdicts on one thing stand in a flow beside each other, each under
+/// the name of who gives it.
+fn polled(task: &TaskRecord) -> Option<String> {
+    if task.stage != STEP {
+        return POLLED.iter().any(|name| task.stage.contains(name)).then(|| task.stage.clone());
+    }
+    let others = task.key.split('/').filter(|segment| path::id_of(segment) != task.agent);
+    is_verdict(task).then(|| others.collect::<Vec<_>>().join("/"))
+}
+
+/// True for a result that is for or against something.
+pub(super) fn is_verdict(task: &TaskRecord) -> bool {
+    matches!(task.output.as_deref().and_then(voice), Some(Voice::For | Voice::Against))
+}
+
+/// A vote as the event of its counting tells it: voices by head, whatever they weigh.
+pub fn counted_vote(payload: &Value) -> Option<(String, Poll)> {
+    let path = payload["path"].as_str()?.to_owned();
+    let voters = |standing: &Value| number(standing["voters"].as_array().map_or(0, Vec::len));
+    let standing: Vec<i64> = payload["standing"].as_array()?.iter().map(voters).collect();
+    let with = standing.first().copied().unwrap_or(0);
+    let poll = Poll {
+        stage: path.clone(),
+        round: payload["round"].as_i64().unwrap_or(1),
+        with,
+        against: standing.iter().sum::<i64>() - with,
+        silent: number(payload["abstained"].as_array().map_or(0, Vec::len)),
+        rate: None,
+    };
+    Some((path, poll))
 }
 
 fn counted(mut poll: Poll, choices: &BTreeMap<String, i64>) -> Poll {
@@ -158,17 +193,25 @@ fn between(from: Timestamp, to: Timestamp) -> i64 {
     to.as_micros() - from.as_micros()
 }
 
+/// Who decided first, how, and when: what replaced it later took its own time.
+fn decided(decision: &DecisionRecord) -> (Option<&str>, &str, Option<Timestamp>) {
+    match decision.replaced.first() {
+        Some(first) => (first.approver.as_deref(), &first.standing, first.at),
+        None => (decision.approver.as_deref(), &decision.standing, decision.ended_at),
+    }
+}
+
 /// Questions that people answered, or agents. One that is open counts for whom it was put to. One that was withdrawn, or ran out
 /// without a default, was never decided.
 pub(super) fn answers(decisions: &[DecisionRecord], by_people: bool) -> Delays {
     let is_person = |who: &str| who.starts_with("user:") || who.starts_with("role:");
-    let own = decisions.iter().filter(|decision| match (&decision.approver, decision.standing.as_str()) {
-        (Some(who), "answered") => is_person(who) == by_people,
-        (_, "defaulted") => !by_people,
-        (_, "open") => decision.asked.iter().any(|who| is_person(who)) == by_people,
+    let own = decisions.iter().filter(|decision| match decided(decision) {
+        (Some(who), "answered", _) => is_person(who) == by_people,
+        (_, "defaulted", _) => !by_people,
+        (_, "open", _) => decision.asked.iter().any(|who| is_person(who)) == by_people,
         _ => false,
     });
-    let took = |decision: &DecisionRecord| decision.ended_at.map(|end| between(decision.asked_at, end));
+    let took = |decision: &DecisionRecord| decided(decision).2.map(|end| between(decision.asked_at, end));
     Delays::of(own.map(took))
 }
 

@@ -26,7 +26,7 @@ impl<'a> Desk<'a> {
         let mut things: Vec<(String, Group<'a>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
         for voice in voices {
-            for value in voice.value.as_array().into_iter().flatten() {
+            for value in voice.value.as_array().map_or(std::slice::from_ref(voice.value), Vec::as_slice) {
                 let name = self.name(value);
                 let at = *places.entry(name.clone()).or_insert(things.len());
                 if at == things.len() {

@@ -13,7 +13,7 @@ use super::Outcomes;
 /// Rounds after which the guess is taken as it stands.
 pub const ROUNDS: usize = 50;
 /// The guess stays when no chance changes by more.
-const STAYS: f64 = 1e-5;
+const STAYS: f64 = 1e-3;
 /// What every cell of a matrix has before the first vote, so that nothing is impossible.
 const CELL: f64 = 0.1;
 /// Choices in common beyond which votes are open, and say nothing about each other.
@@ -164,14 +164,15 @@ fn moved(before: &[Vec<f64>], after: &[Vec<f64>]) -> f64 {
     pairs.map(|(before, after)| (before - after).abs()).fold(0.0, f64::max)
 }
 
-/// The records of voters from votes of which the truth is not known, or of some only: each ballot counts as right by the
-/// chance that it is. None where votes have too little in common: too few, or with choices of their own.
-pub fn expected(votes: &[(Vec<(String, String)>, Option<String>)]) -> Option<BTreeMap<String, Outcomes>> {
+/// Votes as they are compared with each other: who said what, and the truth where it is known.
+pub type Asked = (Vec<(String, String)>, Option<String>);
+
+/// For each ballot of each vote the chance that it is right, by how far voters agree. None where votes have too little in
+/// common: too few of them, or with choices of their own.
+pub fn chances(votes: &[Asked]) -> Option<Vec<Vec<f64>>> {
     let ballots = || votes.iter().flat_map(|(ballots, _)| ballots);
-    let classes: BTreeSet<&str> = ballots()
-        .map(|(_, said)| said.as_str())
-        .chain(votes.iter().filter_map(|(_, truth)| truth.as_deref()))
-        .collect();
+    let truths = || votes.iter().filter_map(|(_, truth)| truth.as_deref());
+    let classes: BTreeSet<&str> = ballots().map(|(_, said)| said.as_str()).chain(truths()).collect();
     if classes.len() < 2 || classes.len() > MOST_CLASSES || votes.len() < FEWEST_ITEMS {
         return None;
     }
@@ -184,14 +185,21 @@ pub fn expected(votes: &[(Vec<(String, String)>, Option<String>)]) -> Option<BTr
         .flat_map(|(item, (ballots, _))| ballots.iter().map(move |ballot| (item, ballot)))
         .map(|(item, (voter, said))| Label { item, voter: voters[voter.as_str()], class: classes[said.as_str()] })
         .collect();
-    let truths = votes.iter().enumerate().filter_map(|(item, (_, truth))| Some((item, classes[truth.as_deref()?])));
+    let known = votes.iter().enumerate().filter_map(|(item, (_, truth))| Some((item, classes[truth.as_deref()?])));
     let size = Size { items: votes.len(), voters: voters.len(), classes: classes.len() };
-    let found = dawid_skene(&labels, size, &truths.collect::<Vec<_>>());
-    let mut records: BTreeMap<String, Outcomes> =
-        voters.keys().map(|name| ((*name).to_owned(), Outcomes::default())).collect();
-    for (item, (ballots, _)) in votes.iter().enumerate() {
-        for (voter, said) in ballots {
-            let chance = found.chances[item][classes[said.as_str()]];
+    let found = dawid_skene(&labels, size, &known.collect::<Vec<_>>());
+    let row = |(item, (ballots, _)): (usize, &Asked)| {
+        ballots.iter().map(|(_, said)| found.chances[item][classes[said.as_str()]]).collect()
+    };
+    Some(votes.iter().enumerate().map(row).collect())
+}
+
+/// The records of voters, each ballot right by its chance ([`chances`]).
+pub fn expected(votes: &[Asked]) -> Option<BTreeMap<String, Outcomes>> {
+    let found = chances(votes)?;
+    let mut records: BTreeMap<String, Outcomes> = BTreeMap::new();
+    for ((ballots, _), chances) in votes.iter().zip(found) {
+        for ((voter, _), chance) in ballots.iter().zip(chances) {
             let record = records.entry(voter.clone()).or_default();
             record.right += chance;
             record.wrong += 1.0 - chance;

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{OPEN_CHOICES, Outcomes, PRIOR, log_odds};
+use super::{OPEN_CHOICES, Outcomes, PRIOR, expected, log_odds};
 
 /// Past votes below this many teach nothing about voting itself.
 pub const FEWEST: usize = 20;
@@ -31,11 +31,14 @@ const CASES: usize = 10;
 /// The farthest that a weight moves at once.
 const STEP: f64 = 1.0;
 
+/// Who said what, in one form.
+pub type Ballots = Vec<(String, String)>;
+
 /// A vote of which the truth is known.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Past {
     /// Who said what, in one form.
-    pub ballots: Vec<(String, String)>,
+    pub ballots: Ballots,
     /// What was right, in one form; what nobody said, where only that is known.
     pub truth: String,
 }
@@ -63,10 +66,12 @@ impl Learnt {
     }
 }
 
-/// Learns from past votes, the oldest first. `choices` is the number of options; none for open votes.
-pub fn learn(past: &[Past], choices: Option<usize>) -> Learnt {
+/// Learns from past votes, the oldest first. `choices` is the number of options; none for open votes. Votes of which the
+/// truth is not known teach how often their voters are right where all votes have their choices in common ([`expected`]).
+pub fn learn(past: &[Past], unknown: &[Ballots], choices: Option<usize>) -> Learnt {
     let newest: Vec<&Past> = past[past.len().saturating_sub(MOST)..].iter().collect();
-    let mut learnt = fit(&newest, choices);
+    let unknown = &unknown[unknown.len().saturating_sub(MOST)..];
+    let mut learnt = fit(&newest, unknown, choices);
     if newest.len() >= FEWEST {
         let trial = held_out(&newest, choices);
         (learnt.vote_right, learnt.best_right) = (trial.vote_right, trial.best_right);
@@ -85,13 +90,8 @@ struct Trial {
     best_right: f64,
 }
 
-fn fit(past: &[&Past], choices: Option<usize>) -> Learnt {
-    let mut records: BTreeMap<String, Outcomes> = BTreeMap::new();
-    for (voter, is_right) in past.iter().flat_map(|vote| vote.ballots.iter().map(|(v, said)| (v, *said == vote.truth)))
-    {
-        let record = records.entry(voter.clone()).or_default();
-        if is_right { record.right += 1.0 } else { record.wrong += 1.0 }
-    }
+fn fit(past: &[&Past], unknown: &[Ballots], choices: Option<usize>) -> Learnt {
+    let records = records(past, unknown, choices);
     let centre: Vec<f64> =
         records.values().map(|record| log_odds(record.accuracy(PRIOR), choices.unwrap_or(OPEN_CHOICES))).collect();
     let names: BTreeMap<&str, usize> = records.keys().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
@@ -99,6 +99,23 @@ fn fit(past: &[&Past], choices: Option<usize>) -> Learnt {
     climb.run(&centre);
     let weights = names.iter().map(|(name, at)| ((*name).to_owned(), climb.weights[*at])).collect();
     Learnt { weights, records, ..Learnt::default() }
+}
+
+fn records(past: &[&Past], unknown: &[Ballots], choices: Option<usize>) -> BTreeMap<String, Outcomes> {
+    if choices.is_some() && !unknown.is_empty() {
+        let known = past.iter().map(|vote| (vote.ballots.clone(), Some(vote.truth.clone())));
+        let all: Vec<_> = known.chain(unknown.iter().map(|ballots| (ballots.clone(), None))).collect();
+        if let Some(found) = expected(&all) {
+            return found;
+        }
+    }
+    let mut records: BTreeMap<String, Outcomes> = BTreeMap::new();
+    for (voter, is_right) in past.iter().flat_map(|vote| vote.ballots.iter().map(|(v, said)| (v, *said == vote.truth)))
+    {
+        let record = records.entry(voter.clone()).or_default();
+        if is_right { record.right += 1.0 } else { record.wrong += 1.0 }
+    }
+    records
 }
 
 /// One past vote as the climb sees it.
@@ -180,7 +197,7 @@ fn held_out(past: &[&Past], choices: Option<usize>) -> Trial {
     let mut trial = Trial::default();
     for fold in 0..FOLDS {
         let others = past.iter().enumerate().filter(|(at, _)| at % FOLDS != fold);
-        let by = fit(&others.map(|(_, vote)| *vote).collect::<Vec<_>>(), choices);
+        let by = fit(&others.map(|(_, vote)| *vote).collect::<Vec<_>>(), &[], choices);
         for vote in past.iter().skip(fold).step_by(FOLDS) {
             let voted = decided(&by, choices, vote);
             let alone = if single(&by.records, vote) == Some(vote.truth.as_str()) { 1.0 } else { 0.0 };

@@ -157,11 +157,13 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::QuestionAnswered | K::QuestionDefaulted | K::QuestionExpired | K::QuestionWithdrawn => {
             ("question", &["kind", "by", "choice"])
         }
+        K::QuestionOverridden => ("question", &["by", "was", "choice"]),
         K::TaskProgress => ("task", &["percent", "text"]),
         K::ContextChanged => ("context", &["name", "version", "bytes", "removed"]),
         K::FindingAdded => ("context", &["name", "confidence", "tags"]),
         K::ContextCompacted => ("task", &["step", "turn", "by", "dropped", "bytes_before", "bytes_after", "window"]),
         K::MemoryAdded | K::MemoryChanged => ("memory", &["scope", "owner", "version", "source", "tags"]),
+        K::OutcomeRecorded => ("outcome", &["outcomes", "more"]),
         K::RatingGiven | K::RatingChanged => ("rating", &["stars", "note", "agent", "task", "was"]),
         K::MemoryForgotten => ("memory", &["scope", "owner", "reason"]),
     }

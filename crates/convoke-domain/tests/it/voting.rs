@@ -188,22 +188,24 @@ fn measure(set: &Set) -> Shares {
         let (first, second) = halves(set.votes.len(), seed);
         let past: Vec<Past> = first.iter().map(|at| set.votes[*at].clone()).collect();
         let unseen: Vec<&Past> = second.iter().map(|at| &set.votes[*at]).collect();
-        let learnt = learn(&past, set.choices);
+        let hidden: Vec<_> = unseen.iter().map(|vote| vote.ballots.clone()).collect();
+        let learnt = learn(&past, &hidden, set.choices);
+        let plain = learn(&past, &[], set.choices);
         let best = learnt.best.as_deref();
         let share = |of: f64| 100.0 * of / (second.len() as f64 * SPLITS as f64);
         sum.hindsight += share(hindsight(&unseen));
         let asked: Vec<&Past> =
-            unseen.iter().copied().filter(|vote| said_by(vote, &champion(&learnt)).is_some()).collect();
-        let right = asked.iter().filter(|vote| said_by(vote, &champion(&learnt)) == Some(&vote.truth)).count();
+            unseen.iter().copied().filter(|vote| said_by(vote, &champion(&plain)).is_some()).collect();
+        let right = asked.iter().filter(|vote| said_by(vote, &champion(&plain)) == Some(&vote.truth)).count();
         sum.single = (sum.single.0 + right as f64, sum.single.1 + asked.len() as f64);
         sum.beside +=
             asked.iter().map(|vote| voted(vote, |voter| learnt.weight(voter, set.choices), best)).sum::<f64>();
-        sum.routed += share(unseen.iter().map(|vote| best_alone(vote, &learnt)).sum());
+        sum.routed += share(unseen.iter().map(|vote| best_alone(vote, &plain)).sum());
         sum.majority += share(unseen.iter().map(|vote| voted(vote, |_| 1.0, None)).sum());
         sum.weighted +=
             share(unseen.iter().map(|vote| voted(vote, |voter| learnt.weight(voter, set.choices), best)).sum());
         sum.log_odds +=
-            share(unseen.iter().map(|vote| voted(vote, |voter| by_log_odds(&learnt, voter, set.choices), None)).sum());
+            share(unseen.iter().map(|vote| voted(vote, |voter| by_log_odds(&plain, voter, set.choices), None)).sum());
         sum.agreement += share(agreed(set, alone.as_ref(), &second));
         sum.both += share(agreed(set, agreement(set, &first).as_ref(), &second));
         sum.collapsed += f64::from(u8::from(best.is_some()));
@@ -221,25 +223,25 @@ fn line(set: &Set, found: &Shares) -> String {
     let beside = 100.0 * found.beside / found.single.1;
     let asked = found.single.1 / SPLITS as f64;
     let shares = [
-        alone,
-        beside,
-        found.hindsight,
         found.routed,
+        found.hindsight,
         found.majority,
         found.log_odds,
         found.weighted,
         found.agreement,
         found.both,
+        alone,
+        beside,
     ];
     let cells: String = shares.iter().map(|share| format!(" {:>9}", cell(*share))).collect();
-    format!("{:<16} {:>9} {asked:>9.1}{cells} {:>6}/{SPLITS}\n", set.name, set.votes.len(), found.collapsed)
+    format!("{:<16}{cells} {asked:>9.1} {:>6}/{SPLITS}\n", set.name, found.collapsed)
 }
 
-/// What the columns are, each by the width of [`line`].
-const HEAD: &str = "\
-set              questions     asked      best weighted   best in   best of  majority  log-odds  weighted   Dawid-   with the collapsed
-                                        voter  (there) hindsight those who                                  Skene first half
-                                                                     voted
+/// What the columns are. The last but one compare the voter with the best record of all with the weighted vote in the
+/// questions that this voter was asked.
+const HEAD: &str = "
+                      best   best in  majority  log-odds  weighted   Dawid-     + truth   single  weighted   asked   collapsed
+                     voter hindsight                                  Skene  of a half     voter     there  of half
 ";
 
 #[test]
@@ -254,7 +256,8 @@ fn weighted_votes_are_worth_at_least_their_best_voter_and_the_majority() {
                 short.push(format!("{}: {what} is {share:.2}, and {bar:.2} is wanted", set.name));
             }
         };
-        hold("weighted against the best voter, in questions that it was asked", found.beside, found.single.0);
+        // Where not everybody is asked, the best voter is the best of those who were: one voter alone leaves questions open.
+        hold("weighted against the best voter", found.weighted, found.routed);
         hold("weighted against the majority", found.weighted, found.majority);
         match set.name {
             "bluebirds" => hold("Dawid-Skene", found.agreement, 89.0),

@@ -13,10 +13,9 @@ use convoke_domain::thread::Party;
 use convoke_store::thread::Viewer;
 use convoke_store::{Error, Result, Tx, message as row, task};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Tool, Wait};
+use super::{Answer, Caller, Tool, Wait, object, read};
 use crate::address::message_id;
 use crate::answer;
 use crate::engine::emit;
@@ -82,10 +81,6 @@ pub(super) const TOOLS: &[Tool] = &[
         call: |tx, caller, args| Box::pin(escalate(tx, caller, args)),
     },
 ];
-
-fn object(required: &[&str], properties: Value) -> Value {
-    json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
-}
 
 fn to_schema() -> Value {
     json!({
@@ -172,10 +167,6 @@ fn escalate_schema() -> Value {
     object(&["reason"], properties)
 }
 
-fn read<T: DeserializeOwned>(args: &Value) -> Result<T, Refusal> {
-    T::deserialize(args).map_err(|error| Refusal::new("bad_arguments", format!("the arguments do not fit: {error}")))
-}
-
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum To {
@@ -207,39 +198,38 @@ struct SendArgs {
     thread: Option<String>,
 }
 
+impl From<SendArgs> for NewMessage {
+    fn from(args: SendArgs) -> Self {
+        Self {
+            to: args.to.map(To::names).unwrap_or_default(),
+            thread: args.thread,
+            kind: args.kind,
+            priority: args.priority,
+            subject: args.subject,
+            cancels: args.cancels,
+            ..Self::note("", args.message)
+        }
+    }
+}
+
 const fn note() -> Kind {
     Kind::Note
 }
 
 async fn send(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: SendArgs = read(args)?;
-    let Some(to) = args.to else { return Err(Refusal::new("no_recipient", "the message names no recipient").into()) };
-    let new = NewMessage {
-        to: to.names(),
-        thread: args.thread,
-        kind: args.kind,
-        priority: args.priority,
-        subject: args.subject,
-        cancels: args.cancels,
-        ..NewMessage::note("", args.message)
-    };
-    post(tx, caller, &new).await
+    let args: SendArgs = read("send", args)?;
+    if args.to.is_none() {
+        return Err(Refusal::new("no_recipient", "the message names no recipient").into());
+    }
+    post(tx, caller, &args.into()).await
 }
 
 async fn broadcast(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: SendArgs = read(args)?;
+    let args: SendArgs = read("broadcast", args)?;
     if args.to.is_some() || args.thread.is_some() {
         return Err(Refusal::new("bad_arguments", "a broadcast goes to everybody; use `send` to name somebody").into());
     }
-    let new = NewMessage {
-        to: Vec::new(),
-        kind: args.kind,
-        priority: args.priority,
-        subject: args.subject,
-        cancels: args.cancels,
-        ..NewMessage::note("", args.message)
-    };
-    post(tx, caller, &new).await
+    post(tx, caller, &args.into()).await
 }
 
 /// Posts a message whose kind the agent chose.
@@ -253,7 +243,7 @@ async fn post(tx: &mut Tx<'_>, caller: &Caller<'_>, new: &NewMessage) -> Result<
         return Ok(Answer::Denied("coordinator", message));
     }
     match speak(tx, caller, new).await? {
-        Ok(said) => Ok(Answer::Done(sent(&said))),
+        Ok(said) => Ok(Answer::Sent(sent(&said), said.cut)),
         Err(denied) => Ok(denied),
     }
 }
@@ -312,7 +302,7 @@ const fn yes() -> bool {
 }
 
 async fn ask(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: AskArgs = read(args)?;
+    let args: AskArgs = read("ask", args)?;
     if !args.kind.wants_answer() {
         return Err(Refusal::new("bad_arguments", "`kind` is question or request").into());
     }
@@ -348,7 +338,7 @@ struct AnswerArgs {
 }
 
 async fn answer_it(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: AnswerArgs = read(args)?;
+    let args: AnswerArgs = read("answer", args)?;
     let question = message_id(&args.question)?;
     let who = Party::Agent(caller.at.agent.clone());
     let given = answer::Answer {
@@ -370,7 +360,7 @@ struct ReplyArgs {
 }
 
 async fn reply(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: ReplyArgs = read(args)?;
+    let args: ReplyArgs = read("reply", args)?;
     let (to, who) = (message_id(&args.to)?, caller.who());
     let found = row::get(tx, to, Viewer::Party(&who)).await?.ok_or_else(|| Error::missing("message", to))?;
     if Kind::parse(&found.kind).is_some_and(Kind::wants_answer) && found.sender != who {
@@ -392,7 +382,7 @@ struct WaitArgs {
 }
 
 async fn wait_for(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: WaitArgs = read(args)?;
+    let args: WaitArgs = read("wait_for", args)?;
     let seconds = args.timeout_s.unwrap_or(WAIT_S);
     if !(1..=WAIT_MOST_S).contains(&seconds) {
         let message = format!("a wait takes 1 to {WAIT_MOST_S} s, not {seconds}");
@@ -418,7 +408,7 @@ struct ProgressArgs {
 }
 
 async fn progress(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: ProgressArgs = read(args)?;
+    let args: ProgressArgs = read("progress", args)?;
     if args.percent.is_some_and(|percent| percent > 100) {
         return Err(Refusal::new("bad_arguments", "percent is 0 to 100").into());
     }
@@ -441,7 +431,7 @@ struct EscalateArgs {
 
 /// The coordinator is asked first, then a supervisor, then a person; each once for a task, but for people.
 async fn escalate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: EscalateArgs = read(args)?;
+    let args: EscalateArgs = read("escalate", args)?;
     // Refused before anything is put on record.
     domain::check(None, &args.reason)?;
     let terms = Ask { options: args.options, ..Ask::default() };

@@ -504,6 +504,7 @@ fn decided() -> DecisionRecord {
         approver: Some("user:ada".into()),
         asked_at: at(3_000),
         ended_at: Some(at(4_500)),
+        replaced: Vec::new(),
     }
 }
 

@@ -71,6 +71,10 @@ async fn events_that_part_time_are_found(place: Place) {
     let rest = look!(store, tx => analytics::marks(tx, RUN, third, 2).await);
     assert_eq!(rest, found[3..5]);
     assert_eq!(look!(store, tx => analytics::marks(tx, OTHER, 0, 10).await), []);
+    let votes = look!(store, tx => analytics::votes(tx, RUN, 0, 10).await);
+    assert!(votes.len() == 1 && votes[0].payload.contains("approval"), "{votes:?}");
+    let last = votes[0].seq;
+    assert_eq!(look!(store, tx => analytics::votes(tx, RUN, last, 10).await), []);
 }
 
 async fn messages_are_timed(place: Place) {

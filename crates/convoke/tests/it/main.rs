@@ -1,5 +1,6 @@
 //! The real binary in a temporary folder: what a person types, what they read, how it ends.
 
+mod analytics;
 mod budget;
 mod db;
 mod demo;

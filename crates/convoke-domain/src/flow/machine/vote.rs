@@ -201,6 +201,11 @@ impl<'a> Machine<'a, '_> {
         };
         let mut facts = facts(state, tally);
         facts["choice"] = choice.clone().into();
+        if let Node::Step(step) = self.node(at)?
+            && let Some(capability) = step.vote.as_ref().and_then(|vote| vote.rule.capability.as_deref())
+        {
+            facts["capability"] = capability.into();
+        }
         facts["casting"] = serde_json::to_value(casting).unwrap_or(Value::Null);
         self.note(What::VoteCounted, at, facts.clone());
         let frame = self.memory.frame(at)?.cloned().unwrap_or_default();
