@@ -9,6 +9,7 @@ mod docs;
 mod govern;
 mod inbox;
 mod json;
+mod library;
 mod person;
 mod postgres;
 mod quiet;
