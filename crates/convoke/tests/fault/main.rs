@@ -7,6 +7,7 @@ mod disk;
 mod effect;
 mod hostile;
 mod kill;
+mod place;
 mod power;
 #[path = "../../../convoke-store/tests/it/power_disk.rs"]
 #[allow(dead_code, reason = "the store's own tests use all of it")]
@@ -14,3 +15,4 @@ mod power_disk;
 mod program;
 mod same;
 mod support;
+mod together;
