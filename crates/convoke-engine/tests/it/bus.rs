@@ -1,5 +1,7 @@
 //! The *say* door: who may speak, what arrives when, how questions end.
 
+mod schedule;
+
 use std::time::Duration;
 
 use convoke_domain::id::{MessageId, RunId};
