@@ -149,23 +149,23 @@ pub async fn of_run(
     .await
 }
 
-/// Messages that hold `pattern` (of LIKE, `\` before what is meant as it stands), the newest first.
-pub async fn search(
+/// Messages before `before`, or from the newest, of one run or of all, as far as `viewer` may see them.
+pub async fn before(
     tx: &mut Tx<'_>,
-    pattern: &str,
+    before: Option<MessageId>,
     run: Option<RunId>,
     viewer: Viewer<'_>,
     limit: i64,
 ) -> Result<Vec<Record>> {
     let (ws, (who, all)) = (tx.ws(), viewer.parts());
+    let before = before.map_or(convoke_domain::id::LAST, |id| id.0);
     let (any, run) = (run.is_none(), run.map_or(uuid::Uuid::nil(), |run| run.0));
     tx.many(
         "SELECT x.id, x.thread, x.n, x.run, x.sender, x.audience, x.kind, x.priority, x.subject, x.body, x.reply_to, x.hops, x.cancels, x.at \
-         FROM message x JOIN thread t ON t.ws = x.ws AND t.id = x.thread WHERE x.ws = $1 \
-         AND (LOWER(x.body) LIKE $2 ESCAPE '\\' OR LOWER(COALESCE(x.subject, '')) LIKE $2 ESCAPE '\\') \
+         FROM message x JOIN thread t ON t.ws = x.ws AND t.id = x.thread WHERE x.ws = $1 AND x.id < $2 \
          AND (CAST($7 AS BIGINT) = 1 OR x.run = $3) AND (t.is_private = 0 OR CAST($5 AS BIGINT) = 1 OR EXISTS \
          (SELECT 1 FROM participant m WHERE m.ws = t.ws AND m.thread = t.id AND m.who = $4)) ORDER BY x.id DESC LIMIT $6",
-        p![ws, pattern, run, who, all, limit, any],
+        p![ws, before, run, who, all, limit, any],
     )
     .await
 }

@@ -339,7 +339,7 @@ async fn two_that_write_to_and_fro_are_told_then_stopped() {
 #[tokio::test]
 async fn a_private_thread_is_read_by_its_ends_and_the_audit() {
     let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
-        ("logs", 1) => calls("send", json!({"to": "cost", "message": "between us"})),
+        ("logs", 1) => calls("send", json!({"to": "cost", "message": "between us: Ärger"})),
         _ => Ok(says("fine")),
     });
     let (hub, run) = begin(models, json!({})).await;
@@ -350,9 +350,15 @@ async fn a_private_thread_is_read_by_its_ends_and_the_audit() {
     let filter = ThreadFilter { run: Some(run), ..ThreadFilter::default() };
     assert!(hub.engine.threads(filter, stranger.clone(), 10).await.expect("threads").is_empty());
     assert_eq!(hub.engine.thread(thread.id, stranger.clone(), 0, 10).await.expect_err("hidden").code(), "missing");
-    let found = |reader| hub.engine.search_messages("BETWEEN us", None, reader, 10);
+    let found = |reader| hub.engine.search_messages("ÄRGER between us", None, reader, 10);
     assert!(found(stranger).await.expect("a search").is_empty());
     assert_eq!(found(audit()).await.expect("a search").len(), 1);
+    for (words, hits) in [("US \"between\"", 1), ("\"us between\"", 0), ("between them", 0)] {
+        let found = hub.engine.search_messages(words, Some(run), audit(), 10).await.expect("a search");
+        assert_eq!(found.len(), hits, "{words}");
+    }
+    let refused = hub.engine.search_messages(" ", None, audit(), 10).await.expect_err("no words");
+    assert_eq!(refused.code(), "bad_search");
     let end = Reader::User("x".into());
     assert!(found(end).await.expect("a search").is_empty());
     hub.engine.audit_threads("tester", "a look").await.expect("an owner");
