@@ -2,10 +2,11 @@
 //!
 //! Rule: who speaks is the caller; no argument says so. All of it passes the *say* door, [`crate::say::say`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use convoke_domain::event::Kind as EventKind;
-use convoke_domain::message::{self as domain, Ask, Kind, WAIT_MOST_S, WAIT_S};
+use convoke_domain::message::{self as domain, Ask, Kind, WAIT_MOST_S, WAIT_S, template};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::task::{Priority, WaitReason};
 use convoke_domain::team::EscalationPolicy;
@@ -24,6 +25,9 @@ use crate::escalate::{Stuck, next_step};
 use crate::mail;
 use crate::say::{NewMessage, Said, Speaker, Wanted, say, stop_pair, wait_key};
 
+/// What `fields` are, for models; the templates are [`template::fields`].
+const FIELDS: &str = "Fills in the template of the kind, so that nobody has to ask back: alert (impact, action, since?), finding (evidence, \
+                      confidence?, impact?, next?), note (why?, next?). Those with ? may be left out.";
 /// Characters of a progress note.
 const PROGRESS_CHARS: usize = 500;
 
@@ -100,6 +104,7 @@ fn common() -> Value {
         "subject": {"type": "string", "maxLength": 200},
         "kind": {"enum": ["note", "finding", "alert"], "default": "note"},
         "priority": {"enum": ["critical", "high", "normal", "low"], "default": "normal"},
+        "fields": {"type": "object", "additionalProperties": {"type": "string"}, "description": FIELDS},
         "cancels": {"type": "boolean", "default": false, "description": "Cuts the model calls that recipients are making, so that they read it at once; for the coordinator, with an alert"},
     })
 }
@@ -205,6 +210,17 @@ struct SendArgs {
     #[serde(default)]
     cancels: bool,
     thread: Option<String>,
+    fields: Option<BTreeMap<String, String>>,
+}
+
+impl SendArgs {
+    /// What the message says: the text alone, or with the fields of its kind's template.
+    fn body(&self) -> Result<String, Refusal> {
+        match &self.fields {
+            Some(fields) => template::fill(self.kind, &self.message, fields),
+            None => Ok(self.message.clone()),
+        }
+    }
 }
 
 const fn note() -> Kind {
@@ -213,6 +229,7 @@ const fn note() -> Kind {
 
 async fn send(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
     let args: SendArgs = read(args)?;
+    let body = args.body()?;
     let Some(to) = args.to else { return Err(Refusal::new("no_recipient", "the message names no recipient").into()) };
     let new = NewMessage {
         to: to.names(),
@@ -221,7 +238,7 @@ async fn send(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answ
         priority: args.priority,
         subject: args.subject,
         cancels: args.cancels,
-        ..NewMessage::note("", args.message)
+        ..NewMessage::note("", body)
     };
     post(tx, caller, &new).await
 }
@@ -231,13 +248,14 @@ async fn broadcast(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result
     if args.to.is_some() || args.thread.is_some() {
         return Err(Refusal::new("bad_arguments", "a broadcast goes to everybody; use `send` to name somebody").into());
     }
+    let body = args.body()?;
     let new = NewMessage {
         to: Vec::new(),
         kind: args.kind,
         priority: args.priority,
         subject: args.subject,
         cancels: args.cancels,
-        ..NewMessage::note("", args.message)
+        ..NewMessage::note("", body)
     };
     post(tx, caller, &new).await
 }

@@ -101,8 +101,11 @@ async fn a_message_wakes_who_waits_for_it_and_is_read() {
 #[tokio::test]
 async fn a_broadcast_is_one_row_and_reaches_all() {
     let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
-        ("logs", 1) => calls("broadcast", json!({"message": "It is the disk.", "priority": "high"})),
-        ("cost", _) if !heard(request).contains("msg_") => calls("wait_for", json!({"kind": "note"})),
+        ("logs", 1) => calls(
+            "broadcast",
+            json!({"message": "It is the disk.", "priority": "high", "kind": "finding", "fields": {"evidence": "df says 100%"}}),
+        ),
+        ("cost", _) if !heard(request).contains("msg_") => calls("wait_for", json!({"kind": "finding"})),
         ("cost" | "lead", _) => Ok(says(heard(request))),
         _ => Ok(says("fine")),
     });
@@ -110,6 +113,7 @@ async fn a_broadcast_is_one_row_and_reaches_all() {
     let record = hub.ended(run).await;
     assert!(output(&record, "cost").contains("from agent:logs to all, high]"), "{}", output(&record, "cost"));
     let result = record.output.expect("a result");
+    assert!(result.contains("| Evidence: df says 100%"), "the template is filled in: {result}");
     assert!(result.contains("| It is the disk."), "whoever begins later reads it too: {result}");
     let all = said(&hub, run).await;
     assert_eq!(all.len(), 1, "one row");
@@ -410,6 +414,8 @@ async fn wrong_calls_are_told_what_is_wrong() {
         ("send", json!({"to": "cost", "message": "hi", "thread": "the pub"})),
         ("send", json!({"to": "cost", "message": "hi", "from": "agent:lead"})),
         ("send", json!({"message": "hi"})),
+        ("send", json!({"to": "cost", "message": "hi", "kind": "alert", "fields": {"impact": "much"}})),
+        ("send", json!({"to": "cost", "message": "hi", "fields": {"colour": "red"}})),
         ("broadcast", json!({"to": "cost", "message": "hi"})),
         ("ask", json!({"to": [], "question": "Why?"})),
         ("ask", json!({"to": "cost", "question": "Why?", "options": ["a"], "default": "b"})),

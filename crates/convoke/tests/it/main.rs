@@ -14,6 +14,7 @@ mod share;
 mod shelf;
 mod stop;
 mod support;
+mod talk;
 mod terminal;
 mod together;
 mod together_work;
