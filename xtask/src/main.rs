@@ -1,10 +1,11 @@
-//! Chores of the repository: `cargo xtask test | tidy | bench | soak`. Each has a file of its own.
+//! Chores of the repository: `cargo xtask test | tidy | bench | eval | soak`. Each has a file of its own.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 mod bench;
+mod eval;
 mod mocks;
 mod place;
 mod postgres;
@@ -26,6 +27,8 @@ enum Chore {
     Tidy(tidy::Args),
     /// Builds in release and measures; words after it go to the suite.
     Bench(bench::Args),
+    /// Measures on recorded data and prints tables.
+    Eval(eval::Args),
     /// Builds in release and repeats what must hold, with other chances each time.
     Soak(bench::Args),
 }
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
         Chore::Bench(args) => bench::run("bench", &args),
+        Chore::Eval(args) => eval::run(&args),
         Chore::Soak(args) => bench::run("soak", &args),
     };
     result.unwrap_or_else(|error| {

@@ -1,10 +1,12 @@
-//! Profiles and teams back to YAML. What is at its default is left out; the text reads back to the same value.
+//! Profiles, teams and patterns back to YAML. What is at its default is left out; the text reads back to the same value.
 
+use convoke_domain::flow::PatternFile;
 use convoke_domain::profile::Profile;
-use convoke_domain::team::Team;
+use convoke_domain::team::{Pattern, Team};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::library;
 use crate::schema::{Kind, schema};
 
 /// A profile as a YAML document.
@@ -12,19 +14,49 @@ pub fn profile_to_yaml(profile: &Profile) -> String {
     document(Kind::Profile, profile)
 }
 
-/// A team as a YAML document.
+/// A pattern as a YAML document.
+pub fn pattern_to_yaml(pattern: &PatternFile) -> String {
+    document(Kind::Pattern, pattern)
+}
+
+/// A team as a YAML document. The steps of a pattern that it names are left out where the library has the same.
 pub fn team_to_yaml(team: &Team) -> String {
+    if is_of_library(team) {
+        return document(Kind::Team, &Team { flow: None, ..team.clone() });
+    }
     document(Kind::Team, team)
 }
 
-/// A team and the profiles it is made of, in one file.
+/// A team, the profiles it is made of, and the pattern it names unless the library has the same, in one file.
 pub fn bundle_to_yaml(team: &Team, profiles: &[Profile]) -> String {
-    let documents = profiles.iter().map(profile_to_yaml).chain([team_to_yaml(team)]);
-    documents.collect::<Vec<_>>().join("---\n")
+    let pattern = team.flow.as_ref().filter(|_| names_pattern(team) && !is_of_library(team));
+    let pattern = pattern.map(|flow| PatternFile {
+        name: team.pattern.as_str().to_owned(),
+        description: String::new(),
+        parameters: flow.parameters.clone(),
+        steps: flow.steps.clone(),
+        result: flow.result.clone(),
+    });
+    let team = match &pattern {
+        Some(_) => document(Kind::Team, &Team { flow: None, ..team.clone() }),
+        None => team_to_yaml(team),
+    };
+    let patterns = pattern.iter().map(pattern_to_yaml);
+    profiles.iter().map(profile_to_yaml).chain(patterns).chain([team]).collect::<Vec<_>>().join("---\n")
+}
+
+fn names_pattern(team: &Team) -> bool {
+    team.pattern.as_str() != Pattern::COORDINATOR_WORKER
+}
+
+/// True if the library has the pattern that a team names, with the steps that the team carries.
+fn is_of_library(team: &Team) -> bool {
+    let known = library::patterns().iter().find(|pattern| pattern.name == team.pattern.as_str());
+    names_pattern(team) && team.flow.is_some() && known.map(PatternFile::flow) == team.flow
 }
 
 fn document(kind: Kind, value: &impl Serialize) -> String {
-    let value = serde_json::to_value(value).expect("profiles and teams are plain data");
+    let value = serde_json::to_value(value).expect("definitions are plain data");
     let mut fields = Map::from_iter([("kind".to_owned(), Value::from(kind.as_str()))]);
     let root = schema(kind);
     if let Value::Object(rest) = prune(value, root, root) {

@@ -1,19 +1,20 @@
-//! Files of profiles and teams: read all documents, check them against each other and against what is known, and give
+//! Files of profiles, teams and patterns: read all documents, check them against each other and against what is known, and give
 //! either the values or every problem. Start at [`read`].
 
 use std::collections::BTreeMap;
 
+use convoke_domain::flow::PatternFile;
 use convoke_domain::profile::Profile;
 use convoke_domain::team::Team;
 use serde::de::DeserializeOwned;
 
-use crate::known::{Known, name_of};
+use crate::known::{Known, Pattern, name_of};
 use crate::near::nearest;
 use crate::node::{self, Node};
 use crate::problem::{Place, Problems, Reporter, finding};
 use crate::schema::{Kind, schema};
 use crate::shape::{At, Shape};
-use crate::{profile, team, word};
+use crate::{pattern, profile, team, word};
 
 /// The text of one file, YAML or JSON.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +25,15 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Profiles and teams, in the order in which they were found.
+/// Profiles, teams and patterns, in the order in which they were found.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bundle {
     /// The profiles.
     pub profiles: Vec<Profile>,
-    /// The teams.
+    /// The teams; each that names a pattern carries its steps.
     pub teams: Vec<Team>,
+    /// The patterns.
+    pub patterns: Vec<PatternFile>,
 }
 
 /// Reads files that may refer to each other and to what is `known`. Gives every problem of every file, or the values.
@@ -50,6 +53,15 @@ pub fn read(sources: &[Source<'_>], known: &Known) -> Result<Bundle, Problems> {
     if problems.0.is_empty() { Ok(bundle) } else { Err(problems) }
 }
 
+/// The patterns that stand in files, whether or not they are right.
+pub(crate) fn patterns_of(sources: &[Source<'_>]) -> BTreeMap<String, Pattern> {
+    let mut known = Known::default();
+    for source in sources {
+        File::open(source).names(&mut known, &mut BTreeMap::new());
+    }
+    known.patterns
+}
+
 /// Reads one file; see [`read`].
 pub fn read_one(file: &str, text: &str, known: &Known) -> Result<Bundle, Problems> {
     read(&[Source { file, text }], known)
@@ -61,10 +73,13 @@ pub fn check(bundle: &Bundle, known: &Known) -> Result<(), Problems> {
     let profiles =
         bundle.profiles.iter().map(|profile| (Kind::Profile, profile.name.as_str(), serde_json::to_value(profile)));
     let teams = bundle.teams.iter().map(|team| (Kind::Team, team.name.as_str(), serde_json::to_value(team)));
+    let patterns =
+        bundle.patterns.iter().map(|pattern| (Kind::Pattern, pattern.name.as_str(), serde_json::to_value(pattern)));
     let texts: Vec<(String, String)> = profiles
         .chain(teams)
+        .chain(patterns)
         .map(|(kind, name, value)| {
-            let mut value = value.expect("profiles and teams are plain data");
+            let mut value = value.expect("definitions are plain data");
             if let Some(fields) = value.as_object_mut() {
                 fields.shift_insert(0, "kind".to_owned(), kind.as_str().into());
             }
@@ -88,7 +103,7 @@ impl<'a> File<'a> {
         let nodes = node::read(text, &mut reporter);
         let found: Vec<Node> = nodes.into_iter().filter(|node| !node.is_null()).collect();
         if found.is_empty() && reporter.count() == 0 {
-            let hint = "write `kind: profile` or `kind: team`, then its fields";
+            let hint = format!("write {KINDS}, then its fields");
             reporter.report(START, finding("empty", "the file holds no document", hint));
         }
         found.iter().for_each(|node| hide_secrets(node, &mut reporter));
@@ -100,7 +115,11 @@ impl<'a> File<'a> {
     fn names(&mut self, known: &mut Known, first: &mut BTreeMap<(Kind, String), (String, usize)>) {
         for (kind, document) in &self.documents {
             let Some((name, node)) = name_of(document) else { continue };
-            if let Some(found) = word::name(name, "`name`") {
+            let found = match kind {
+                Kind::Pattern => word::pattern(name),
+                Kind::Profile | Kind::Team => word::name(name, "`name`"),
+            };
+            if let Some(found) = found {
                 self.reporter.report(node.place, found);
             }
             let here = (self.reporter.file.to_owned(), node.place.line);
@@ -110,8 +129,10 @@ impl<'a> File<'a> {
                 continue;
             }
             first.insert((*kind, name.to_owned()), here);
-            if *kind == Kind::Profile {
-                known.add(name, document);
+            match kind {
+                Kind::Profile => known.add(name, document),
+                Kind::Pattern => known.add_pattern(name, document),
+                Kind::Team => {}
             }
         }
     }
@@ -126,29 +147,36 @@ impl<'a> File<'a> {
             match kind {
                 Kind::Profile => profile::check(document, known, &mut self.reporter),
                 Kind::Team => team::check(document, known, &mut self.reporter),
+                Kind::Pattern => pattern::check(document, &mut self.reporter),
             }
             if self.reporter.count() > before {
                 continue;
             }
             match kind {
                 Kind::Profile => bundle.profiles.extend(decode(document, &mut self.reporter)),
-                Kind::Team => bundle.teams.extend(decode(document, &mut self.reporter)),
+                Kind::Team => {
+                    let team = decode(document, &mut self.reporter);
+                    bundle.teams.extend(team.map(|team| pattern::resolve(team, known)));
+                }
+                Kind::Pattern => bundle.patterns.extend(decode(document, &mut self.reporter)),
             }
         }
     }
 }
 
+/// The first lines that say what a document defines.
+const KINDS: &str = "`kind: profile`, `kind: team` or `kind: pattern`";
 const START: Place = Place { line: 1, column: 1, width: 1 };
 
 /// Finds out what a document defines.
 fn kind_of(node: Node, reporter: &mut Reporter<'_>) -> Option<(Kind, Node)> {
     if !matches!(node.kind, node::Kind::Map(_)) {
-        let hint = "write `kind: profile` or `kind: team`, then its fields as `key: value`";
+        let hint = format!("write {KINDS}, then its fields as `key: value`");
         reporter.report(node.place, finding("wrong_type", "a document must be a mapping", hint));
         return None;
     }
     let Some(kind) = node.get("kind") else {
-        let hint = "add `kind: profile` or `kind: team` as its first line";
+        let hint = format!("add {KINDS} as its first line");
         reporter.report(node.place, finding("missing_kind", "the document does not say what it defines", hint));
         return None;
     };
@@ -159,7 +187,7 @@ fn kind_of(node: Node, reporter: &mut Reporter<'_>) -> Option<(Kind, Node)> {
     let words = Kind::ALL.map(Kind::as_str);
     let hint = match nearest(text, words) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "write `kind: profile` or `kind: team`".to_owned(),
+        None => format!("write {KINDS}"),
     };
     reporter.report(kind.place, finding("unknown_kind", format!("`kind` cannot be `{text}`"), hint));
     None

@@ -182,7 +182,7 @@ fn keys(tasks: &[Node]) -> Vec<&str> {
 }
 
 /// Where and why a value is not a JSON Schema.
-fn valid_schema(schema: &serde_json::Value) -> Result<(), (String, String)> {
+pub(crate) fn valid_schema(schema: &serde_json::Value) -> Result<(), (String, String)> {
     if let Err(error) = jsonschema::meta::validate(schema) {
         return Err((error.instance_path().to_string(), error.to_string()));
     }

@@ -1,24 +1,43 @@
-//! What a file may refer to besides itself: profiles, tools, model providers.
+//! What a file may refer to besides itself: profiles, patterns, tools, model providers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use convoke_domain::profile::Profile;
+use convoke_domain::flow::{Flow, PatternFile};
+use convoke_domain::profile::{AgentKind, ModelSettings, Profile, Role};
 
+use crate::library;
 use crate::node::{Kind, Node};
 
 /// The names that exist around a file. Sets that are empty are not checked against.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub(crate) profiles: BTreeMap<String, Facts>,
+    pub(crate) patterns: BTreeMap<String, Pattern>,
     pub(crate) tools: BTreeSet<String>,
     pub(crate) providers: BTreeSet<String>,
 }
 
 /// What a team's check needs of a profile.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) tools: Vec<String>,
     pub(crate) capabilities: Vec<String>,
+    pub(crate) role: Role,
+    pub(crate) kind: AgentKind,
+    /// Bytes of its prompt.
+    pub(crate) prompt: usize,
+    /// The most tokens of one reply.
+    pub(crate) reply: u64,
+}
+
+/// A pattern that teams may name.
+#[derive(Debug, Clone)]
+pub(crate) struct Pattern {
+    /// As it stands in its file.
+    pub(crate) node: Arc<Node>,
+    /// What it does; `None` where its file is not right, which is said there.
+    pub(crate) flow: Option<Flow>,
 }
 
 impl Known {
@@ -29,6 +48,7 @@ impl Known {
     ) -> Self {
         Self {
             profiles: BTreeMap::new(),
+            patterns: BTreeMap::new(),
             tools: tools.into_iter().map(Into::into).collect(),
             providers: providers.into_iter().map(Into::into).collect(),
         }
@@ -38,7 +58,14 @@ impl Known {
     #[must_use]
     pub fn with_profiles<'p>(mut self, profiles: impl IntoIterator<Item = &'p Profile>) -> Self {
         for profile in profiles {
-            let facts = Facts { tools: profile.tools.clone(), capabilities: profile.capabilities.clone() };
+            let facts = Facts {
+                tools: profile.tools.clone(),
+                capabilities: profile.capabilities.clone(),
+                role: profile.role,
+                kind: profile.agent_kind,
+                prompt: profile.prompt.len(),
+                reply: profile.model_settings.max_output_tokens.into(),
+            };
             self.profiles.insert(profile.name.clone(), facts);
         }
         self
@@ -47,7 +74,40 @@ impl Known {
     /// Adds a profile that stands in one of the files, even if not all of it is right.
     pub(crate) fn add(&mut self, name: &str, profile: &Node) {
         let texts = |key| profile.list(key).iter().filter_map(Node::text).map(str::to_owned).collect();
-        self.profiles.insert(name.to_owned(), Facts { tools: texts("tools"), capabilities: texts("capabilities") });
+        let word = |key| profile.text_at(key).map_or("", |(text, _)| text);
+        let role = [Role::Coordinator, Role::Specialist, Role::Worker, Role::Reviewer];
+        let settings = ModelSettings::default().max_output_tokens;
+        let reply = profile.get("model_settings").and_then(|settings| settings.get("max_output_tokens"));
+        let facts = Facts {
+            tools: texts("tools"),
+            capabilities: texts("capabilities"),
+            role: role.into_iter().find(|role| role.as_str() == word("role")).unwrap_or_default(),
+            kind: AgentKind::parse(word("agent_kind")).unwrap_or_default(),
+            prompt: word("prompt").len(),
+            reply: reply.and_then(|node| node.to_json().as_u64()).unwrap_or(settings.into()),
+        };
+        self.profiles.insert(name.to_owned(), facts);
+    }
+
+    /// Adds a pattern that stands in one of the files, even if not all of it is right.
+    pub(crate) fn add_pattern(&mut self, name: &str, document: &Node) {
+        let mut value = document.to_json();
+        if let Some(fields) = value.as_object_mut() {
+            fields.shift_remove("kind");
+        }
+        let flow = serde_json::from_value::<PatternFile>(value).ok().map(|file| file.flow());
+        self.patterns.insert(name.to_owned(), Pattern { node: Arc::new(document.clone()), flow });
+    }
+
+    /// The pattern of this name: of the files that are read, else of the library.
+    pub(crate) fn pattern(&self, name: &str) -> Option<&Pattern> {
+        self.patterns.get(name).or_else(|| library::known_patterns().get(name))
+    }
+
+    /// The names of all patterns.
+    pub(crate) fn pattern_names(&self) -> BTreeSet<&str> {
+        let names = self.patterns.keys().chain(library::known_patterns().keys()).map(String::as_str);
+        names.chain([convoke_domain::team::Pattern::COORDINATOR_WORKER]).collect()
     }
 }
 

@@ -1,16 +1,19 @@
 //! What is said: the YAML and JSON shapes of Convoke and their checks.
 //!
-//! Start at [`read`], which turns files into profiles and teams or into [`Problems`] that say where and how to fix
+//! Start at [`read`], which turns files into profiles, teams and patterns or into [`Problems`] that say where and how to fix
 //! them; [`schema`] is the same knowledge for editors, [`profile_to_yaml`] and its siblings the way back.
 
 mod approvals;
+pub mod example;
 mod export;
 mod file;
 mod fixed;
+mod flow;
 mod known;
 pub mod library;
 mod near;
 mod node;
+mod pattern;
 mod problem;
 mod profile;
 mod program;
@@ -21,7 +24,7 @@ mod syntax;
 mod team;
 mod word;
 
-pub use export::{bundle_to_yaml, profile_to_yaml, team_to_yaml};
+pub use export::{bundle_to_yaml, pattern_to_yaml, profile_to_yaml, team_to_yaml};
 pub use file::{Bundle, Source, check, read, read_one};
 pub use known::Known;
 pub use node::{MAX_BYTES, MAX_DEPTH, MAX_NODES};

@@ -1,8 +1,9 @@
-//! JSON Schema of profile and team files, for editors and for the checks here. Made from the domain's types, so that
+//! JSON Schema of profile, team and pattern files, for editors and for the checks here. Made from the domain's types, so that
 //! a field, a range or a word is written down once.
 
 use std::sync::LazyLock;
 
+use convoke_domain::flow::PatternFile;
 use convoke_domain::profile::Profile;
 use convoke_domain::program::{Input, Output};
 use convoke_domain::team::Team;
@@ -16,17 +17,20 @@ pub enum Kind {
     Profile,
     /// `kind: team`
     Team,
+    /// `kind: pattern`
+    Pattern,
 }
 
 impl Kind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Profile, Self::Team];
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Profile, Self::Team, Self::Pattern];
 
     /// The word in files.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Profile => "profile",
             Self::Team => "team",
+            Self::Pattern => "pattern",
         }
     }
 
@@ -37,17 +41,18 @@ impl Kind {
 }
 
 /// Further words that the domain reads: definition, the word, what it stands for.
-const ALIASES: [(&str, &str, &str); 2] =
-    [("Pattern", "supervisor", "coordinator_worker"), ("Priority", "medium", "normal")];
+const ALIASES: [(&str, &str, &str); 1] = [("Priority", "medium", "normal")];
 
 static PROFILE: LazyLock<Value> = LazyLock::new(|| generate::<Profile>(Kind::Profile));
 static TEAM: LazyLock<Value> = LazyLock::new(|| generate::<Team>(Kind::Team));
+static PATTERN: LazyLock<Value> = LazyLock::new(|| generate::<PatternFile>(Kind::Pattern));
 
 /// The JSON Schema (draft 2020-12) of a file that holds one document of this kind.
 pub fn schema(kind: Kind) -> &'static Value {
     match kind {
         Kind::Profile => &PROFILE,
         Kind::Team => &TEAM,
+        Kind::Pattern => &PATTERN,
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn check(team: &Node, known: &Known, reporter: &mut Reporter<'_>) {
     check.memory();
     check.tasks();
     check.servers();
+    crate::pattern::check_team(&mut check);
 }
 
 impl<'n> TeamCheck<'n, '_, '_, '_> {

@@ -22,6 +22,18 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().last().is_some_and(plain)
 }
 
+/// What is wrong with the name of a pattern, which may hold `_`.
+pub(crate) fn pattern(text: &str) -> Option<Finding> {
+    if is_name(&text.replace('_', "-")) {
+        return None;
+    }
+    let found = name(text, "`name`")?;
+    let better = to_name(text).replace('-', "_");
+    let hint = if better.is_empty() { "for example `two_opinions`".to_owned() } else { format!("write `{better}`") };
+    let message = found.message.replace("digits and hyphens only", "digits, hyphens and `_` only");
+    Some(Finding { message, hint, ..found })
+}
+
 /// What is wrong with a name.
 pub(crate) fn name(text: &str, what: &str) -> Option<Finding> {
     if is_name(text) {

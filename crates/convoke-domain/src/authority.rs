@@ -24,9 +24,12 @@ pub const SPAWN: &str = "spawn";
 /// The tool that gives a task to another agent; it needs `authority.can_delegate` besides being allowed.
 pub const DELEGATE: &str = "delegate";
 
+/// The tool that replaces a decision; it needs `authority.can_override_decisions` besides being allowed.
+pub const OVERRIDE: &str = "override_decision";
+
 /// Groups of tools by which agents work together, for the `tools` of a profile.
 pub const GROUPS: &[(&str, &[&str])] = &[
-    ("@talk", &["send", "broadcast", "ask", "answer", "reply", "wait_for"]),
+    ("@talk", &["send", "broadcast", "ask", "answer", "reply", "wait_for", OVERRIDE]),
     ("@share", &["read_context", "write_context", "add_finding", "read_dropped", "remember", "recall"]),
     ("@work", &["progress", "escalate", "delegate", "hand_off", "accept", "decline"]),
     ("@lock", &["lock", "unlock"]),
@@ -95,6 +98,7 @@ pub fn may_use(profile: &Profile, tool: &str) -> Result<(), Denial> {
             deny("authority.http_hosts", "has no authority to reach any host")
         }
         SPAWN if !authority.can_spawn => deny("authority.can_spawn", "has no authority to spawn agents"),
+        OVERRIDE => may_override(profile),
         DELEGATE if !authority.can_delegate => deny("authority.can_delegate", "has no authority to delegate tasks"),
         _ => Ok(()),
     }

@@ -87,6 +87,30 @@ kinds! {
     RunStarted = "run.started",
     /// A run entered another phase.
     RunPhaseChanged = "run.phase_changed",
+    /// A named part of a run has ended.
+    RunPhaseEnded = "run.phase_ended",
+    /// Steps at the same time began.
+    SplitCreated = "coordination.split.created",
+    /// A run waits for enough of several steps.
+    SyncCreated = "coordination.sync.created",
+    /// Enough of them completed, or no longer can.
+    SyncReady = "coordination.sync.ready",
+    /// Results were brought together.
+    JoinCreated = "coordination.join.created",
+    /// One result was made of several.
+    MergeCompleted = "coordination.merge.completed",
+    /// A round of a loop began.
+    RoundStarted = "coordination.round.started",
+    /// A case of a branch was taken.
+    BranchTaken = "coordination.branch.taken",
+    /// Ballots were asked for.
+    VoteOpened = "coordination.vote.opened",
+    /// Ballots were counted.
+    VoteCounted = "coordination.vote.counted",
+    /// A gate was tried.
+    GateChecked = "coordination.gate.checked",
+    /// A step was left out, or the run went on without it.
+    StepSkipped = "coordination.step.skipped",
     /// A run was paused, by a person or by its budget.
     RunPaused = "run.paused",
     /// A paused or waiting run goes on.
@@ -201,6 +225,8 @@ kinds! {
     QuestionExpired = "question.expired",
     /// A question needs no answer any more.
     QuestionWithdrawn = "question.withdrawn",
+    /// What was decided was replaced.
+    QuestionOverridden = "question.overridden",
     /// An agent told how far along its task is.
     TaskProgress = "task.progress",
     /// A task got locks, at once or after it had waited.
@@ -221,12 +247,18 @@ kinds! {
     FindingAdded = "finding.added",
     /// Older turns of an attempt were left out, because it filled its model's window.
     ContextCompacted = "context.compacted",
+    /// It is known what became of agents' work: a vote, a review, an answer that was compared with the right one.
+    OutcomeRecorded = "outcome.recorded",
     /// An entry was added to memory.
     MemoryAdded = "memory.added",
     /// An entry of memory was written anew.
     MemoryChanged = "memory.changed",
     /// An entry of memory was forgotten, by somebody or because its time was up.
     MemoryForgotten = "memory.forgotten",
+    /// A person said how well a run, an agent's part in it, or a task was.
+    RatingGiven = "rating.given",
+    /// A person said something else of it than before.
+    RatingChanged = "rating.changed",
 }
 
 /// An event that is about to be recorded.

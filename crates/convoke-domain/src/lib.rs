@@ -3,6 +3,7 @@
 //! Pure: no IO, no async, no clock, no random ids. Start at [`task`] and [`run`], then [`pattern`].
 
 pub mod agent;
+pub mod analytics;
 pub mod approval;
 pub mod attempt;
 pub mod authority;
@@ -13,14 +14,17 @@ pub mod context;
 mod docs;
 pub mod escalate;
 pub mod event;
+pub mod flow;
 pub mod graph;
 pub mod handoff;
 pub mod id;
 pub mod lock;
 pub mod material;
 pub mod memory;
+pub mod merge;
 pub mod message;
 pub mod money;
+pub mod outcome;
 pub mod pace;
 pub mod pattern;
 pub mod price;
@@ -39,3 +43,5 @@ pub mod thread;
 pub mod time;
 pub mod transcript;
 pub mod user;
+pub mod vote;
+pub mod weight;

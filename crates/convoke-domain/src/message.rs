@@ -170,6 +170,8 @@ words! {
         Expired = "expired",
         /// It needs no answer any more.
         Withdrawn = "withdrawn",
+        /// What was decided was replaced by somebody with the authority to do so.
+        Overridden = "overridden",
     }
 }
 
@@ -184,21 +186,51 @@ words! {
         Expire = "expire",
         /// Whoever asked does not need it any more.
         Withdraw = "withdraw",
+        /// Somebody with the authority replaces what was decided.
+        Override = "override",
     }
 }
 
-/// Where `conclusion` takes a question, or why it must not: it ends once.
+/// Where `conclusion` takes a question, or why it must not: it ends once, and what was decided then may be replaced.
 pub fn conclude(standing: Standing, conclusion: Conclusion) -> Result<Standing, Refusal> {
     match (standing, conclusion) {
         (Standing::Open, Conclusion::Answer) => Ok(Standing::Answered),
         (Standing::Open, Conclusion::Default) => Ok(Standing::Defaulted),
         (Standing::Open, Conclusion::Expire) => Ok(Standing::Expired),
         (Standing::Open, Conclusion::Withdraw) => Ok(Standing::Withdrawn),
-        (Standing::Answered | Standing::Defaulted | Standing::Expired | Standing::Withdrawn, _) => {
+        (Standing::Answered | Standing::Defaulted | Standing::Overridden, Conclusion::Override) => {
+            Ok(Standing::Overridden)
+        }
+        (Standing::Open | Standing::Expired | Standing::Withdrawn, Conclusion::Override) => {
+            let message = format!("no decision stands: the question is {}", standing.as_str());
+            Err(Refusal::new("no_decision", message))
+        }
+        (
+            Standing::Answered | Standing::Defaulted | Standing::Expired | Standing::Withdrawn | Standing::Overridden,
+            Conclusion::Answer | Conclusion::Default | Conclusion::Expire | Conclusion::Withdraw,
+        ) => {
             let (doing, how) = (conclusion.as_str(), standing.as_str());
             Err(Refusal::new("question_closed", format!("cannot {doing} a question that is {how}; it has one end")))
         }
     }
+}
+
+/// The most times that one decision is replaced; then people talk it over.
+pub const OVERRIDES: usize = 20;
+
+/// Checks what replaces a decision that stands: another choice, and a reason for it.
+pub fn check_override(terms: &Ask, was: Option<&str>, (choice, reason): (&str, &str)) -> Result<(), Refusal> {
+    terms.check_choice(choice)?;
+    if reason.trim().is_empty() {
+        return Err(Refusal::new("no_reason", "whoever replaces a decision says why"));
+    }
+    if reason.len() > REASON_BYTES {
+        return Err(Refusal::new("message_too_large", format!("the reason may have {REASON_BYTES} bytes")));
+    }
+    if was == Some(choice) {
+        return Err(Refusal::new("decided_so", "that is what was decided; there is nothing to replace"));
+    }
+    Ok(())
 }
 
 /// Checks what a message says of itself.

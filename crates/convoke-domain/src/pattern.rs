@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::graph::Edge;
 use crate::run::Phase;
 use crate::task::Priority;
-use crate::team::{Pattern, Team};
+use crate::team::Team;
 
 /// What a task is for within its pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub enum Stage {
     Synthesis,
     /// A member judges the synthesis.
     Validation,
+    /// A step of a flow; its key is its path.
+    Step,
 }
 
 impl Stage {
@@ -36,12 +38,15 @@ impl Stage {
             Self::Work => "work",
             Self::Synthesis => "synthesis",
             Self::Validation => "validation",
+            Self::Step => "step",
         }
     }
 
     /// Reads the name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Plan, Self::Work, Self::Synthesis, Self::Validation].into_iter().find(|stage| stage.as_str() == text)
+        [Self::Plan, Self::Work, Self::Synthesis, Self::Validation, Self::Step]
+            .into_iter()
+            .find(|stage| stage.as_str() == text)
     }
 }
 
@@ -131,6 +136,10 @@ pub struct NewTask {
     pub output_schema: Option<Value>,
     /// Tasks that come before: (stage, round, key), hard or soft. Their results are given to the agent.
     pub after: Vec<(TaskRef, Edge)>,
+    /// Seconds for one attempt; the team's rule if absent.
+    pub timeout_s: Option<u64>,
+    /// Further attempts after a failure; the team's rule if absent.
+    pub retries: Option<u32>,
 }
 
 /// Names a task within its run.
@@ -168,7 +177,5 @@ pub enum Move {
 
 /// What should happen next in a run.
 pub fn next(view: &RunView<'_>) -> Vec<Move> {
-    match view.team.pattern {
-        Pattern::CoordinatorWorker => coordinator_worker::next(view),
-    }
+    coordinator_worker::next(view)
 }

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::analytics::RunAnalytics;
 use crate::budget::Budget;
-use crate::id::{ApprovalId, MessageId, RunId, SessionId, TaskId, ThreadId};
+use crate::id::{ApprovalId, HandoffId, MessageId, RunId, SessionId, TaskId, ThreadId};
 use crate::money::Money;
 use crate::time::Timestamp;
 use crate::transcript::Usage;
@@ -81,6 +82,59 @@ pub struct RunRecord {
     /// Who talked with whom, without what they said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub talks: Vec<TalkRecord>,
+    /// Offers to hand a task over, in the order they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handoffs: Vec<HandoffRecord>,
+    /// What people think of it and of the work in it, the last word of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ratings: Vec<RatingRecord>,
+    /// How it went, in figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analytics: Option<RunAnalytics>,
+}
+
+/// An offer to hand a task over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandoffRecord {
+    /// Its id.
+    pub id: HandoffId,
+    /// The task.
+    pub task: TaskId,
+    /// Who had the task.
+    pub from: String,
+    /// Who was to have it.
+    pub to: String,
+    /// `requested`, `accepted`, `declined` and what else became of it.
+    pub state: String,
+    /// Why it was offered.
+    pub reason: String,
+    /// Why it was declined.
+    pub answer: Option<String>,
+    /// When it was made.
+    pub requested_at: Timestamp,
+    /// When it was settled.
+    pub settled_at: Option<Timestamp>,
+    /// By whom.
+    pub settled_by: Option<String>,
+}
+
+/// What a person thinks of a run, of an agent's part in it, or of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RatingRecord {
+    /// The run.
+    pub run: RunId,
+    /// The task, where one is rated.
+    pub task: Option<TaskId>,
+    /// Whose work it is, where it is not the run as a whole.
+    pub agent: Option<String>,
+    /// Who says so.
+    pub by: String,
+    /// From 1 to 5.
+    pub stars: i64,
+    /// Why.
+    pub note: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A task of a run.
@@ -350,7 +404,7 @@ pub struct DecisionRecord {
     /// What depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impact: Option<String>,
-    /// `open`, `answered`, `defaulted`, `expired` or `withdrawn`.
+    /// `open`, `answered`, `defaulted`, `expired`, `withdrawn` or `overridden`.
     pub standing: String,
     /// When it ends at the latest.
     pub due: Option<Timestamp>,
@@ -364,6 +418,24 @@ pub struct DecisionRecord {
     pub asked_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// What was decided before and replaced, the first decision first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<ReplacedRecord>,
+}
+
+/// A decision that stood until somebody replaced it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedRecord {
+    /// `answered`, `defaulted` or `overridden`.
+    pub standing: String,
+    /// What was chosen or said.
+    pub choice: Option<String>,
+    /// Why.
+    pub rationale: Option<String>,
+    /// Who decided; `system` where the default was taken.
+    pub approver: Option<String>,
+    /// From when it stood.
+    pub at: Option<Timestamp>,
 }
 
 /// What was said in one thread of a run, counted.

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use serde_json::Value;
+
+use crate::flow::{Flow, expand, parameter};
 use crate::money::Money;
 use crate::profile::{AgentKind, Profile};
 use crate::team::Team;
+use crate::weight::Pinned;
 
 /// A run's definition, kept once per content however many runs share it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,15 @@ pub struct RunSpec {
     /// The most dollars of the whole workspace on one day in UTC.
     #[serde(default)]
     pub workspace_daily_cap: Option<Money>,
+    /// What the team does, in the smaller primitives; `None` where a coordinator and workers need no flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
+    /// The values of the flow's parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, Value>,
+    /// What is known of how often the members are right.
+    #[serde(default, skip_serializing_if = "Pinned::is_empty")]
+    pub weights: Pinned,
 }
 
 impl RunSpec {
@@ -38,6 +51,14 @@ impl RunSpec {
                 (member.profile.clone(), can)
             })
             .collect()
+    }
+
+    /// Settles the team's flow and its parameters, or says what is wrong with them.
+    pub fn settle_flow(&mut self) -> Result<(), String> {
+        let Some(flow) = &self.team.flow else { return Ok(()) };
+        self.parameters = parameter::settle(&flow.parameters, &self.team.with, &parameter::team_variables(self))?;
+        self.flow = Some(expand::expand(flow, self.team.rules.conflict));
+        Ok(())
     }
 
     /// Chooses the models of every agent that is driven by one. The first that is given wins: `over` (the command line), the member, the
@@ -98,6 +119,9 @@ mod tests {
             models: BTreeMap::new(),
             allow_unpriced: false,
             workspace_daily_cap: None,
+            flow: None,
+            parameters: BTreeMap::new(),
+            weights: Pinned::default(),
         }
     }
 

@@ -8,19 +8,50 @@ use serde_json::Value;
 
 use crate::approval::Rule;
 use crate::compaction::CompactionRule;
+use crate::flow::{Conflict, Flow};
 use crate::memory::MemoryRule;
 use crate::money::Money;
 use crate::profile::Role;
 use crate::task::Priority;
 
-/// How the members work together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Pattern {
-    /// A coordinator plans, members work in parallel, the coordinator puts the results together.
-    #[default]
-    #[serde(alias = "supervisor")]
-    CoordinatorWorker,
+/// How the members work together: a pattern's name. `supervisor` is another word for `coordinator_worker`, `pipeline` for
+/// `sequential`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// The pattern that needs no flow: a coordinator plans, members work in parallel, the coordinator puts the results
+    /// together.
+    pub const COORDINATOR_WORKER: &'static str = "coordinator_worker";
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Pattern {
+    fn default() -> Self {
+        Self(Self::COORDINATOR_WORKER.into())
+    }
+}
+
+impl From<String> for Pattern {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "supervisor" => Self::default(),
+            "pipeline" => Self("sequential".into()),
+            _ => Self(name),
+        }
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0
+    }
 }
 
 /// Where the sub-tasks come from.
@@ -198,6 +229,13 @@ pub struct Rules {
     pub default_supervisor: Option<String>,
     /// Limits on spawned agents.
     pub spawn: SpawnRules,
+    /// How disagreement is settled, for steps that settle it and do not say how.
+    #[serde(skip_serializing_if = "is_first")]
+    pub conflict: Conflict,
+}
+
+fn is_first(conflict: &Conflict) -> bool {
+    *conflict == Conflict::default()
 }
 
 impl Default for Rules {
@@ -218,6 +256,7 @@ impl Default for Rules {
             allow_peer_assignment: false,
             default_supervisor: None,
             spawn: SpawnRules::default(),
+            conflict: Conflict::default(),
         }
     }
 }
@@ -287,6 +326,13 @@ pub struct Team {
     /// How the members work together.
     #[serde(default)]
     pub pattern: Pattern,
+    /// Values for the pattern's parameters, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<String, Value>,
+    /// The team's own steps, in place of a named pattern. A team that names a pattern is given its steps when it is read, so
+    /// that it keeps them whatever becomes of the pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
     /// Who leads, by profile name.
     pub coordinator: String,
     /// Who works.

@@ -44,6 +44,22 @@ impl Role {
         }
     }
 
+    /// Whether somebody of this role may start, hold, end and change what runs and what they share.
+    pub const fn may_govern(self) -> bool {
+        match self {
+            Self::Owner | Self::Operator => true,
+            Self::Approver | Self::Viewer => false,
+        }
+    }
+
+    /// Whether somebody of this role may say how well a run or a contribution was.
+    pub const fn may_rate(self) -> bool {
+        match self {
+            Self::Owner | Self::Operator | Self::Approver => true,
+            Self::Viewer => false,
+        }
+    }
+
     /// Whether somebody of this role may add users and change their roles.
     pub const fn may_appoint(self) -> bool {
         match self {
@@ -79,6 +95,12 @@ mod tests {
         assert!(!means("role:owner", "ada", Role::Viewer) && !means("owner", "ada", Role::Owner));
         assert_eq!(name_of("user:ada"), Some("ada"));
         assert!([name_of("agent:ada"), name_of("system"), name_of("user:")].iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn who_may_more_may_all_that_others_may() {
+        let rights = |role: Role| [role.may_answer(), role.may_govern(), role.may_appoint()];
+        assert_eq!(Role::ALL.map(rights), [[true; 3], [true, true, false], [true, false, false], [false; 3]]);
     }
 
     #[test]

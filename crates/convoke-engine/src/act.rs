@@ -75,13 +75,9 @@ impl Driver {
         if begin.is_empty() {
             return self.wait_for_calls().await;
         }
-        let cuts = begin.iter().any(cuts_others);
         let mut under = BTreeMap::new();
         self.used_desk |= begin.iter().any(|intent| matches!(intent.what, Intent::Desk { .. }));
         if let Progress::Going(verdicts, fences) = self.journal(begin, OnExhausted::Pause, None).await? {
-            if cuts {
-                self.engine.cut_readers(self.at.run, self.at.task).await?;
-            }
             admitted.retain(|call| !verdicts.iter().any(|verdict| verdict.n == call.n));
             self.take_verdicts(turn, verdicts);
             under.extend(fences);
@@ -226,11 +222,6 @@ pub(crate) fn unknown_outcome(tools: &[String]) -> Halt {
 fn is_unknown(outcome: &Outcome) -> bool {
     let lost = matches!(outcome.result, Err(ToolError::TimedOut(_) | ToolError::Cancelled | ToolError::Unknown(_)));
     lost && outcome.repeat == Repeat::Once
-}
-
-/// A message that is to cut the model calls of those who get it.
-fn cuts_others(begun: &Begun) -> bool {
-    matches!(&begun.what, Intent::Desk { args, .. } if args["cancels"] == true)
 }
 
 /// The outcome for the journal; nothing for a call that was cut and may simply be made again.

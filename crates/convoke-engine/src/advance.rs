@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::engine::emit;
 use crate::run::state_of;
-use crate::{answer, desk, memory, recover, spawn, wait};
+use crate::{answer, desk, flow, memory, recover, spawn, wait};
 
 /// Tasks of one run, those of its pattern included, after which no agent may add one.
 const TASKS_MAX: i64 = 10_000;
@@ -29,29 +29,40 @@ pub(crate) async fn task_ended(
     completed: bool,
     spec: &RunSpec,
 ) -> Result<()> {
-    let count = 1 + follow(tx, run, vec![(ended, completed)]).await?;
-    let open = run::count_tasks(tx, run, 0, -count).await?;
+    let failed = follow(tx, run, vec![(ended, completed)]).await?;
+    let open = run::count_tasks(tx, run, 0, -1 - number(failed.len())).await?;
+    if spec.flow.is_some() {
+        return flow::tasks_ended(tx, run, spec, std::iter::once(ended).chain(failed)).await;
+    }
     if open == 0 || !spec.team.rules.wait_for_all {
         decide_next(tx, run, spec).await?;
     }
     Ok(())
 }
 
-/// Releases or fails what waits for tasks that have ended. Gives how many failed.
-async fn follow(tx: &mut Tx<'_>, run: RunId, mut queue: Vec<(TaskId, bool)>) -> Result<i64> {
-    let mut count = 0;
+fn microseconds(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX)
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Releases or fails what waits for tasks that have ended. Gives those that failed.
+async fn follow(tx: &mut Tx<'_>, run: RunId, mut queue: Vec<(TaskId, bool)>) -> Result<Vec<TaskId>> {
+    let mut failed = Vec::new();
     while let Some((parent, completed)) = queue.pop() {
         for child in task::children(tx, parent).await?.into_iter().filter(|child| child.state == "pending") {
             if child.hard && !completed {
                 fail_dependent(tx, run, &child).await?;
-                count += 1;
+                failed.push(child.id);
                 queue.push((child.id, false));
             } else {
                 release(tx, run, &child).await?;
             }
         }
     }
-    Ok(count)
+    Ok(failed)
 }
 
 /// Cancels tasks that somebody stopped, and lets their run go on without them.
@@ -64,7 +75,10 @@ pub(crate) async fn cancel_tasks(
 ) -> Result<()> {
     cancel_open(tx, id, Some(tasks), who).await?;
     let failed = follow(tx, id, tasks.iter().map(|task| (*task, false)).collect()).await?;
-    let open = run::count_tasks(tx, id, 0, -failed).await?;
+    let open = run::count_tasks(tx, id, 0, -number(failed.len())).await?;
+    if spec.flow.is_some() {
+        return flow::tasks_ended(tx, id, spec, tasks.iter().copied().chain(failed)).await;
+    }
     if !tasks.is_empty() && (open == 0 || !spec.team.rules.wait_for_all) {
         decide_next(tx, id, spec).await?;
     }
@@ -218,6 +232,9 @@ pub(crate) async fn cancel_part(tx: &mut Tx<'_>, run: RunId, parent: TaskId, par
 
 /// Asks the pattern what comes next and carries it out.
 pub(crate) async fn decide_next(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> Result<()> {
+    if spec.flow.is_some() {
+        return flow::begin(tx, id, spec).await;
+    }
     let held = run::hold(tx, id).await?;
     let state = state_of(&held)?;
     if state.has_ended() {
@@ -255,6 +272,27 @@ fn ref_of(view: &TaskView) -> TaskRef {
     TaskRef { stage: view.stage.as_str(), round: view.round, key: view.key.clone() }
 }
 
+/// A part of the run begins.
+pub(crate) async fn enter(tx: &mut Tx<'_>, run: &mut run::Held, phase: &str, command: Command) -> Result<()> {
+    let state = state_of(run)?;
+    // A paused run keeps its state; a run that is there already has nothing to change but its phase.
+    let next = decide(state, command).unwrap_or(state);
+    run::set_phase(tx, run.id, phase, next.as_str()).await?;
+    run.state = next.as_str().to_owned();
+    let payload = json!({"phase": phase, "was": run.phase});
+    run.phase = phase.to_owned();
+    emit(tx, Kind::RunPhaseChanged, ("run", run.id.to_string()), (Some(run.id), "system"), payload);
+    Ok(())
+}
+
+/// Makes tasks of a flow.
+pub(crate) async fn create(tx: &mut Tx<'_>, run: &mut run::Held, spec: &RunSpec, tasks: &[NewTask]) -> Result<()> {
+    let mut turn = Turn { run: run.clone(), known: BTreeMap::new(), spec };
+    turn.create(tx, tasks).await?;
+    *run = turn.run;
+    Ok(())
+}
+
 /// The moves of one turn of the pattern.
 struct Turn<'a> {
     run: run::Held,
@@ -284,19 +322,11 @@ impl Turn<'_> {
     }
 
     async fn enter(&mut self, tx: &mut Tx<'_>, phase: Phase) -> Result<()> {
-        let state = state_of(&self.run)?;
         let command = match phase {
             Phase::Delegation | Phase::Execution => Command::Reopen,
             Phase::Synthesis | Phase::Validation => Command::Aggregate,
         };
-        // A paused run keeps its state; a run that is there already has nothing to change but its phase.
-        let next = decide(state, command).unwrap_or(state);
-        run::set_phase(tx, self.run.id, phase.as_str(), next.as_str()).await?;
-        self.run.state = next.as_str().to_owned();
-        let payload = json!({"phase": phase, "was": self.run.phase});
-        self.run.phase = phase.as_str().to_owned();
-        emit(tx, Kind::RunPhaseChanged, ("run", self.run.id.to_string()), (Some(self.run.id), "system"), payload);
-        Ok(())
+        enter(tx, &mut self.run, phase.as_str(), command).await
     }
 
     async fn create(&mut self, tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<()> {
@@ -341,8 +371,8 @@ impl Turn<'_> {
             held: self.run.state == "paused",
             deps_left: i64::try_from(deps_left).unwrap_or(i64::MAX),
             parents: i64::try_from(parents.len()).unwrap_or(i64::MAX),
-            retries_left: rules.retries.into(),
-            timeout_us: i64::try_from(rules.timeout_per_agent_s.saturating_mul(1_000_000)).unwrap_or(i64::MAX),
+            retries_left: new.retries.unwrap_or(rules.retries).into(),
+            timeout_us: microseconds(new.timeout_s.unwrap_or(rules.timeout_per_agent_s)),
             parent: None,
             depth: 0,
         };
@@ -366,6 +396,11 @@ pub(crate) async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[Task
     let open = task::open(tx, run).await?;
     let mut count = 0;
     for found in open.iter().filter(|found| only.is_none_or(|ids| ids.contains(&found.id))) {
+        // With whoever asked, the side task that was to answer has been called off and counted.
+        let now = task::hold(tx, found.id).await?.state;
+        if domain_task::State::parse(&now).is_some_and(domain_task::State::has_ended) {
+            continue;
+        }
         call_off(tx, run, found, who).await?;
         count += 1;
     }
@@ -375,6 +410,21 @@ pub(crate) async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[Task
     // Those named may have parts that are not; with all of the run, the parts were among them.
     for id in only.unwrap_or_default() {
         cancel_parts(tx, run, *id, who).await?;
+    }
+    Ok(())
+}
+
+/// Cancels the open tasks of a flow in a range of paths.
+pub(crate) async fn cancel_within(tx: &mut Tx<'_>, run: RunId, range: (&str, &str)) -> Result<()> {
+    let open = task::open_within(tx, run, range).await?;
+    for found in &open {
+        call_off(tx, run, found, "system").await?;
+    }
+    if !open.is_empty() {
+        run::count_tasks(tx, run, 0, -number(open.len())).await?;
+    }
+    for found in open.iter().filter(|found| found.ties) {
+        cancel_parts(tx, run, found.id, "system").await?;
     }
     Ok(())
 }

@@ -119,7 +119,7 @@ async fn attend(tx: &mut Tx<'_>, run: RunId, id: MessageId, agent: &str) -> Resu
     }
 }
 
-async fn spec_of(tx: &mut Tx<'_>, id: RunId) -> Result<RunSpec> {
+pub(crate) async fn spec_of(tx: &mut Tx<'_>, id: RunId) -> Result<RunSpec> {
     let held = run::hold(tx, id).await?;
     let body = blob::get(tx, held.spec.parse()?).await?;
     Ok(serde_json::from_slice(&body)?)
@@ -190,7 +190,7 @@ pub(crate) async fn answer(tx: &mut Tx<'_>, given: Answer<'_>) -> Result<Said> {
         answer: Some(said.message),
     };
     let text = answer_text(&who, &question, given.choice, given.rationale);
-    close(tx, &question, &how, Outcome::Done(&text)).await?;
+    settle(tx, &question, &how, Outcome::Done(&text)).await?;
     Ok(said)
 }
 
@@ -235,8 +235,17 @@ fn answer_text(who: &str, question: &Record, choice: &str, rationale: Option<&st
     text
 }
 
-/// Ends a question: the log, whoever waits for it, the side tasks, the record.
-async fn close(tx: &mut Tx<'_>, question: &Record, how: &End<'_>, outcome: Outcome<'_>) -> Result<()> {
+/// Ends a question of a run that goes on.
+async fn settle(tx: &mut Tx<'_>, question: &Record, how: &End<'_>, outcome: Outcome<'_>) -> Result<()> {
+    let made = close(tx, question, how, outcome).await?;
+    match question.run {
+        Some(run) => call_off(tx, run, &made).await,
+        None => Ok(()),
+    }
+}
+
+/// Ends a question: the log, whoever waits for it, the record. Gives the side tasks that were made to answer it.
+async fn close(tx: &mut Tx<'_>, question: &Record, how: &End<'_>, outcome: Outcome<'_>) -> Result<Vec<TaskId>> {
     let replies = decision::addressees(tx, question.id).await?;
     decision::end(tx, question.id, how).await?;
     let key = question.id.to_string();
@@ -256,20 +265,28 @@ async fn close(tx: &mut Tx<'_>, question: &Record, how: &End<'_>, outcome: Outco
     let choice = how.choice.filter(|choice| is_open && choice.len() <= convoke_domain::message::OPTION_CHARS);
     let payload = json!({"kind": question.kind, "by": how.by, "choice": choice});
     emit(tx, kind, ("question", key), (question.run, how.by.unwrap_or("system")), payload);
-    let made: Vec<_> = replies.into_iter().filter_map(|(_, task)| task).collect();
-    match question.run {
-        Some(run) if !made.is_empty() => call_off(tx, run, &made).await,
-        _ => Ok(()),
-    }
+    Ok(replies.into_iter().filter_map(|(_, task)| task).collect())
 }
 
-/// Calls off the side tasks that were made to answer. Boxed, because their end looks after questions again.
+/// Calls off the side tasks that were made to answer; if nothing else was open, their run goes on without them. Boxed,
+/// because their end looks after questions again.
 fn call_off<'t>(
     tx: &'t mut Tx<'_>,
     run: RunId,
     made: &'t [TaskId],
 ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 't>> {
-    Box::pin(advance::cancel_open(tx, run, Some(made), "system"))
+    Box::pin(async move {
+        if made.is_empty() || !task::open(tx, run).await?.iter().any(|open| made.contains(&open.id)) {
+            return Ok(());
+        }
+        advance::cancel_open(tx, run, Some(made), "system").await?;
+        // Whoever ended a task of the run counts it after this, so that the last one asks the pattern, and once.
+        if run::count_tasks(tx, run, 0, 0).await? == 0 {
+            let spec = spec_of(tx, run).await?;
+            advance::decide_next(tx, run, &spec).await?;
+        }
+        Ok(())
+    })
 }
 
 /// A question's time has come: its default is taken, or it expires.
@@ -309,7 +326,7 @@ pub(crate) async fn fall_due(tx: &mut Tx<'_>, id: MessageId, why: &str) -> Resul
         None => format!("{why}, and the question has no default"),
     };
     let outcome = if choice.is_some() { Outcome::Done(&text) } else { Outcome::Failed(&text) };
-    close(tx, &question, &how, outcome).await
+    settle(tx, &question, &how, outcome).await
 }
 
 /// Ends every question whose time has come. Gives how many.
@@ -321,15 +338,15 @@ pub(crate) async fn all_due(tx: &mut Tx<'_>) -> Result<usize> {
     Ok(due.len())
 }
 
-/// Nobody needs this answer any more.
-async fn withdraw(tx: &mut Tx<'_>, id: MessageId) -> Result<()> {
-    let Some(question) = decision::hold(tx, id).await? else { return Ok(()) };
-    let Ok(standing) = ending(&question, Conclusion::Withdraw) else { return Ok(()) };
+/// Nobody needs this answer any more. Gives the side tasks that were made for it.
+async fn withdraw(tx: &mut Tx<'_>, id: MessageId) -> Result<Vec<TaskId>> {
+    let Some(question) = decision::hold(tx, id).await? else { return Ok(Vec::new()) };
+    let Ok(standing) = ending(&question, Conclusion::Withdraw) else { return Ok(Vec::new()) };
     let how = End { standing: standing.as_str(), choice: None, rationale: None, by: None, answer: None };
     close(tx, &question, &how, Outcome::Failed("the question was withdrawn")).await
 }
 
-/// A run ends: nobody needs its answers any more.
+/// A run ends: nobody needs its answers any more. The side tasks are called off with all others, by whoever ends the run.
 pub(crate) async fn run_ends(tx: &mut Tx<'_>, run: RunId) -> Result<()> {
     if !run::talks(tx, run).await? {
         return Ok(());
@@ -355,7 +372,8 @@ pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
         task::add_mail(tx, left.task, again.saturating_add(i64::try_from(rewound).unwrap_or(0))).await?;
     }
     for (id,) in decision::open_of_task(tx, left.run, left.task).await? {
-        withdraw(tx, id).await?;
+        let made = withdraw(tx, id).await?;
+        call_off(tx, left.run, &made).await?;
     }
     if !left.is_over {
         return Ok(());

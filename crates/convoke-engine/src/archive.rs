@@ -28,7 +28,7 @@ const SHOWN: usize = 160;
 impl Engine {
     /// Puts away the threads in which nothing was said since `before`, at most `limit`. Gives which.
     pub async fn archive_threads(&self, before: Timestamp, user: &str, limit: i64) -> Result<Vec<ThreadId>> {
-        let found = self.store().run(Idle { ws: self.ws(), before, limit }).await?;
+        let found = self.govern(user, "put threads away", Idle { ws: self.ws(), before, limit }).await?;
         for id in &found {
             let act = Archive { ws: self.ws(), id: *id, before, who: format!("user:{user}") };
             self.store().run(act).await?;

@@ -44,7 +44,7 @@ impl Engine {
     /// Writes a variable; gives its new version.
     pub async fn write_context(&self, run: RunId, wish: Write, user: &str) -> Result<i64> {
         let change = Change { ws: self.ws(), run, wish, who: format!("user:{user}") };
-        Ok(self.store().run(change).await?)
+        self.govern(user, "write what a run shares", change).await
     }
 }
 

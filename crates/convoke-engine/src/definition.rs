@@ -92,6 +92,9 @@ impl Engine {
             models: Default::default(),
             allow_unpriced: false,
             workspace_daily_cap: self.config().daily_cap,
+            flow: None,
+            parameters: Default::default(),
+            weights: Default::default(),
         };
         for row in profiles {
             let found: Versioned<Profile> = read(row, |body: &mut Profile, active| body.active = active)?;
@@ -102,6 +105,10 @@ impl Engine {
             }
             spec.profiles.insert(found.body.name.clone(), found.body);
         }
+        spec.settle_flow().map_err(|reason| {
+            Refusal::new("bad_flow", format!("the flow of team `{name}` cannot be used: {reason}"))
+                .hint(format!("`convoke validate {name}` says where"))
+        })?;
         Ok((spec, version))
     }
 }

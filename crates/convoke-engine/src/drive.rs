@@ -393,6 +393,7 @@ impl Driver {
     /// Takes in what became of calls in the transaction that journaled them.
     pub(crate) fn take_verdicts(&mut self, turn: u32, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
+            verdict.cut.iter().for_each(|task| self.engine.cut(*task));
             match verdict.result {
                 Some(result) => self.give_back(turn, &verdict.call_id, result),
                 None => self.awaited.push(verdict.n),

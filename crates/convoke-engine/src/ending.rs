@@ -11,7 +11,7 @@ use convoke_store::{Result, Tx, agent, attempt, run, task};
 use serde_json::json;
 
 use crate::advance;
-use crate::desk::{self};
+use crate::desk;
 use crate::engine::emit;
 use crate::handoff;
 use crate::lock;
@@ -22,18 +22,7 @@ use crate::journal::{End, Journal};
 impl Journal {
     /// Puts the task back into the queue; its attempt goes on with the next claim.
     pub(crate) async fn put_back(&self, tx: &mut Tx<'_>, held: &task::Held) -> Result<()> {
-        domain::decide(domain::State::Running, Command::Yield)?;
-        let how = task::Requeue {
-            rank: rank(Priority::parse(&held.priority), tx.now()),
-            not_before: Timestamp::default(),
-            resume: true,
-            retries_left: held.retries_left,
-            agent: &held.agent,
-            error: None,
-        };
-        task::requeue(tx, self.at.task, &how).await?;
-        recover::tell_requeued(tx, (self.at.task, held.run), &held.key, recover::Why::Yielded);
-        agent::count(tx, &held.agent, -1).await
+        recover::give_back(tx, self.at.task, held).await
     }
 
     pub(crate) async fn end_attempt(&self, tx: &mut Tx<'_>, held: &task::Held, end: &End) -> Result<()> {

@@ -71,7 +71,7 @@ impl Engine {
 
     async fn settle_handoff(&self, id: HandoffId, reason: Option<String>, user: &str) -> Result<()> {
         let settle = Settle { ws: self.ws(), id, reason, who: format!("user:{user}") };
-        self.store().run(settle).await?;
+        self.answer_for(user, "accept or decline handoffs", settle).await?;
         self.wake().notify_one();
         self.look_again().notify_one();
         Ok(())
@@ -262,6 +262,10 @@ pub(crate) async fn give_back(tx: &mut Tx<'_>, at: &Assignment, held: &task::Hel
         return Ok(false);
     };
     handoff::set_returned(tx, row.id).await?;
+    // As with every attempt that ends: its questions and parts end with it, and its locks go along with the task.
+    let left = Left { run: at.run, task: at.task, agent: &at.agent, is_over: false, handed_to: Some(&back_to) };
+    desk::left(tx, &left).await?;
+    advance::cancel_parts(tx, at.run, at.task, "system").await?;
     let packet = Packet {
         goal: packet.goal,
         done: output.to_owned(),

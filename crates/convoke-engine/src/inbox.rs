@@ -9,8 +9,8 @@ use convoke_domain::user::Role;
 use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, run, task};
 
 use crate::approval::{counted, role_of, rule_of};
+use crate::decision::record;
 use crate::person::may_do;
-use crate::thread::decision_record;
 use crate::{Engine, Result};
 
 /// Entries of one kind that are looked at.
@@ -119,7 +119,7 @@ impl Look {
     async fn questions(&self, tx: &mut Tx<'_>) -> Stored<Vec<InboxEntry>> {
         // Also those whose time is over: until somebody is at work who takes the default, an answer counts.
         let found = decision::open_for(tx, &self.who, MOST).await?;
-        found.into_iter().map(|row| decision_record(row).map(question_entry)).collect()
+        found.into_iter().map(|row| record(row, Vec::new()).map(question_entry)).collect()
     }
 
     /// What of the approvals this person may still answer.

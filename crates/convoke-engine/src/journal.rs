@@ -8,7 +8,7 @@ use std::sync::Arc;
 use convoke_domain::attempt::ToolResult;
 use convoke_domain::budget::{Amount, Shortage};
 use convoke_domain::event::Kind;
-use convoke_domain::id::WorkspaceId;
+use convoke_domain::id::{TaskId, WorkspaceId};
 use convoke_domain::profile::Profile;
 use convoke_domain::program::TOOL;
 use convoke_domain::run::State;
@@ -30,6 +30,9 @@ use crate::ledger::{self, Bill, Scope};
 use crate::lock;
 use crate::lock::guard::Check;
 use crate::{program, wait};
+
+/// What becomes of a call that a later one of the same reply overtakes.
+const NOT_MADE: &str = "not made: the task left the agent in the same reply";
 
 /// An outcome that has come.
 #[derive(Debug, Clone)]
@@ -176,6 +179,14 @@ pub(crate) struct Verdict {
     pub call_id: String,
     /// Its result; `None` if it comes later.
     pub result: Option<ToolResult>,
+    /// Tasks whose model calls are to be cut: there is something that they are to read first.
+    pub cut: Vec<TaskId>,
+}
+
+impl Verdict {
+    fn waits(intent: &Begun) -> Self {
+        Self { n: intent.n, call_id: intent.call_id(), result: None, cut: Vec::new() }
+    }
 }
 
 /// What is to be done about an intent.
@@ -237,16 +248,34 @@ impl Journal {
             let payload = json!({"tool": tool, "count": count});
             emit(tx, Kind::LoopDetected, self.on(), (Some(self.at.run), &self.agent()), payload);
         }
-        let (mut verdicts, mut fences) = (Vec::new(), Vec::new());
+        let (mut verdicts, mut fences, mut begun) = (Vec::new(), Vec::new(), Vec::new());
         for intent in &self.begin {
             match self.record_intent(tx, &held, intent).await? {
-                Admitted::Go => {}
-                Admitted::Under(fence) => fences.push((intent.n, fence)),
+                Admitted::Go => begun.push(intent.n),
+                Admitted::Under(fence) => {
+                    begun.push(intent.n);
+                    fences.push((intent.n, fence));
+                }
                 Admitted::Settled(verdict) => verdicts.push(verdict),
-                Admitted::Stop(stop) => return Ok((stop, Vec::new())),
+                Admitted::Stop(stop) => {
+                    if matches!(stop, Progress::Ended) {
+                        self.drop_calls(tx, &begun).await?;
+                    }
+                    return Ok((stop, Vec::new()));
+                }
             }
         }
         Ok((Progress::Going(verdicts, fences), Vec::new()))
+    }
+
+    /// Ends the calls of this entry that were about to be made when the task left the agent: nobody makes them.
+    async fn drop_calls(&self, tx: &mut Tx<'_>, begun: &[i64]) -> Result<()> {
+        for n in begun {
+            let text = Some(NOT_MADE.to_owned());
+            let dropped = Finished { n: *n, status: "failed", output: text.clone(), error: text, bill: None };
+            self.record_outcome(tx, &dropped, self.at.fence).await?;
+        }
+        Ok(())
     }
 
     /// Parks the task, unless there is nothing to wait for, or something to do meanwhile: then, what came of the steps.
@@ -393,14 +422,14 @@ impl Journal {
         let payload =
             json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
         emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(Some(Admitted::Settled(Verdict { n: intent.n, call_id: call_id.clone(), result: None })))
+        Ok(Some(Admitted::Settled(Verdict::waits(intent))))
     }
 
     async fn deny(&self, tx: &mut Tx<'_>, intent: &Begun, rule: &str, message: &str) -> Result<Admitted> {
         step::finish(tx, self.step(intent.n), self.at.fence, "denied", (Some(message), Some(message))).await?;
         let payload = json!({"step": intent.n, "tool": intent.name, "rule": rule, "message": message});
         emit(tx, Kind::ToolDenied, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent, message, true))
+        Ok(settled(intent, (message, true), Vec::new()))
     }
 
     /// Carries out a call at the desk.
@@ -412,9 +441,10 @@ impl Journal {
         (tool, args): (&desk::Tool, &Value),
     ) -> Result<Admitted> {
         task::tie(tx, self.at.task).await?;
-        let (text, is_error) = match desk::call(tx, caller, tool, args).await? {
-            Answer::Done(text) => (text, false),
-            Answer::Failed(text) => (text, true),
+        let (text, is_error, cut) = match desk::call(tx, caller, tool, args).await? {
+            Answer::Done(text) => (text, false, Vec::new()),
+            Answer::Sent(text, cut) => (text, false, cut),
+            Answer::Failed(text) => (text, true, Vec::new()),
             Answer::Denied(rule, message) => return self.deny(tx, intent, rule, &message).await,
             Answer::Leave(text) => {
                 step::finish(tx, self.step(intent.n), 0, "done", (Some(&text), None)).await?;
@@ -424,7 +454,7 @@ impl Journal {
                 wait::begin(tx, caller, &on).await?;
                 let payload = json!({"step": intent.n, "kind": "tool", "name": intent.name, "turn": intent.turn, "waits_for": on.reason});
                 emit(tx, Kind::StepStarted, self.on(), (Some(self.at.run), &self.agent()), payload);
-                return Ok(Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result: None }));
+                return Ok(Admitted::Settled(Verdict::waits(intent)));
             }
         };
         let (status, kind) = if is_error { ("failed", Kind::StepFailed) } else { ("done", Kind::StepCompleted) };
@@ -435,7 +465,7 @@ impl Journal {
             payload["error"] = error.into();
         }
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        Ok(settled(intent, &text, is_error))
+        Ok(settled(intent, (&text, is_error), cut))
     }
 
     pub(crate) fn row<'a>(
@@ -529,9 +559,9 @@ impl Journal {
     }
 }
 
-fn settled(intent: &Begun, text: &str, is_error: bool) -> Admitted {
+fn settled(intent: &Begun, (text, is_error): (&str, bool), cut: Vec<TaskId>) -> Admitted {
     let result = Some(ToolResult { content: text.to_owned(), is_error });
-    Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result })
+    Admitted::Settled(Verdict { n: intent.n, call_id: intent.call_id(), result, cut })
 }
 
 /// The stable key of a step's effect.

@@ -77,12 +77,14 @@ impl Engine {
     /// A person adds an entry to a shelf.
     pub async fn add_memory(&self, shelf: Shelf, note: Note, user: &str) -> Result<Kept> {
         let seed = self.fresh();
-        Ok(self.store().run(Add { ws: self.ws(), shelf, note, who: format!("user:{user}"), seed }).await?)
+        let add = Add { ws: self.ws(), shelf, note, who: format!("user:{user}"), seed };
+        self.govern(user, "add to memory", add).await
     }
 
     /// A person has an entry forgotten.
     pub async fn forget_memory(&self, id: MemoryId, user: &str) -> Result<()> {
-        Ok(self.store().run(Forget { ws: self.ws(), id, who: format!("user:{user}") }).await?)
+        let forget = Forget { ws: self.ws(), id, who: format!("user:{user}") };
+        self.govern(user, "have memory forgotten", forget).await
     }
 }
 

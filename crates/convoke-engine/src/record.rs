@@ -20,10 +20,10 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::decision::logged;
 use crate::mail;
 use crate::spend::Journaled;
-use crate::thread::decision_record;
-use crate::{Engine, Result, inbox};
+use crate::{Engine, Result, analytics, inbox};
 
 /// Steps told of one attempt.
 const STEPS: usize = 10_000;
@@ -49,6 +49,12 @@ pub struct Stats {
     pub tasks: BTreeMap<String, i64>,
     /// Runs by state.
     pub runs: BTreeMap<String, i64>,
+    /// Messages that were said and are not archived.
+    pub messages: i64,
+    /// Questions and requests that were decided.
+    pub decisions: i64,
+    /// Questions and requests that are open.
+    pub open_questions: i64,
     /// Events recorded.
     pub events: i64,
 }
@@ -82,11 +88,6 @@ impl Engine {
     /// Runs that have not ended, oldest first: id, state, reason.
     pub async fn unfinished(&self, limit: i64) -> Result<Vec<(RunId, String, Option<String>)>> {
         Ok(self.store().read(Unfinished { ws: self.ws(), limit }).await?)
-    }
-
-    /// Effects whose outcome a person must tell.
-    pub async fn unknown_effects(&self, limit: i64) -> Result<Vec<effect::Record>> {
-        Ok(self.store().read(UnknownEffects { ws: self.ws(), limit }).await?)
     }
 
     /// Counts over the workspace.
@@ -235,19 +236,25 @@ impl UseCase for Full {
         let effects = effect::of_run(tx, self.run).await?.into_iter().map(effect_record).collect();
         let mut decisions = decision::list(tx, Some(self.run), None, Viewer::Party(""), DECISIONS).await?;
         decisions.reverse();
+        let decisions = logged(tx, decisions).await?;
         let talks = talks(message::tally(tx, self.run).await?);
-        Ok(RunRecord {
-            decisions: decisions.into_iter().map(decision_record).collect::<Stored<_>>()?,
+        let mut record = RunRecord {
+            decisions,
             talks,
             summary,
             output: row.output,
-            coordinator: spec.team.coordinator,
+            coordinator: spec.team.coordinator.clone(),
             tasks,
             usage: by_agent(&bills),
             budgets,
             effects,
             approvals: inbox::approvals_of(tx, self.run).await?,
-        })
+            handoffs: Vec::new(),
+            ratings: Vec::new(),
+            analytics: None,
+        };
+        analytics::complete(tx, &mut record, &spec).await?;
+        Ok(record)
     }
 }
 
@@ -428,23 +435,6 @@ impl UseCase for Unfinished {
     }
 }
 
-struct UnknownEffects {
-    ws: WorkspaceId,
-    limit: i64,
-}
-
-impl UseCase for UnknownEffects {
-    type Out = Vec<effect::Record>;
-
-    fn ws(&self) -> WorkspaceId {
-        self.ws
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
-        effect::unknown(tx, self.limit).await
-    }
-}
-
 struct Counts {
     ws: WorkspaceId,
 }
@@ -458,6 +448,7 @@ impl UseCase for Counts {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Stats> {
         let (agents_total, agents_active, capacity) = stats::agents(tx).await?;
+        let (decisions, open_questions) = stats::decisions(tx).await?;
         Ok(Stats {
             agents_total,
             agents_active,
@@ -465,6 +456,9 @@ impl UseCase for Counts {
             queue_size: stats::queue_size(tx).await?,
             tasks: stats::tasks_by_state(tx).await?.into_iter().collect(),
             runs: stats::runs_by_state(tx).await?.into_iter().collect(),
+            messages: stats::messages(tx).await?,
+            decisions,
+            open_questions,
             events: stats::events(tx).await?,
         })
     }

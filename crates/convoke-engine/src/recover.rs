@@ -70,21 +70,26 @@ impl UseCase for PutBack {
             if held.state != "running" || held.fence != *fence {
                 continue;
             }
-            domain::decide(domain::State::Running, Command::Yield)?;
-            let how = task::Requeue {
-                rank: rank(Priority::parse(&held.priority), tx.now()),
-                not_before: Timestamp::default(),
-                resume: true,
-                retries_left: held.retries_left,
-                agent: &held.agent,
-                error: None,
-            };
-            task::requeue(tx, *id, &how).await?;
-            tell_requeued(tx, (*id, held.run), &held.key, Why::Yielded);
-            agent::count(tx, &held.agent, -1).await?;
+            give_back(tx, *id, &held).await?;
         }
         Ok(())
     }
+}
+
+/// Puts a running task back into the queue; its attempt goes on with the next claim.
+pub(crate) async fn give_back(tx: &mut Tx<'_>, id: TaskId, held: &task::Held) -> Stored<()> {
+    domain::decide(domain::State::Running, Command::Yield)?;
+    let how = task::Requeue {
+        rank: rank(Priority::parse(&held.priority), tx.now()),
+        not_before: Timestamp::default(),
+        resume: true,
+        retries_left: held.retries_left,
+        agent: &held.agent,
+        error: None,
+    };
+    task::requeue(tx, id, &how).await?;
+    tell_requeued(tx, (id, held.run), &held.key, Why::Yielded);
+    agent::count(tx, &held.agent, -1).await
 }
 
 /// Keeps the leases of a worker.

@@ -44,7 +44,7 @@ impl Engine {
     /// Settles an effect whose outcome is unknown.
     pub async fn resolve_effect(&self, key: &str, outcome: Outcome, user: &str) -> Result<()> {
         let resolve = Resolve { ws: self.ws(), key: key.to_owned(), outcome, who: format!("user:{user}") };
-        self.store().run(resolve).await?;
+        self.answer_for(user, "say what became of tool calls", resolve).await?;
         self.wake().notify_one();
         Ok(())
     }
@@ -76,7 +76,7 @@ impl UseCase for Resolve {
             Outcome::Failed(text) => (Some(text.as_str()), Some(text.as_str())),
             Outcome::Retry => (None, None),
         };
-        step::resolve(tx, at, self.outcome.name(), output, error).await?;
+        step::resolve(tx, at, self.outcome.name(), (output, error)).await?;
         effect::resolve(tx, &self.key, self.outcome.name(), &self.who, self.outcome.note()).await?;
         let payload = json!({"outcome": self.outcome.name(), "tool": found.tool});
         emit(tx, Kind::EffectResolved, ("effect", self.key.clone()), (Some(found.run), &self.who), payload);

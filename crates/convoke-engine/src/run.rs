@@ -105,7 +105,7 @@ impl Engine {
     }
 
     /// Accepts a run. It is durable when this returns; a worker takes it from there.
-    pub async fn start_run(&self, start: StartRun) -> Result<RunId> {
+    pub async fn start_run(&self, mut start: StartRun) -> Result<RunId> {
         if start.task.trim().is_empty() {
             return Err(Refusal::new("empty_task", "the task is empty")
                 .hint("say in a sentence what the team shall do")
@@ -115,6 +115,7 @@ impl Engine {
             let message = format!("the task has {} bytes; at most {TASK_BYTES} are allowed", start.task.len());
             return Err(Refusal::new("task_too_long", message).hint("put long material into the input folder").into());
         }
+        self.pin_weights(&mut start.spec).await?;
         let body = serde_json::to_vec(&start.spec).map_err(convoke_store::Error::from)?;
         let digest = blob::BlobHash::of(&body).to_string();
         let spec = match self.remembered(&digest) {
@@ -139,20 +140,20 @@ impl Engine {
 
     /// Holds a run back: steps under way end, none begins.
     pub async fn pause(&self, run: RunId, user: &str) -> Result<()> {
-        self.store().run(Pause { ws: self.ws(), run, user: user.to_owned() }).await?;
-        Ok(())
+        self.govern(user, "pause runs", Pause { ws: self.ws(), run, user: user.to_owned() }).await
     }
 
     /// Lets a paused or waiting run go on, with other caps where given.
     pub async fn resume(&self, run: RunId, how: Resume) -> Result<()> {
-        self.store().run(ResumeRun { ws: self.ws(), run, how }).await?;
+        let user = how.user.clone();
+        self.govern(&user, "resume runs", ResumeRun { ws: self.ws(), run, how }).await?;
         self.wake().notify_one();
         Ok(())
     }
 
     /// Calls a run off: nothing begins any more, running calls are cut.
     pub async fn cancel(&self, run: RunId, user: &str) -> Result<()> {
-        self.store().run(Cancel { ws: self.ws(), run, who: format!("user:{user}") }).await?;
+        self.govern(user, "cancel runs", Cancel { ws: self.ws(), run, who: format!("user:{user}") }).await?;
         self.interrupt(run);
         Ok(())
     }

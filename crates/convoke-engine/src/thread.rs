@@ -8,15 +8,13 @@ use std::sync::Arc;
 
 use convoke_domain::event::Kind as EventKind;
 use convoke_domain::id::{MessageId, RunId, TaskId, ThreadId, WorkspaceId};
-use convoke_domain::record::{DecisionRecord, MessageRecord, ReceiptRecord, ThreadExport, ThreadRecord};
+use convoke_domain::record::{MessageRecord, ReceiptRecord, ThreadExport, ThreadRecord};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::thread::{Command, Party, Status, decide};
 use convoke_domain::time::Timestamp;
 use convoke_store::thread::{Filter, Viewer};
-use convoke_store::{
-    Error as StoreError, OrMissing, Result as Stored, Tx, UseCase, decision, message, run, thread, user,
-};
+use convoke_store::{Error as StoreError, OrMissing, Result as Stored, Tx, UseCase, message, run, thread, user};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -134,15 +132,6 @@ impl Engine {
         Ok(Some(self.spec(&digest.await?).await?))
     }
 
-    /// Cuts the model calls of a run's running tasks that have something to read, but for the one of whoever wrote it.
-    pub(crate) async fn cut_readers(&self, run: RunId, but: TaskId) -> Result<()> {
-        let found = self.read(Reader::User(String::new()), run, |tx, run, _| {
-            Box::pin(async move { message::unread_tasks(tx, *run).await })
-        });
-        found.await?.into_iter().filter(|(task,)| *task != but).for_each(|(task,)| self.cut(task));
-        Ok(())
-    }
-
     pub(crate) async fn read<T, O, F>(&self, reader: Reader, asked: T, get: F) -> Result<O>
     where
         T: Send + Sync + 'static,
@@ -204,35 +193,6 @@ impl Engine {
         .await
     }
 
-    /// The decision log of a run, or of all, the newest first.
-    pub async fn decisions(
-        &self,
-        run: Option<RunId>,
-        before: Option<MessageId>,
-        reader: Reader,
-        limit: i64,
-    ) -> Result<Vec<DecisionRecord>> {
-        self.read(reader, (run, before, limit.min(PAGE)), |tx, (run, before, limit), viewer| {
-            Box::pin(async move {
-                let found = decision::list(tx, *run, *before, viewer, *limit).await?;
-                found.into_iter().map(decision_record).collect()
-            })
-        })
-        .await
-    }
-
-    /// Open questions to a person, the oldest first: for an inbox.
-    pub async fn open_questions(&self, user: &str, limit: i64) -> Result<Vec<DecisionRecord>> {
-        let who = format!("user:{user}");
-        self.read(Reader::User(user.to_owned()), (who, limit.min(PAGE)), |tx, (who, limit), _| {
-            Box::pin(async move {
-                let found = decision::open_for(tx, who, *limit).await?;
-                found.into_iter().map(decision_record).collect()
-            })
-        })
-        .await
-    }
-
     /// A person has looked at a thread: what was addressed to them is read.
     pub async fn mark_read(&self, id: ThreadId, user: &str) -> Result<()> {
         Ok(self.store().run(Looked { ws: self.ws(), id, who: format!("user:{user}") }).await?)
@@ -241,7 +201,8 @@ impl Engine {
     /// Closes a thread, or lets it go on.
     pub async fn set_thread_open(&self, id: ThreadId, user: &str, open: bool) -> Result<()> {
         let command = if open { Command::Reopen } else { Command::Close };
-        Ok(self.store().run(Turn { ws: self.ws(), id, user: user.to_owned(), command }).await?)
+        let turn = Turn { ws: self.ws(), id, user: user.to_owned(), command };
+        self.govern(user, "close or reopen threads", turn).await
     }
 
     /// Puts on record that a person reads private threads, and refuses whoever may not.
@@ -332,29 +293,6 @@ pub(crate) fn message_record(row: message::Record, receipts: Vec<ReceiptRecord>)
         reply_to: row.reply_to,
         at: row.at,
         receipts,
-    })
-}
-
-pub(crate) fn decision_record(row: decision::Record) -> Stored<DecisionRecord> {
-    let terms: convoke_domain::message::Ask = serde_json::from_str(&row.terms)?;
-    Ok(DecisionRecord {
-        id: row.id,
-        thread: row.thread,
-        run: row.run,
-        kind: row.kind,
-        asked_by: row.asked_by,
-        question: row.asked,
-        asked: serde_json::from_str(&row.audience)?,
-        options: terms.options,
-        default: terms.default,
-        impact: terms.impact,
-        standing: row.standing,
-        due: row.due,
-        choice: row.choice,
-        rationale: row.rationale,
-        approver: row.answered_by,
-        asked_at: row.asked_at,
-        ended_at: row.ended_at,
     })
 }
 

@@ -121,16 +121,63 @@ impl Appoint {
     }
 }
 
-/// Whether a person may govern agents: owners and operators may. A refusal is on record if the transaction commits.
+/// Which roles may do something.
+type Allows = fn(Role) -> bool;
+
+/// A use case of a person. Some roles may run it; that others tried is on record.
+struct Allowed<U> {
+    by: String,
+    allows: Allows,
+    what: &'static str,
+    act: U,
+}
+
+impl<U: UseCase> UseCase for Allowed<U> {
+    /// The refusal of somebody who may not is on record, so the transaction commits.
+    type Out = std::result::Result<U::Out, Refusal>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.act.ws()
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        match may(tx, &self.by, self.allows, self.what).await? {
+            Ok(()) => self.act.run(tx).await.map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+}
+
+impl Engine {
+    /// Runs a use case for a person who governs: owners and operators do. `what` completes "may not".
+    pub(crate) async fn govern<U: UseCase>(&self, user: &str, what: &'static str, act: U) -> Result<U::Out> {
+        let allowed = Allowed { by: user.to_owned(), allows: Role::may_govern, what, act };
+        Ok(self.store().run(allowed).await??)
+    }
+
+    /// Runs a use case for a person who answers for others: all do but viewers. `what` completes "may not".
+    pub(crate) async fn answer_for<U: UseCase>(&self, user: &str, what: &'static str, act: U) -> Result<U::Out> {
+        let allowed = Allowed { by: user.to_owned(), allows: Role::may_answer, what, act };
+        Ok(self.store().run(allowed).await??)
+    }
+}
+
+/// Whether a person may govern: owners and operators may. A refusal is on record if the transaction commits.
 pub(crate) async fn may_govern(tx: &mut Tx<'_>, name: &str, what: &str) -> Stored<std::result::Result<(), Refusal>> {
-    let role = user::by_name(tx, name).await?.map(|user| user.role);
-    if matches!(role.as_deref(), Some("owner" | "operator")) {
+    may(tx, name, Role::may_govern, what).await
+}
+
+async fn may(tx: &mut Tx<'_>, name: &str, allows: Allows, what: &str) -> Stored<std::result::Result<(), Refusal>> {
+    let who = format!("user:{name}");
+    let role = role_of(tx, &who).await?;
+    if role.is_some_and(allows) {
         return Ok(Ok(()));
     }
-    let who = format!("user:{name}");
-    let is = role.map_or_else(|| "is not known here".to_owned(), |role| format!("is {role}"));
+    let is = role.map_or_else(|| "is not known here".to_owned(), |role| format!("is {}", role.as_str()));
     let denial = Denial::new("user.role", format!("the user `{name}` {is}, and may not {what}"));
-    Ok(Err(denied(tx, &who, None, &denial).hint("ask an owner or operator of the workspace")))
+    let others: Vec<_> = Role::ALL.into_iter().filter(|role| allows(*role)).map(Role::as_str).collect();
+    let hint = format!("ask an {} of the workspace", others.join(" or "));
+    Ok(Err(denied(tx, &who, None, &denial).hint(hint)))
 }
 
 /// Puts a denial on record, and gives it as a refusal.

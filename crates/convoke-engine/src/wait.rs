@@ -8,7 +8,7 @@ use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId};
 use convoke_domain::run::State;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
-use convoke_store::{Result, Tx, UseCase, run, step, task, wait};
+use convoke_store::{Result, Tx, UseCase, frame, run, step, task, wait};
 use serde_json::json;
 
 use crate::desk::{Caller, Left, Wait};
@@ -64,7 +64,7 @@ pub(crate) async fn end(tx: &mut Tx<'_>, row: &wait::Record, outcome: Outcome<'_
         Outcome::Retry => ("retry", None, None),
     };
     wait::delete(tx, row.step()).await?;
-    if !step::fulfil(tx, row.step(), status, output, error).await? {
+    if !step::fulfil(tx, row.step(), status, (output, error)).await? {
         return Ok(());
     }
     let kind = if error.is_some() { Kind::StepFailed } else { Kind::StepCompleted };
@@ -108,7 +108,11 @@ pub(crate) async fn needs_people(tx: &mut Tx<'_>, id: RunId) -> Result<bool> {
 
 /// After a task was parked: a run in which only people can bring anything about waits for them, and its time stands still.
 pub(crate) async fn rest(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
-    if !needs_people(tx, id).await? || wait::ends_by(tx, id, tx.now().after(SOON)).await? {
+    let soon = tx.now().after(SOON);
+    if !needs_people(tx, id).await? || wait::ends_by(tx, id, soon).await? {
+        return Ok(());
+    }
+    if frame::next_due(tx, id).await?.is_some_and(|due| due <= soon) {
         return Ok(());
     }
     let held = run::hold(tx, id).await?;
@@ -143,7 +147,7 @@ pub(crate) async fn park(tx: &mut Tx<'_>, id: TaskId, held: &task::Held) -> Resu
 pub(crate) async fn settle_steps(tx: &mut Tx<'_>, on: TaskId, attempt: i64, text: &str) -> Result<()> {
     for row in wait::of_attempt(tx, on, attempt).await? {
         wait::delete(tx, row.step()).await?;
-        step::fulfil(tx, row.step(), "done", Some(text), None).await?;
+        step::fulfil(tx, row.step(), "done", (Some(text), None)).await?;
     }
     Ok(())
 }
@@ -184,11 +188,12 @@ impl UseCase for FallDue {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<usize> {
         // First what a question's time means for those who wait for its answer.
         let questions = crate::answer::all_due(tx).await?;
+        let steps = crate::flow::fall_due(tx).await?;
         let due = wait::due(tx, BATCH).await?;
         for row in &due {
             fall_due(tx, row).await?;
         }
-        Ok(questions + due.len())
+        Ok(questions + steps + due.len())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::markdown::{brief, earlier_attempts};
 use crate::quote::html as text;
 use crate::sheet::{self, CALLS_SHOWN, Call};
 use crate::view::{View, label};
-use crate::{SIMULATED, artifact, effect, phrase, quote, talk, validation};
+use crate::{SIMULATED, analytics, artifact, effect, phrase, quote, talk, validation};
 
 const STYLE: &str = include_str!("html/style.css");
 /// The most bytes of a tool's result that the page shows; the JSON has all that was kept.
@@ -52,9 +52,13 @@ fn sections(view: &View<'_>) -> String {
         section("files", "Files", artifact::table(view).map(|table| table.html())),
         section("validation", "Validation", verdicts(view)),
         section("drafts", "Earlier drafts", drafts(view)),
+        section("ratings", "Ratings", analytics::ratings(view).map(|table| table.html())),
         section("decisions", "Decisions", talk::decisions(view).map(|table| table.html())),
+        section("approvals", "Approvals", analytics::approvals(view).map(|table| table.html())),
+        section("handoffs", "Handoffs", analytics::handoffs(view).map(|table| table.html())),
         section("messages", "Messages", talk::talks(view).map(|table| table.html())),
         section("timeline", "Timeline", timeline(view)),
+        section("analytics", "How it went", analytics::table(view).map(|table| table.html())),
         section("costs", "Costs", costs(view)),
         section("budgets", "Budgets", (!view.run.budgets.is_empty()).then(|| sheet::budgets(view).html())),
         section("evidence", "Evidence", evidence(view)),

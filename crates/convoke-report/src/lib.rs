@@ -4,6 +4,7 @@
 //! instant the record knows. Whatever agents, models and tools wrote is untrusted: it passes through [`quote`] or
 //! [`nest`] before it stands in a report. Start at [`view`], which draws the conclusions, then [`markdown`](mod@markdown).
 
+mod analytics;
 mod artifact;
 mod effect;
 mod html;
@@ -19,6 +20,7 @@ mod tree;
 mod validation;
 mod view;
 
+pub use analytics::{Figure, figures, rated};
 pub use html::html;
 pub use json::{SCHEMA_VERSION, json};
 pub use markdown::{markdown, markdown_without_times};

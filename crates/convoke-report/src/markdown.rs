@@ -10,7 +10,7 @@ use convoke_domain::record::{RunRecord, TaskRecord};
 use crate::sheet::{self, CALLS_SHOWN};
 use crate::validation;
 use crate::view::{View, label};
-use crate::{SIMULATED, artifact, effect, nest, phrase, quote, talk};
+use crate::{SIMULATED, analytics, artifact, effect, nest, phrase, quote, talk};
 
 /// Length of the base-32 part of an id.
 const ID_CHARS: usize = 26;
@@ -40,9 +40,13 @@ fn write(view: &View<'_>) -> String {
         section("Files", artifact::table(view).map(|table| table.markdown())),
         section("Validation", verdicts(view)),
         section("Earlier drafts", drafts(view)),
+        section("Ratings", analytics::ratings(view).map(|table| table.markdown())),
         section("Decisions", talk::decisions(view).map(|table| table.markdown())),
+        section("Approvals", analytics::approvals(view).map(|table| table.markdown())),
+        section("Handoffs", analytics::handoffs(view).map(|table| table.markdown())),
         section("Messages", talk::talks(view).map(|table| table.markdown())),
         section(if view.timed { "Timeline" } else { "Tasks" }, timeline(view)),
+        section("How it went", analytics::table(view).map(|table| table.markdown())),
         section("Evidence", evidence(view)),
         section("Costs", costs(view)),
         section("Budgets", (!view.run.budgets.is_empty()).then(|| sheet::budgets(view).markdown())),

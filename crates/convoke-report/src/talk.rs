@@ -40,6 +40,10 @@ fn one_decision(decision: &DecisionRecord) -> String {
     fact("Choice", words(&decision.choice));
     fact("Rationale", words(&decision.rationale));
     fact("Decided at", decision.ended_at.map(|at| at.to_string()));
+    for past in &decision.replaced {
+        let by = quote::code(past.approver.as_deref().unwrap_or("nobody"));
+        fact("Before", words(&past.choice).map(|choice| format!("{choice}, by {by}")));
+    }
     if quote::one_line(&decision.question, 90) != decision.question {
         text.push_str(&format!("\n{}\n", quote::quotation(&nest::nested(&decision.question, 2))));
     }
@@ -49,6 +53,7 @@ fn one_decision(decision: &DecisionRecord) -> String {
 fn standing(decision: &DecisionRecord) -> String {
     match (decision.standing.as_str(), &decision.approver) {
         ("answered", Some(who)) => format!("answered by {}", quote::code(who)),
+        ("overridden", Some(who)) => format!("replaced by {}", quote::code(who)),
         ("defaulted", _) => "the default, because nobody answered in time".to_owned(),
         (other, _) => quote::markdown(other),
     }

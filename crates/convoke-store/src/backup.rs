@@ -13,8 +13,8 @@ impl Store {
     pub async fn backup(&self, to: &Path) -> Result<()> {
         match self.engine() {
             Engine::Lite(engine) => {
-                let (from, to) = (engine.path.clone(), to.to_owned());
-                blocking(move || sqlite::backup(&from, &to)).await
+                let (from, open, to) = (engine.path.clone(), engine.open, to.to_owned());
+                blocking(move || sqlite::backup(&from, open, &to)).await
             }
             Engine::Pg(engine) => pg::backup(engine, to).await,
         }

@@ -1,6 +1,7 @@
 //! Questions and requests, who must answer them, and what became of each: the decision log.
 //!
-//! Rule: a question that has ended changes no more; who may read it follows its thread. Start at [`Record`].
+//! Rule: a question ends once. What was decided may be [`replace`]d, and stays on record; who may read it follows its thread.
+//! Start at [`Record`].
 
 use convoke_domain::id::{MessageId, RunId, TaskId, ThreadId};
 use convoke_domain::time::Timestamp;
@@ -80,7 +81,7 @@ row! {
         pub audience: String,
         /// Options, default and impact as JSON.
         pub terms: String,
-        /// `open`, `answered`, `defaulted`, `expired` or `withdrawn`.
+        /// `open`, `answered`, `defaulted`, `expired`, `withdrawn` or `overridden`.
         pub standing: String,
         /// When it ends at the latest.
         pub due: Option<Timestamp>,
@@ -113,7 +114,7 @@ pub async fn hold(tx: &mut Tx<'_>, id: MessageId) -> Result<Option<Record>> {
 /// How a question ended.
 #[derive(Debug, Clone, Copy)]
 pub struct End<'a> {
-    /// `answered`, `defaulted`, `expired` or `withdrawn`.
+    /// `answered`, `defaulted`, `expired`, `withdrawn` or `overridden`.
     pub standing: &'a str,
     /// What was chosen or said.
     pub choice: Option<&'a str>,
@@ -136,6 +137,53 @@ pub async fn end(tx: &mut Tx<'_>, id: MessageId, how: &End<'_>) -> Result<()> {
     .await?;
     tx.exec("UPDATE addressee SET standing = 'closed' WHERE ws = $1 AND question = $2", p![ws, id]).await?;
     Ok(())
+}
+
+row! {
+    /// A decision that stood until it was replaced.
+    pub struct Past {
+        /// `answered`, `defaulted` or `overridden`.
+        pub standing: String,
+        /// What was chosen or said.
+        pub choice: Option<String>,
+        /// Why.
+        pub rationale: Option<String>,
+        /// Who answered.
+        pub answered_by: Option<String>,
+        /// The message that answered.
+        pub answer: Option<MessageId>,
+        /// From when it stood.
+        pub ended_at: Option<Timestamp>,
+    }
+}
+
+/// Replaces a decision that stands; what was decided before is kept.
+pub async fn replace(tx: &mut Tx<'_>, id: MessageId, how: &End<'_>) -> Result<()> {
+    let (ws, now) = (tx.ws(), tx.now());
+    tx.exec(
+        "INSERT INTO overridden (ws, question, n, standing, choice, rationale, answered_by, answer, ended_at) \
+         SELECT q.ws, q.id, (SELECT COUNT(*) + 1 FROM overridden o WHERE o.ws = q.ws AND o.question = q.id), q.standing, q.choice, \
+         q.rationale, q.answered_by, q.answer, q.ended_at FROM question q WHERE q.ws = $1 AND q.id = $2",
+        p![ws, id],
+    )
+    .await?;
+    tx.exec(
+        "UPDATE question SET standing = $3, choice = $4, rationale = $5, answered_by = $6, answer = $7, ended_at = $8 \
+         WHERE ws = $1 AND id = $2",
+        p![ws, id, how.standing, how.choice, how.rationale, how.by, how.answer, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What was decided before and replaced, the first decision first.
+pub async fn replaced(tx: &mut Tx<'_>, id: MessageId) -> Result<Vec<Past>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT standing, choice, rationale, answered_by, answer, ended_at FROM overridden WHERE ws = $1 AND question = $2 ORDER BY n",
+        p![ws, id],
+    )
+    .await
 }
 
 /// Who may answer, with the side task that was made for it, by name.

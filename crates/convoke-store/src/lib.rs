@@ -5,6 +5,7 @@
 //! Start at [`UseCase`], then [`Store`] and [`Tx`].
 
 pub mod agent;
+pub mod analytics;
 pub mod approval;
 pub mod attempt;
 pub mod backup;
@@ -20,6 +21,7 @@ mod error;
 pub mod escalate;
 pub mod event;
 mod feed;
+pub mod frame;
 pub mod grant;
 pub mod handoff;
 pub mod lock;
@@ -27,8 +29,10 @@ pub mod memory;
 pub mod message;
 pub mod meta;
 pub mod migrate;
+pub mod outcome;
 mod param;
 mod pg;
+pub mod rating;
 mod row;
 pub mod run;
 pub mod session;

@@ -401,16 +401,6 @@ pub async fn tally(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Tally>> {
     .await
 }
 
-/// Running tasks of a run whose agents have something to read.
-pub async fn unread_tasks(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(TaskId,)>> {
-    let ws = tx.ws();
-    tx.many(
-        "SELECT id FROM task /*lite INDEXED BY task_running*/ WHERE ws = $1 AND run = $2 AND state = 'running' AND mail > 0",
-        p![ws, run],
-    )
-    .await
-}
-
 /// Counts a message for running tasks of a run: those of `who`, or of everybody but `who`. Gives these tasks. Other tasks look
 /// when they are claimed; see [`crate::run::set_talks`].
 pub async fn raise(tx: &mut Tx<'_>, run: RunId, (who, is_sender): (&str, bool)) -> Result<Vec<(TaskId, String)>> {

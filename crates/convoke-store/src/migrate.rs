@@ -49,6 +49,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     2 "0002_work",
     3 "0003_together",
     4 "0004_lean",
+    5 "0005_patterns",
 };
 
 /// The schema version that this program needs.

@@ -36,3 +36,20 @@ pub async fn events(tx: &mut Tx<'_>) -> Result<i64> {
     let ws = tx.ws();
     tx.one("SELECT COUNT(*) FROM event WHERE ws = $1", p![ws]).await
 }
+
+/// Messages that were said and are not archived.
+pub async fn messages(tx: &mut Tx<'_>) -> Result<i64> {
+    let ws = tx.ws();
+    tx.one("SELECT COUNT(*) FROM message WHERE ws = $1", p![ws]).await
+}
+
+/// Questions and requests that were decided, and those that are open.
+pub async fn decisions(tx: &mut Tx<'_>) -> Result<(i64, i64)> {
+    let ws = tx.ws();
+    tx.one(
+        "SELECT CAST(COALESCE(SUM(CASE WHEN standing IN ('answered', 'defaulted') THEN 1 ELSE 0 END), 0) AS BIGINT), \
+         CAST(COALESCE(SUM(CASE WHEN standing = 'open' THEN 1 ELSE 0 END), 0) AS BIGINT) FROM question WHERE ws = $1",
+        p![ws],
+    )
+    .await
+}

@@ -138,18 +138,9 @@ pub async fn fulfil(
     tx: &mut Tx<'_>,
     at: StepRef,
     status: &str,
-    output: Option<&str>,
-    error: Option<&str>,
+    (output, error): (Option<&str>, Option<&str>),
 ) -> Result<bool> {
-    let (ws, now) = (tx.ws(), tx.now());
-    let changed = tx
-        .exec(
-            "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
-             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'waiting'",
-            p![ws, at.task, at.attempt, at.n, status, output, error, now],
-        )
-        .await?;
-    Ok(changed > 0)
+    change(tx, at, "waiting", status, (output, error)).await
 }
 
 /// Changes the outcome of a step whose outcome was unknown.
@@ -157,15 +148,25 @@ pub async fn resolve(
     tx: &mut Tx<'_>,
     at: StepRef,
     status: &str,
-    output: Option<&str>,
-    error: Option<&str>,
+    (output, error): (Option<&str>, Option<&str>),
+) -> Result<bool> {
+    change(tx, at, "unknown", status, (output, error)).await
+}
+
+/// Gives a step that stands as `was` its outcome. False if it does not stand so.
+async fn change(
+    tx: &mut Tx<'_>,
+    at: StepRef,
+    was: &str,
+    status: &str,
+    (output, error): (Option<&str>, Option<&str>),
 ) -> Result<bool> {
     let (ws, now) = (tx.ws(), tx.now());
     let changed = tx
         .exec(
             "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
-             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'unknown'",
-            p![ws, at.task, at.attempt, at.n, status, output, error, now],
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = $9",
+            p![ws, at.task, at.attempt, at.n, status, output, error, now, was],
         )
         .await?;
     Ok(changed > 0)

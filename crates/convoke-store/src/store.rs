@@ -114,7 +114,8 @@ impl Store {
         self.write(use_case, Some(self.queue_wait)).await
     }
 
-    /// Like [`Store::run`], but a full queue is [`Error::LimitReached`] at once.
+    /// Like [`Store::run`], but a full queue is [`Error::LimitReached`] at once: for whoever would rather do without than
+    /// wait. Convoke's own use cases all wait; what fills a queue to its brim, such as a test, must not.
     pub async fn try_run<U: UseCase>(&self, use_case: U) -> Result<U::Out> {
         self.write(use_case, None).await
     }
@@ -153,8 +154,8 @@ impl Store {
     pub async fn schema_version(&self) -> Result<u32> {
         match &*self.engine {
             Engine::Lite(engine) => {
-                let path = engine.path.clone();
-                blocking(move || sqlite::version(&sqlite::Conn::reader(&path)?)).await
+                let (path, open) = (engine.path.clone(), engine.open);
+                blocking(move || sqlite::version(&open(&path)?)).await
             }
             Engine::Pg(engine) => engine.schema_version().await,
         }

@@ -500,22 +500,6 @@ pub async fn inputs(tx: &mut Tx<'_>, child: TaskId) -> Result<Vec<Input>> {
     .await
 }
 
-/// The ids of tasks by name within a run, for edges to tasks of earlier rounds.
-pub async fn id_of(
-    tx: &mut Tx<'_>,
-    run: RunId,
-    stage: &str,
-    round: i64,
-    key: &str,
-) -> Result<Option<(TaskId, String)>> {
-    let ws = tx.ws();
-    tx.opt(
-        "SELECT id, state FROM task WHERE ws = $1 AND run = $2 AND stage = $3 AND round = $4 AND key = $5",
-        p![ws, run, stage, round, key],
-    )
-    .await
-}
-
 /// When the next task may be claimed that must not be claimed yet.
 pub async fn next_not_before(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
     let (ws, now) = (tx.ws(), tx.now());

@@ -20,17 +20,26 @@ pub struct FakeModels {
     play: Arc<Play>,
     tariff: Tariff,
     calls: Arc<Mutex<Vec<ModelRequest>>>,
-    gate: Option<(Gate, usize)>,
+    gate: Option<(Gate, Held)>,
+}
+
+/// Which calls a gate holds.
+#[derive(Clone)]
+enum Held {
+    /// Every one from this number on.
+    From(usize),
+    /// Those of these agents.
+    Of(&'static [&'static str]),
 }
 
 /// Holds model calls until it is opened.
 #[derive(Clone, Default)]
 pub struct Gate {
-    inner: Arc<Held>,
+    inner: Arc<Door>,
 }
 
 #[derive(Default)]
-struct Held {
+struct Door {
     opened: Notify,
     arrived: Notify,
     /// Whether it is open, and how many calls came.
@@ -94,7 +103,14 @@ impl FakeModels {
     /// The same, each call from the `first` on held at a gate.
     #[must_use]
     pub fn with_gate_from(mut self, gate: &Gate, first: usize) -> Self {
-        self.gate = Some((gate.clone(), first));
+        self.gate = Some((gate.clone(), Held::From(first)));
+        self
+    }
+
+    /// The same, each call of these agents held at a gate.
+    #[must_use]
+    pub fn with_gate_for(mut self, gate: &Gate, agents: &'static [&'static str]) -> Self {
+        self.gate = Some((gate.clone(), Held::Of(agents)));
         self
     }
 
@@ -133,7 +149,11 @@ impl Model for FakeModels {
                 calls.push(request.clone());
                 calls.len()
             };
-            if let Some((gate, _)) = self.gate.as_ref().filter(|(_, first)| number >= *first) {
+            let is_held = |held: &Held| match held {
+                Held::From(first) => number >= *first,
+                Held::Of(agents) => agents.contains(&request.origin.agent.as_str()),
+            };
+            if let Some((gate, _)) = self.gate.as_ref().filter(|(_, held)| is_held(held)) {
                 tokio::select! {
                     () = gate.pass() => {}
                     () = cancel.cancelled() => return Err(fault(Fault::Cancelled, "cancelled")),

@@ -110,6 +110,8 @@ pub enum Command {
     Memory(crate::memory::MemoryArgs),
     /// Registered agents: list them, change one
     Agents(crate::agents::AgentsArgs),
+    /// How often agents were right, and what their votes weigh
+    Reputation(crate::reputation::ReputationArgs),
     /// Give an agent a right for a time
     Grant(crate::grants::GrantArgs),
     /// List rights that were given for a time

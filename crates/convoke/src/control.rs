@@ -91,6 +91,17 @@ pub enum Request {
         /// Who answers.
         user: String,
     },
+    /// Replace a decision that stands.
+    OverrideDecision {
+        /// The question, or the message that decided it.
+        decision: MessageId,
+        /// What shall hold instead.
+        choice: String,
+        /// Why.
+        reason: String,
+        /// Who says so.
+        user: String,
+    },
     /// Close a run that was handed to people.
     Close {
         /// The run.
@@ -299,6 +310,10 @@ impl Request {
                     state: "answered".to_owned(),
                     missing: 0,
                 });
+            }
+            Self::OverrideDecision { decision, choice, reason, user } => {
+                let replaced = engine.override_decision(&user, decision, &choice, &reason).await?;
+                return Ok(Done { run: replaced.run, goes_on: false, state: "overridden".to_owned(), missing: 0 });
             }
             Self::Close { run, text, is_decline, user } => {
                 let answer = if is_decline { TaskAnswer::Declined(text) } else { TaskAnswer::Done(text) };

@@ -36,6 +36,7 @@ mod outcome;
 mod place;
 mod profiles;
 mod report;
+mod reputation;
 mod resume;
 mod run;
 mod runs;
@@ -151,6 +152,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Context(command) => command.act(global).await,
         Command::Memory(command) => command.act(global).await,
         Command::Agents(command) => command.act(global).await,
+        Command::Reputation(command) => command.act(global).await,
         Command::Grant(command) => command.act(global).await,
         Command::Grants(command) => command.act(global).await,
         Command::Revoke(command) => command.act(global).await,

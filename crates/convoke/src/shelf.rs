@@ -250,7 +250,7 @@ impl Kind for Profile {
     }
 
     fn bundle(self) -> Bundle {
-        Bundle { profiles: vec![self], teams: Vec::new() }
+        Bundle { profiles: vec![self], ..Bundle::default() }
     }
 
     async fn set_active(hub: &Hub, name: &str, active: bool) -> Result<()> {
@@ -294,7 +294,7 @@ impl Kind for Team {
     }
 
     fn bundle(self) -> Bundle {
-        Bundle { profiles: Vec::new(), teams: vec![self] }
+        Bundle { teams: vec![self], ..Bundle::default() }
     }
 
     async fn set_active(hub: &Hub, name: &str, active: bool) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Broken files: each `broken/NAME.yaml` is read beside the profiles `logs`, `cost` and `lead`, and what is said of it is
+//! Broken files: each `broken/NAME.yaml` and `broken/flow/NAME.yaml` (patterns, and teams that use them) is read beside the profiles `logs`, `cost` and `lead`, and what is said of it is
 //! kept word for word in `broken/snapshots/NAME.snap`.
 
 use std::path::Path;
@@ -7,7 +7,8 @@ use convoke_api::{Known, Problems, read_one};
 use convoke_domain::profile::Profile;
 use serde_json::json;
 
-const LEAST: usize = 40;
+/// How many examples there are at least, by folder.
+const LEAST: [(&str, usize); 2] = [("broken", 40), ("broken/flow", 60)];
 
 fn known() -> Known {
     let profile = |name: &str, tools: &[&str]| -> Profile {
@@ -37,14 +38,19 @@ fn problems_of(path: &Path) -> Problems {
 
 #[test]
 fn every_broken_file_gets_its_message() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/broken");
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
+    for (folder, least) in LEAST {
+        check_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(folder), least);
+    }
+}
+
+fn check_folder(folder: &Path, least: usize) {
+    let mut files: Vec<_> = std::fs::read_dir(folder)
         .expect("examples")
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|ext| ext == "yaml" || ext == "json"))
         .collect();
     files.sort();
-    assert!(files.len() >= LEAST, "{} examples", files.len());
+    assert!(files.len() >= least, "{} examples", files.len());
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(folder.join("snapshots"));
     settings.set_prepend_module_to_snapshot(false);
@@ -89,8 +95,10 @@ fn files_may_refer_to_each_other() {
 fn no_text_is_too_odd() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/broken");
     let mut texts: Vec<String> = convoke_api::library::files().iter().map(|file| file.text.to_owned()).collect();
-    for entry in std::fs::read_dir(folder).expect("examples") {
-        texts.extend(std::fs::read_to_string(entry.expect("an entry").path()));
+    for folder in [folder.clone(), folder.join("flow"), folder.join("../right")] {
+        for entry in std::fs::read_dir(folder).expect("examples") {
+            texts.extend(std::fs::read_to_string(entry.expect("an entry").path()));
+        }
     }
     let odd: Vec<char> = "{}[]:,-&*!|>'\"%@`#?\t\n \\~<=.0é🦀\u{0}\u{feff}\u{85}\u{2028}".chars().collect();
     let mut state = 7_u64;

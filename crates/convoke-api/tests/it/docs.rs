@@ -96,6 +96,9 @@ fn kind(field: &Value, root: &Value) -> String {
         let name = name.rsplit('/').next().unwrap_or("");
         let definition = &root["$defs"][name];
         let choices: Vec<&str> = choices(definition);
+        if definition["type"] == "string" && choices.is_empty() {
+            return "text".to_owned();
+        }
         return if choices.is_empty() { "mapping".to_owned() } else { format!("`{}`", choices.join("`, `")) };
     }
     let name = match &field["type"] {

@@ -162,7 +162,7 @@ fn values_are_checked_like_files() {
     let mut team = full_team();
     let profile = full_profile();
     let known = Known::default().with_profiles([&profile]);
-    let mut bundle = convoke_api::Bundle { profiles: vec![], teams: vec![team.clone()] };
+    let mut bundle = convoke_api::Bundle { teams: vec![team.clone()], ..Default::default() };
     convoke_api::check(&bundle, &known).unwrap_or_else(|problems| panic!("{problems}"));
     team.coordinator = "lags".to_owned();
     bundle.teams = vec![team];

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use convoke_api::{Kind, Known, Source, bundle_to_yaml, library, read, schema};
+use convoke_api::{Kind, Known, Source, bundle_to_yaml, example, library, read, schema};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -31,18 +31,21 @@ fn every_file_is_built_in() {
     let mut built_in: Vec<String> = library::files().iter().map(|file| file.path.to_owned()).chain(scripts).collect();
     built_in.sort();
     assert_eq!(tree(&root().join("library")), built_in);
-    let incident: Vec<&str> = library::incident_files().iter().map(|(path, _)| *path).collect();
-    assert_eq!(tree(&root().join("examples/incident-response/data")), incident);
+    for example in example::all() {
+        let mut files: Vec<&str> = example.files.iter().map(|(path, _)| *path).collect();
+        files.sort_unstable();
+        assert_eq!(tree(&root().join("examples").join(example.team).join("data")), files, "{}", example.team);
+    }
 }
 
 #[test]
 fn profiles_and_teams_are_right_and_name_only_what_exists() {
-    let tools = ["read_file", "list_files", "search_files", "query_table", "write_file"];
+    let tools = ["read_file", "list_files", "search_files", "query_table", "write_file", "patch_file", "lock", "unlock", "send"];
     let known = Known::new(tools, ["anthropic"]);
     let sources: Vec<Source<'_>> =
         library::files().iter().map(|file| Source { file: file.path, text: file.text }).collect();
     let bundle = read(&sources, &known).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!((bundle.profiles.len(), bundle.teams.len()), (10, 2));
+    assert_eq!((bundle.profiles.len(), bundle.teams.len()), (28, 9));
     assert_eq!(bundle, library::bundle());
     for profile in &bundle.profiles {
         assert!(profile.prompt.len() > 800, "{} has a real prompt", profile.name);
@@ -58,7 +61,11 @@ fn profiles_and_teams_are_right_and_name_only_what_exists() {
 #[test]
 fn files_fit_their_schema_for_editors_too() {
     for file in library::files() {
-        let kind = if file.path.starts_with("teams/") { Kind::Team } else { Kind::Profile };
+        let kind = match file.path.split('/').next() {
+            Some("teams") => Kind::Team,
+            Some("patterns") => Kind::Pattern,
+            _ => Kind::Profile,
+        };
         let comment = format!("# yaml-language-server: $schema=../../docs/schema/{}.json\n", kind.as_str());
         assert!(file.text.starts_with(&comment), "{}", file.path);
         let value: serde_json::Value = serde_saphyr::from_str(file.text).expect(file.path);
@@ -82,5 +89,6 @@ fn a_team_travels_with_its_profiles() {
 fn every_team_has_a_script() {
     for team in library::bundle().teams {
         assert!(library::scripts().iter().any(|(name, _)| *name == team.name), "{}", team.name);
+        assert!(example::of(&team.name).is_some(), "{}", team.name);
     }
 }

@@ -4,4 +4,6 @@ mod broken;
 mod docs;
 mod export;
 mod library;
+mod pattern;
 mod schema;
+mod zz;

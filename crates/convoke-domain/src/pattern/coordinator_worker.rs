@@ -63,7 +63,7 @@ pub fn next(view: &RunView<'_>) -> Vec<Move> {
         Stage::Plan => after_plan(view, last),
         Stage::Work => after_work(view),
         Stage::Synthesis => after_synthesis(view, last),
-        Stage::Validation => after_validation(view),
+        Stage::Validation | Stage::Step => after_validation(view),
     });
     moves
 }
@@ -103,6 +103,8 @@ fn plan_task(view: &RunView<'_>) -> NewTask {
         priority: Priority::High,
         output_schema: structured.then(|| plan::schema(&names, view.team.rules.max_tasks)),
         after: Vec::new(),
+        timeout_s: None,
+        retries: None,
     }
 }
 
@@ -139,6 +141,8 @@ fn same_task(view: &RunView<'_>, brief: Option<&str>) -> Vec<NewTask> {
         priority: Priority::Normal,
         output_schema: None,
         after: Vec::new(),
+        timeout_s: None,
+        retries: None,
     };
     view.members.iter().map(|(name, _)| work(name)).collect()
 }
@@ -215,6 +219,8 @@ fn synthesize(view: &RunView<'_>) -> Vec<Move> {
         priority: Priority::High,
         output_schema: schema,
         after: inputs_of_synthesis(view),
+        timeout_s: None,
+        retries: None,
     };
     vec![Move::Enter(Phase::Synthesis), Move::Create(vec![task])]
 }
@@ -288,6 +294,8 @@ fn validations(view: &RunView<'_>, synthesis: &TaskView) -> Vec<NewTask> {
         priority: Priority::Normal,
         output_schema: Some(schema.clone()),
         after: vec![(task_ref(Stage::Synthesis, synthesis.round, &synthesis.key), Edge::Soft)],
+        timeout_s: None,
+        retries: None,
     };
     // Those who gave nothing have nothing to judge by.
     let worked = |name: &str| {

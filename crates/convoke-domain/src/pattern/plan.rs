@@ -116,6 +116,8 @@ fn work(view: &RunView<'_>, task: &PlannedTask, round: u32) -> Result<NewTask, S
         priority: Priority::Normal,
         output_schema: None,
         after,
+        timeout_s: None,
+        retries: None,
     })
 }
 

@@ -1,3 +1,4 @@
 //! What the domain promises to those outside of it.
 
 mod event;
+mod voting;

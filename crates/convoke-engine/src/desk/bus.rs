@@ -14,10 +14,9 @@ use convoke_domain::thread::Party;
 use convoke_store::thread::Viewer;
 use convoke_store::{Error, Result, Tx, message as row, task};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Tool, Wait};
+use super::{Answer, Caller, Tool, Wait, object, read};
 use crate::address::message_id;
 use crate::answer;
 use crate::engine::emit;
@@ -86,10 +85,6 @@ pub(super) const TOOLS: &[Tool] = &[
         call: |tx, caller, args| Box::pin(escalate(tx, caller, args)),
     },
 ];
-
-fn object(required: &[&str], properties: Value) -> Value {
-    json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
-}
 
 fn to_schema() -> Value {
     json!({
@@ -177,10 +172,6 @@ fn escalate_schema() -> Value {
     object(&["reason"], properties)
 }
 
-fn read<T: DeserializeOwned>(args: &Value) -> Result<T, Refusal> {
-    T::deserialize(args).map_err(|error| Refusal::new("bad_arguments", format!("the arguments do not fit: {error}")))
-}
-
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum To {
@@ -214,12 +205,21 @@ struct SendArgs {
 }
 
 impl SendArgs {
-    /// What the message says: the text alone, or with the fields of its kind's template.
-    fn body(&self) -> Result<String, Refusal> {
-        match &self.fields {
-            Some(fields) => template::fill(self.kind, &self.message, fields),
-            None => Ok(self.message.clone()),
-        }
+    /// The message, with the fields of its kind's template where they are given.
+    fn message(self) -> Result<NewMessage, Refusal> {
+        let body = match &self.fields {
+            Some(fields) => template::fill(self.kind, &self.message, fields)?,
+            None => self.message,
+        };
+        Ok(NewMessage {
+            to: self.to.map(To::names).unwrap_or_default(),
+            thread: self.thread,
+            kind: self.kind,
+            priority: self.priority,
+            subject: self.subject,
+            cancels: self.cancels,
+            ..NewMessage::note("", body)
+        })
     }
 }
 
@@ -228,36 +228,19 @@ const fn note() -> Kind {
 }
 
 async fn send(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: SendArgs = read(args)?;
-    let body = args.body()?;
-    let Some(to) = args.to else { return Err(Refusal::new("no_recipient", "the message names no recipient").into()) };
-    let new = NewMessage {
-        to: to.names(),
-        thread: args.thread,
-        kind: args.kind,
-        priority: args.priority,
-        subject: args.subject,
-        cancels: args.cancels,
-        ..NewMessage::note("", body)
-    };
-    post(tx, caller, &new).await
+    let args: SendArgs = read("send", args)?;
+    if args.to.is_none() {
+        return Err(Refusal::new("no_recipient", "the message names no recipient").into());
+    }
+    post(tx, caller, &args.message()?).await
 }
 
 async fn broadcast(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: SendArgs = read(args)?;
+    let args: SendArgs = read("broadcast", args)?;
     if args.to.is_some() || args.thread.is_some() {
         return Err(Refusal::new("bad_arguments", "a broadcast goes to everybody; use `send` to name somebody").into());
     }
-    let body = args.body()?;
-    let new = NewMessage {
-        to: Vec::new(),
-        kind: args.kind,
-        priority: args.priority,
-        subject: args.subject,
-        cancels: args.cancels,
-        ..NewMessage::note("", body)
-    };
-    post(tx, caller, &new).await
+    post(tx, caller, &args.message()?).await
 }
 
 /// Posts a message whose kind the agent chose.
@@ -271,7 +254,7 @@ async fn post(tx: &mut Tx<'_>, caller: &Caller<'_>, new: &NewMessage) -> Result<
         return Ok(Answer::Denied("coordinator", message));
     }
     match speak(tx, caller, new).await? {
-        Ok(said) => Ok(Answer::Done(sent(&said))),
+        Ok(said) => Ok(Answer::Sent(sent(&said), said.cut)),
         Err(denied) => Ok(denied),
     }
 }
@@ -330,7 +313,7 @@ const fn yes() -> bool {
 }
 
 async fn ask(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: AskArgs = read(args)?;
+    let args: AskArgs = read("ask", args)?;
     if !args.kind.wants_answer() {
         return Err(Refusal::new("bad_arguments", "`kind` is question or request").into());
     }
@@ -366,7 +349,7 @@ struct AnswerArgs {
 }
 
 async fn answer_it(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: AnswerArgs = read(args)?;
+    let args: AnswerArgs = read("answer", args)?;
     let question = message_id(&args.question)?;
     let who = Party::Agent(caller.at.agent.clone());
     let given = answer::Answer {
@@ -388,7 +371,7 @@ struct ReplyArgs {
 }
 
 async fn reply(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: ReplyArgs = read(args)?;
+    let args: ReplyArgs = read("reply", args)?;
     let (to, who) = (message_id(&args.to)?, caller.who());
     let found = row::get(tx, to, Viewer::Party(&who)).await?.ok_or_else(|| Error::missing("message", to))?;
     if Kind::parse(&found.kind).is_some_and(Kind::wants_answer) && found.sender != who {
@@ -410,7 +393,7 @@ struct WaitArgs {
 }
 
 async fn wait_for(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: WaitArgs = read(args)?;
+    let args: WaitArgs = read("wait_for", args)?;
     let seconds = args.timeout_s.unwrap_or(WAIT_S);
     if !(1..=WAIT_MOST_S).contains(&seconds) {
         let message = format!("a wait takes 1 to {WAIT_MOST_S} s, not {seconds}");
@@ -436,7 +419,7 @@ struct ProgressArgs {
 }
 
 async fn progress(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: ProgressArgs = read(args)?;
+    let args: ProgressArgs = read("progress", args)?;
     if args.percent.is_some_and(|percent| percent > 100) {
         return Err(Refusal::new("bad_arguments", "percent is 0 to 100").into());
     }
@@ -459,7 +442,7 @@ struct EscalateArgs {
 
 /// The coordinator is asked first, then a supervisor, then a person; each once for a task, but for people.
 async fn escalate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
-    let args: EscalateArgs = read(args)?;
+    let args: EscalateArgs = read("escalate", args)?;
     // Refused before anything is put on record.
     domain::check(None, &args.reason)?;
     let terms = Ask { options: args.options, ..Ask::default() };

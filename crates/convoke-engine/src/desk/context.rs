@@ -9,7 +9,7 @@ use convoke_store::{Error, Result, Tx, step, task};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Doing, Tool};
+use super::{Answer, Caller, Doing, Tool, object};
 use crate::spend::Journaled;
 use crate::{context, prompt};
 
@@ -54,35 +54,47 @@ pub(super) const TOOLS: &[Tool] = &[
 ];
 
 fn read_schema() -> Value {
-    json!({"type": "object", "additionalProperties": false, "properties": {
-        "name": {"type": "string", "description": "A variable, or a finding such as f0003; all if absent"},
-        "after": {"type": "string", "description": "Where a list goes on: the last name of the answer before"},
-        "kind": {"type": "string", "enum": ["variables", "findings"], "description": "What to list; variables if absent"}
-    }})
+    object(
+        &[],
+        json!({
+            "name": {"type": "string", "description": "A variable, or a finding such as f0003; all if absent"},
+            "after": {"type": "string", "description": "Where a list goes on: the last name of the answer before"},
+            "kind": {"type": "string", "enum": ["variables", "findings"], "description": "What to list; variables if absent"}
+        }),
+    )
 }
 
 fn write_schema() -> Value {
-    json!({"type": "object", "additionalProperties": false, "required": ["name", "value", "version"], "properties": {
-        "name": {"type": "string", "description": "Letters, digits and _ - . /, at most 128 bytes"},
-        "value": {"type": ["string", "null"], "description": "The new value, at most 16 KiB; null removes the variable"},
-        "version": {"type": "integer", "minimum": 0, "description": "The version you read; 0 for a new variable"}
-    }})
+    object(
+        &["name", "value", "version"],
+        json!({
+            "name": {"type": "string", "description": "Letters, digits and _ - . /, at most 128 bytes"},
+            "value": {"type": ["string", "null"], "description": "The new value, at most 16 KiB; null removes the variable"},
+            "version": {"type": "integer", "minimum": 0, "description": "The version you read; 0 for a new variable"}
+        }),
+    )
 }
 
 fn finding_schema() -> Value {
-    json!({"type": "object", "additionalProperties": false, "required": ["text"], "properties": {
-        "text": {"type": "string", "description": "What you found, at most 8 KiB"},
-        "evidence": {"type": "string", "description": "Where it can be seen: file and line, time, query"},
-        "confidence": {"type": "string", "enum": ["low", "medium", "high"], "description": "medium if absent"},
-        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 8}
-    }})
+    object(
+        &["text"],
+        json!({
+            "text": {"type": "string", "description": "What you found, at most 8 KiB"},
+            "evidence": {"type": "string", "description": "Where it can be seen: file and line, time, query"},
+            "confidence": {"type": "string", "enum": ["low", "medium", "high"], "description": "medium if absent"},
+            "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 8}
+        }),
+    )
 }
 
 fn dropped_schema() -> Value {
-    json!({"type": "object", "additionalProperties": false, "required": ["turn"], "properties": {
-        "turn": {"type": "integer", "minimum": 0},
-        "offset": {"type": "integer", "minimum": 0}
-    }})
+    object(
+        &["turn"],
+        json!({
+            "turn": {"type": "integer", "minimum": 0},
+            "offset": {"type": "integer", "minimum": 0}
+        }),
+    )
 }
 
 #[derive(Deserialize)]

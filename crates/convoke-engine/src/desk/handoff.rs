@@ -16,7 +16,7 @@ use convoke_store::{Result, Tx, agent, budget, handoff, task};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Left, Tool, Wait, read};
+use super::{Answer, Caller, Left, Tool, Wait, object, read};
 use crate::advance::{self, SideTask};
 use crate::engine::emit;
 use crate::handoff as engine;
@@ -74,19 +74,17 @@ struct Delegate {
 }
 
 fn delegate_schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
+    object(
+        &["title", "instructions"],
+        json!({
             "to": {"type": "string", "description": "the agent, by name"},
             "needs": {"type": "array", "items": {"type": "string"}, "description": "or what it must be capable of"},
             "title": {"type": "string", "description": "one line"},
             "instructions": {"type": "string", "description": "what to do and what to give back, with all it needs to know"},
             "output_schema": {"type": "object", "description": "JSON Schema that its answer must fit, if you need a form"},
             "timeout_s": {"type": "integer", "minimum": 1, "maximum": MOST_S, "description": "seconds after which you go on without it (600)"}
-        },
-        "required": ["title", "instructions"],
-        "additionalProperties": false
-    })
+        }),
+    )
 }
 
 async fn delegate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
@@ -176,9 +174,9 @@ struct HandOff {
 
 fn hand_off_schema() -> Value {
     let list = |what: &str| json!({"type": "array", "items": {"type": "string"}, "description": what});
-    json!({
-        "type": "object",
-        "properties": {
+    object(
+        &["reason", "left"],
+        json!({
             "to": {"type": "string", "description": "the agent, by name"},
             "needs": list("or what it must be capable of"),
             "reason": {"type": "string", "description": "why you hand the task over"},
@@ -189,10 +187,8 @@ fn hand_off_schema() -> Value {
             "constraints": list("what it must keep to"),
             "return_to": {"type": "string", "description": "the agent that gets the task back afterwards, such as you; nobody if absent"},
             "timeout_s": {"type": "integer", "minimum": 1, "maximum": MOST_S, "description": "seconds after which you go on yourself (300)"}
-        },
-        "required": ["reason", "left"],
-        "additionalProperties": false
-    })
+        }),
+    )
 }
 
 async fn hand_off(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
@@ -343,23 +339,20 @@ struct Settle {
 }
 
 fn accept_schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {"handoff": {"type": "string", "description": "the offer's id; the one you were asked about if absent"}},
-        "additionalProperties": false
-    })
+    object(
+        &[],
+        json!({"handoff": {"type": "string", "description": "the offer's id; the one you were asked about if absent"}}),
+    )
 }
 
 fn decline_schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
+    object(
+        &["reason"],
+        json!({
             "handoff": {"type": "string", "description": "the offer's id; the one you were asked about if absent"},
             "reason": {"type": "string", "description": "why not; the other agent reads it"}
-        },
-        "required": ["reason"],
-        "additionalProperties": false
-    })
+        }),
+    )
 }
 
 async fn accept(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {

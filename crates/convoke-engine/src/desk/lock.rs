@@ -8,7 +8,7 @@ use convoke_domain::task::WaitReason;
 use convoke_store::{Result, Tx};
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Tool, Wait};
+use super::{Answer, Caller, Tool, Wait, object};
 use crate::lock::{Got, Holder, acquire, guard, key, release, within, you_hold};
 
 /// The tools of locks.
@@ -33,9 +33,9 @@ pub(super) const TOOLS: &[Tool] = &[
 ];
 
 fn lock_schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
+    object(
+        &["resources"],
+        json!({
             "resources": {
                 "type": "array", "minItems": 1, "maxItems": domain::MAX_ITEMS, "items": {"type": "string"},
                 "description": "What to lock, such as [\"file:shared/report.md\", \"file:shared/src/\"].",
@@ -48,23 +48,20 @@ fn lock_schema() -> Value {
                 "type": "integer", "minimum": 0, "maximum": domain::MAX_WAIT.as_secs(),
                 "description": format!("How long to wait for your turn, {} if absent; with 0 you are told at once who has it.", domain::USUAL_WAIT.as_secs()),
             },
-        },
-        "required": ["resources"],
-        "additionalProperties": false,
-    })
+        }),
+    )
 }
 
 fn unlock_schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
+    object(
+        &[],
+        json!({
             "resources": {
                 "type": "array", "items": {"type": "string"}, "maxItems": domain::MAX_HELD,
                 "description": "What to let go of, as it was named in lock.",
             },
-        },
-        "additionalProperties": false,
-    })
+        }),
+    )
 }
 
 fn holder(caller: &Caller<'_>) -> Holder {

@@ -8,7 +8,7 @@ use convoke_store::{Result, Tx};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Doing, Tool};
+use super::{Answer, Caller, Doing, Tool, object};
 use crate::memory::{self, Origin};
 
 /// Entries that are given where the agent does not say how many.
@@ -35,21 +35,27 @@ pub(super) const TOOLS: &[Tool] = &[
 ];
 
 fn remember_schema() -> Value {
-    json!({"type": "object", "additionalProperties": false, "required": ["text"], "properties": {
-        "text": {"type": "string", "description": "What to remember, at most 8 KiB"},
-        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 8},
-        "scope": {"type": "string", "enum": ["private", "team", "workspace"]},
-        "days": {"type": "integer", "minimum": 1, "description": "Days until it falls away; it stays if absent"},
-        "id": {"type": "string", "description": "An entry of yours to write anew"},
-        "version": {"type": "integer", "minimum": 1, "description": "The version of that entry that you know"}
-    }})
+    object(
+        &["text"],
+        json!({
+            "text": {"type": "string", "description": "What to remember, at most 8 KiB"},
+            "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 8},
+            "scope": {"type": "string", "enum": ["private", "team", "workspace"]},
+            "days": {"type": "integer", "minimum": 1, "description": "Days until it falls away; it stays if absent"},
+            "id": {"type": "string", "description": "An entry of yours to write anew"},
+            "version": {"type": "integer", "minimum": 1, "description": "The version of that entry that you know"}
+        }),
+    )
 }
 
 fn recall_schema() -> Value {
-    json!({"type": "object", "additionalProperties": false, "required": ["query"], "properties": {
-        "query": {"type": "string"},
-        "limit": {"type": "integer", "minimum": 1, "maximum": MAX_FOUND}
-    }})
+    object(
+        &["query"],
+        json!({
+            "query": {"type": "string"},
+            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_FOUND}
+        }),
+    )
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@
 
 mod bus;
 mod context;
+mod decision;
 mod handoff;
 mod lock;
 mod memory;
@@ -24,7 +25,7 @@ use convoke_domain::time::Timestamp;
 use convoke_port::tool::{Repeat, ToolInfo, ToolSpec};
 use convoke_store::step::StepRef;
 use convoke_store::{Error, Result, Tx};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::claim::Assignment;
@@ -78,6 +79,8 @@ impl Caller<'_> {
 pub(crate) enum Answer {
     /// It is done; the model reads this.
     Done(String),
+    /// A message was sent, as the model reads; what these tasks are asking their models is cut, so that they read it first.
+    Sent(String, Vec<TaskId>),
     /// It cannot be done, for this reason.
     Failed(String),
     /// The agent may not do that: the rule that says so, and why.
@@ -103,6 +106,7 @@ pub(crate) struct Wait {
 const NOUNS: &[&[Tool]] = &[
     bus::TOOLS,
     context::TOOLS,
+    decision::TOOLS,
     handoff::TOOLS, // each on a line of its own
     lock::TOOLS,
     memory::TOOLS,
@@ -151,10 +155,16 @@ pub(crate) async fn call(tx: &mut Tx<'_>, caller: &Caller<'_>, tool: &Tool, args
     }
 }
 
+/// JSON Schema of a tool's arguments: these properties and no others.
+pub(crate) fn object(required: &[&str], properties: Value) -> Value {
+    json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
+}
+
 /// Reads the arguments of a call; what does not fit is told to the model.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(tool: &str, args: &Value) -> Result<T> {
     T::deserialize(args).map_err(|error| {
-        let refusal = Refusal::new("arguments", format!("the arguments of `{tool}` do not fit its schema: {error}"));
+        let refusal =
+            Refusal::new("bad_arguments", format!("the arguments of `{tool}` do not fit its schema: {error}"));
         Error::Refused(refusal)
     })
 }

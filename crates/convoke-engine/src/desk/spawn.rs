@@ -10,7 +10,7 @@ use convoke_store::{Result, Tx, task};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Doing, Tool, Wait};
+use super::{Answer, Caller, Doing, Tool, Wait, object};
 use crate::spawn::{self, AdHoc, From, Order, What};
 
 /// How often the time of one attempt is waited for, so that retries have their chance.
@@ -27,9 +27,9 @@ pub(super) const TOOLS: &[Tool] = &[Tool {
 }];
 
 fn schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
+    object(
+        &["task"],
+        json!({
             "task": {"type": "string", "description": "What the agent shall do, with all that it must know."},
             "title": {"type": "string", "description": "The same in a few words."},
             "profile": {"type": "string", "description": "The profile to make it from. Leave it out to make one up."},
@@ -39,10 +39,8 @@ fn schema() -> Value {
             "tools": {"type": "array", "items": {"type": "string"}, "description": "Tools it needs, of those that you have; only without `profile`."},
             "max_cost_usd": {"type": "number", "exclusiveMinimum": 0, "description": "The most dollars it may spend."},
             "max_tokens": {"type": "integer", "minimum": 1, "description": "The most tokens it may use."}
-        },
-        "required": ["task"],
-        "additionalProperties": false
-    })
+        }),
+    )
 }
 
 #[derive(Deserialize)]

@@ -127,6 +127,8 @@ impl Which {
     }
 }
 
+/// Locks for a holder that no attempt is driven for: a program beside the pool asks, keeps, and leaves by these, and has the
+/// expiry run where there is no pool to do it. The benches and the lock storm are such programs; agents lock at their desk.
 impl Engine {
     /// Asks for all of `items` or nothing; waits in turn up to `wait`. Who waits asks [`Engine::locks`] how it stands.
     pub async fn acquire_locks(&self, holder: Holder, items: Vec<Item>, wait: Duration) -> Result<Got> {
@@ -159,7 +161,9 @@ impl Engine {
     pub async fn expire_locks(&self) -> Result<usize> {
         Ok(self.store().run(Expire { ws: self.ws() }).await?)
     }
+}
 
+impl Engine {
     /// The locks that are held and waited for.
     pub async fn locks(&self, which: Which) -> Result<Vec<LockView>> {
         let found = self.store().read(Look { ws: self.ws(), which }).await?;
@@ -200,7 +204,8 @@ impl Engine {
 
     /// Takes locks away from whoever holds them; gives what was taken. Their next write is refused.
     pub async fn force_locks(&self, which: Which, user: &str) -> Result<Vec<LockView>> {
-        let taken = self.store().run(Force { ws: self.ws(), which, who: format!("user:{user}") }).await?;
+        let force = Force { ws: self.ws(), which, who: format!("user:{user}") };
+        let taken = self.govern(user, "take locks away", force).await?;
         self.wake().notify_one();
         Ok(taken.iter().map(view).collect::<Stored<Vec<_>>>()?)
     }

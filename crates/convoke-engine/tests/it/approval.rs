@@ -10,7 +10,7 @@ use convoke_domain::id::{ApprovalId, RunId};
 use convoke_domain::record::{ApprovalRecord, RunRecord};
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_engine::Engine;
+use convoke_engine::{Engine, Resume};
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
 use convoke_port::tool::Repeat;
 use convoke_store::{Options, Store};
@@ -72,6 +72,10 @@ fn pending(record: &RunRecord) -> Vec<&ApprovalRecord> {
     record.approvals.iter().filter(|approval| approval.state == "pending").collect()
 }
 
+fn by(user: &str) -> Resume {
+    Resume { user: user.to_owned(), ..Resume::default() }
+}
+
 #[tokio::test]
 async fn a_call_waits_for_leave_and_is_made_once() {
     let tools = tools();
@@ -86,7 +90,7 @@ async fn a_call_waits_for_leave_and_is_made_once() {
     while hub.engine.driven() > 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(hub.engine.resume(run, Default::default()).await.expect_err("people first").code(), "waits_for_person");
+    assert_eq!(hub.engine.resume(run, by("ada")).await.expect_err("people first").code(), "waits_for_person");
     assert_eq!(answer(&hub, asked.id, Choice::Approve, "user:carl").await, Ok(State::Approved));
     let record = hub.ended(run).await;
     assert_eq!((record.summary.state.as_str(), tools.calls().len()), ("completed", 1));
@@ -237,7 +241,7 @@ async fn a_run_that_is_called_off_needs_no_leave() {
     let hub = Hub::new(FakeModels::new(calls(2)), tools()).await;
     let run = start(&hub, json!({})).await;
     let ids: Vec<_> = pending(&hub.until(run, &["waiting"]).await).iter().map(|approval| approval.id).collect();
-    hub.engine.cancel(run, "bob").await.expect("cancelled");
+    hub.engine.cancel(run, "ada").await.expect("cancelled");
     let record = hub.ended(run).await;
     assert!(record.approvals.iter().all(|approval| approval.state == "expired"), "{:?}", record.approvals);
     for id in ids {

@@ -29,6 +29,7 @@ async fn an_empty_budget_pauses_and_a_raised_cap_goes_on() {
         Ok(reply)
     });
     let hub = Hub::new(models, FakeTools::none()).await;
+    hub.engine.ensure_user("ann").await.expect("the owner");
     let start = start(&hub, &["logs", "cost"], json!({}), Money::from_nanos(5_500_000)).await;
     let run = hub.engine.start_run(start).await.expect("a run");
     let record = hub.until(run, &["paused"]).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use convoke_domain::id::{MessageId, RunId};
 use convoke_domain::message::Kind;
-use convoke_domain::record::{MessageRecord, RunRecord, ThreadRecord};
+use convoke_domain::record::{InboxKind, MessageRecord, RunRecord, ThreadRecord};
 use convoke_domain::task::Priority;
 use convoke_engine::{NewMessage, Reader, ThreadFilter};
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
@@ -202,6 +202,13 @@ async fn a_question_takes_its_default_when_its_time_comes() {
     assert_eq!(late.code(), "question_closed");
 }
 
+/// The questions in a person's inbox.
+async fn waiting_for(hub: &Hub, user: &str) -> Vec<MessageId> {
+    let inbox = hub.engine.inbox(user).await.expect("an inbox");
+    let asked = inbox.into_iter().filter(|entry| entry.kind == InboxKind::Question);
+    asked.map(|entry| entry.id.parse().expect("the id of a message")).collect()
+}
+
 #[tokio::test]
 async fn a_person_answers_when_they_have_time() {
     let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
@@ -212,16 +219,16 @@ async fn a_person_answers_when_they_have_time() {
     let (hub, run) = begin(models, json!({})).await;
     let waiting = hub.until(run, &["waiting"]).await;
     assert_eq!(waiting.decisions[0].due, None, "people have time");
-    let open = hub.engine.open_questions("tester", 10).await.expect("questions");
+    let open = waiting_for(&hub, "tester").await;
     let [question] = open.as_slice() else { panic!("{open:?}") };
     hub.engine.ensure_user("eve").await.expect("a user");
-    let refused = hub.engine.answer_question("eve", question.id, "yes", None).await.expect_err("not asked");
+    let refused = hub.engine.answer_question("eve", *question, "yes", None).await.expect_err("not asked");
     assert_eq!(refused.code(), "not_addressee");
-    hub.engine.answer_question("tester", question.id, "yes", Some("It is harmless.")).await.expect("an answer");
+    hub.engine.answer_question("tester", *question, "yes", Some("It is harmless.")).await.expect("an answer");
     let record = hub.ended(run).await;
     assert!(output(&record, "logs").contains("| yes"), "{}", output(&record, "logs"));
     assert_eq!(record.decisions[0].rationale.as_deref(), Some("It is harmless."));
-    assert!(hub.engine.open_questions("tester", 10).await.expect("questions").is_empty());
+    assert!(waiting_for(&hub, "tester").await.is_empty());
 }
 
 #[tokio::test]
@@ -236,8 +243,8 @@ async fn who_is_stuck_asks_the_next_one_up() {
     });
     let (hub, run) = begin(models, json!({})).await;
     hub.until(run, &["waiting"]).await;
-    let open = hub.engine.open_questions("tester", 10).await.expect("questions");
-    hub.engine.answer_question("tester", open[0].id, "Stop.", None).await.expect("an answer");
+    let open = waiting_for(&hub, "tester").await;
+    hub.engine.answer_question("tester", open[0], "Stop.", None).await.expect("an answer");
     let record = hub.ended(run).await;
     let by: Vec<_> = record.decisions.iter().map(|decision| decision.approver.as_deref().unwrap_or_default()).collect();
     assert_eq!(by, ["agent:lead", "user:tester"]);
@@ -268,6 +275,35 @@ async fn an_alert_that_cancels_cuts_the_call_and_is_read_first() {
     assert!(output(&record, "logs").contains("[alert msg_"), "{}", output(&record, "logs"));
     let of_logs = models.calls().into_iter().filter(|call| call.origin.agent == "logs").count();
     assert_eq!(of_logs, 2, "one call was cut, and one read the alert");
+}
+
+#[tokio::test]
+async fn an_alert_cuts_the_calls_of_its_recipients_and_of_nobody_else() {
+    // The coordinator tells `logs` while `cost` has something unread as well; a call of its own that is denied cuts nobody.
+    let gate = Gate::default();
+    let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.stage.as_str()) {
+        ("lead", "reply") if request.origin.turn == 1 => {
+            let alert = json!({"to": "logs", "message": "It is the disk.", "kind": "alert", "cancels": true});
+            Ok(asks(&[
+                ("c1", "send", json!({"to": "cost", "message": "Read this.", "cancels": true})),
+                ("c2", "send", json!({"to": "cost", "message": "Read that."})),
+                ("c3", "send", alert),
+            ]))
+        }
+        ("logs" | "cost", _) => Ok(says(heard(request))),
+        _ => Ok(says("fine")),
+    })
+    .with_gate_for(&gate, &["logs", "cost"]);
+    let (hub, run) = begin(models.clone(), json!({})).await;
+    gate.held(2).await;
+    let ask = NewMessage { kind: Kind::Question, ..NewMessage::note("lead", "What is it?") };
+    hub.engine.say("tester", Some(run), ask).await.expect("asked");
+    gate.held(3).await;
+    gate.open();
+    let record = hub.ended(run).await;
+    assert!(output(&record, "logs").contains("| It is the disk."), "{}", output(&record, "logs"));
+    let of = |agent: &str| models.calls().into_iter().filter(|call| call.origin.agent == agent).count();
+    assert_eq!((of("logs"), of("cost")), (2, 1), "{:?}", output(&record, "cost"));
 }
 
 #[tokio::test]

@@ -80,11 +80,14 @@ async fn an_unknown_outcome_waits_for_a_person() {
                 _ => gives("sent at the second try"),
             });
         let hub = Hub::new(models("logs", one_call("mail_out")), tools.clone()).await;
+        hub.engine.ensure_user("ann").await.expect("the owner");
         let run = run_with_tools(&hub, &["mail_out"]).await;
         let record = hub.until(run, &["waiting"]).await;
         assert_eq!(record.effects.len(), 1);
         assert_eq!(record.effects[0].state, "unknown");
-        assert!(hub.engine.resume(run, Default::default()).await.is_err(), "a person must say first");
+        let resume = convoke_engine::Resume { user: "ann".into(), ..Default::default() };
+        let refused = hub.engine.resume(run, resume).await.expect_err("a person must say first");
+        assert_eq!(refused.code(), "outcome_unknown");
         hub.engine.resolve_effect(&record.effects[0].key, outcome.clone(), "ann").await.expect("resolved");
         let record = hub.ended(run).await;
         assert_eq!(record.summary.state, "completed");

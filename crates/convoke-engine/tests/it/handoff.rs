@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use convoke_domain::id::RunId;
 use convoke_domain::record::RunRecord;
+use convoke_engine::Which;
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
+use convoke_port::tool::Repeat;
 use convoke_testkit::hub::{Hub, profile, team};
 use convoke_testkit::model::{FakeModels, asks, says};
-use convoke_testkit::tool::FakeTools;
+use convoke_testkit::tool::{FakeTools, gives};
 use serde_json::{Value, json};
 
 use crate::crash::{crash, runtime};
@@ -201,6 +203,56 @@ async fn an_agent_that_cannot_be_asked_takes_it_and_gives_it_back_where_that_was
 }
 
 #[tokio::test]
+async fn what_is_given_back_takes_its_locks_along_and_leaves_no_question_open() {
+    let gate = convoke_testkit::model::Gate::default();
+    let models = FakeModels::new(|request| match who(request) {
+        ("ann", "work", 1) if request.origin.attempt == 1 => hand_off("bob", json!({"return_to": "ann"})),
+        ("bob", "work", 1) => Ok(asks(&[
+            ("c1", "lock", json!({"resources": ["api:billing"]})),
+            ("c2", "ask", json!({"to": "user", "question": "Which day?", "wait": false})),
+        ])),
+        ("bob", "work", _) => Ok(says("bob's half")),
+        ("ann", "work", _) => Ok(says("whole")),
+        _ => Ok(says("the result")),
+    });
+    // ann, twice bob, and then ann again, who is held.
+    let hub = Hub::new(models.with_gate_from(&gate, 4), FakeTools::none()).await;
+    let run = run(&hub, &[("ann", &["hand_off"]), ("bob", &["lock", "ask"])]).await;
+    gate.held(1).await;
+    let locks = hub.engine.locks(Which::All).await.expect("locks");
+    assert_eq!(locks.iter().map(|lock| lock.agent.as_str()).collect::<Vec<_>>(), ["ann"]);
+    let record = hub.engine.run_record(run).await.expect("a record");
+    assert_eq!(record.decisions.iter().map(|one| one.standing.as_str()).collect::<Vec<_>>(), ["withdrawn"]);
+    gate.open();
+    let record = hub.ended(run).await;
+    assert_eq!(task(&record, "work").output.as_deref(), Some("whole"));
+    assert!(hub.engine.locks(Which::All).await.expect("locks").is_empty());
+}
+
+#[tokio::test]
+async fn calls_beside_a_hand_off_are_not_made_and_not_left_open() {
+    let models = FakeModels::new(|request| match who(request) {
+        ("ann", "work", _) => Ok(asks(&[
+            ("c1", "post", json!({"text": "x"})),
+            ("c2", "read", json!({})),
+            ("c3", "hand_off", json!({"to": "bob", "reason": "it is yours", "left": "all"})),
+            ("c4", "post", json!({"text": "y"})),
+        ])),
+        _ => Ok(says("the result")),
+    });
+    let tools = FakeTools::new(&[("post", Repeat::Once), ("read", Repeat::Harmless)], |_| gives("done"));
+    let hub = Hub::new(models, tools.clone()).await;
+    let run = run(&hub, &[("ann", &["hand_off", "post", "read"]), ("bob", &[])]).await;
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed", "{:?}", record.summary.error);
+    assert!(tools.calls().is_empty(), "the task was bob's before they could be made");
+    let steps = &task(&record, "work").attempts[0].steps;
+    let steps: Vec<_> = steps.iter().map(|step| (step.name.as_str(), step.status.as_str())).collect();
+    assert_eq!(steps[1..], [("post", "failed"), ("read", "failed"), ("hand_off", "done")]);
+    assert_eq!(record.effects.iter().map(|effect| effect.state.as_str()).collect::<Vec<_>>(), ["failed"]);
+}
+
+#[tokio::test]
 async fn back_and_forth_is_stopped_and_a_person_is_asked() {
     let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.stage.as_str()) {
         ("ann", "work") => hand_off("bob", json!({})),
@@ -230,6 +282,7 @@ async fn a_person_settles_an_offer_for_the_agent_once() {
     let hub = Hub::new(models.with_gate_from(&gate, 2), FakeTools::none()).await;
     let run = run(&hub, &[("ann", &["hand_off"]), ("bob", &["@work"])]).await;
     gate.held(1).await;
+    hub.engine.ensure_user("eve").await.expect("the owner");
     let open = hub.engine.handoffs(None, true, None, 10).await.expect("handoffs");
     hub.engine.accept_handoff(open[0].id, "eve").await.expect("accepted");
     let error = hub.engine.decline_handoff(open[0].id, "no", "eve").await.expect_err("settled already");

@@ -1,15 +1,18 @@
 //! Whole hubs on a real store with scripted models: one file per subject.
 
 mod agent;
+mod analytics;
 mod approval;
 mod budget;
 mod bus;
 mod compact;
 mod concurrency;
 mod crash;
+mod decision;
 mod effect;
 mod failure;
 mod fair;
+mod flow;
 mod grant;
 mod handoff;
 mod injection;
@@ -19,11 +22,14 @@ mod limits;
 mod lock;
 mod memory;
 mod outage;
+mod outcome;
 mod pattern;
 mod person;
 mod play;
 mod program;
 mod question;
+mod rating;
+mod role;
 mod run;
 mod share;
 mod spawn;

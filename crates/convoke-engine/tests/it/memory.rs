@@ -97,12 +97,13 @@ async fn each_shelf_has_its_readers() {
 #[tokio::test]
 async fn an_entry_is_written_anew_by_its_author_alone() {
     let hub = Hub::new(FakeModels::new(|_| Ok(says("x"))), FakeTools::none()).await;
+    hub.engine.ensure_user("eve").await.expect("the owner");
     let shelf = || Shelf::of(Scope::Workspace, "", "");
     let kept = hub.engine.add_memory(shelf(), note("Restart  the pool."), "eve").await.expect("kept");
-    let again = hub.engine.add_memory(shelf(), note("Restart the pool."), "ada").await.expect("known");
+    let again = hub.engine.add_memory(shelf(), note("Restart the pool."), "eve").await.expect("known");
     assert_eq!((again.id, again.is_new), (kept.id, false), "the same words are kept once");
-    hub.engine.forget_memory(kept.id, "ada").await.expect("forgotten");
-    assert_eq!(hub.engine.forget_memory(kept.id, "ada").await.expect_err("gone").code(), "missing");
+    hub.engine.forget_memory(kept.id, "eve").await.expect("forgotten");
+    assert_eq!(hub.engine.forget_memory(kept.id, "eve").await.expect_err("gone").code(), "missing");
     assert!(hub.engine.search_memory(vec![shelf()], "pool", 5).await.expect("a search").is_empty());
 }
 
@@ -111,6 +112,7 @@ async fn an_entry_is_written_anew_by_its_author_alone() {
 async fn a_rare_word_is_found_among_many_entries() {
     const MANY: usize = 4_000;
     let hub = Hub::new(FakeModels::new(|_| Ok(says("x"))), FakeTools::none()).await;
+    hub.engine.ensure_user("eve").await.expect("the owner");
     let shelf = || Shelf::of(Scope::Workspace, "", "");
     let started = Instant::now();
     let texts = (0..MANY).map(|n| {

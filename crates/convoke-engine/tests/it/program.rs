@@ -213,6 +213,7 @@ async fn a_person_says_what_became_of_it() {
             _ => gives(r#"{"answer": "the second time"}"#),
         });
         let hub = Hub::new(FakeModels::new(usual), tools.clone()).await;
+        hub.engine.ensure_user("ann").await.expect("the owner");
         let run = start(&hub, lint(json!({})), json!({})).await;
         let record = hub.until(run, &["waiting"]).await;
         assert_eq!((record.effects[0].tool.as_str(), record.effects[0].state.as_str()), ("command", "unknown"));

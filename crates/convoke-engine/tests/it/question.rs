@@ -1,12 +1,14 @@
 //! Questions to people: in their inbox, the run at rest, and crashes between question and answer.
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use convoke_domain::id::RunId;
+use convoke_domain::message::{Ask, Kind};
 use convoke_domain::record::{InboxKind, RunRecord};
-use convoke_engine::TaskAnswer;
+use convoke_engine::{NewMessage, TaskAnswer};
 use convoke_testkit::hub::{Hub, profile, team};
-use convoke_testkit::model::{FakeModels, asks, says};
+use convoke_testkit::model::{FakeModels, Gate, asks, says};
 use convoke_testkit::tool::FakeTools;
 use serde_json::json;
 
@@ -88,4 +90,39 @@ fn between_question_and_answer_nothing_is_lost_and_nothing_is_twice() {
     });
     let of_logs = models.calls().into_iter().filter(|call| call.origin.agent == "logs").count();
     assert_eq!(of_logs, 2, "no call is made twice");
+}
+
+/// While `logs` works, `lead` is asked, who answers in a task of its own: by a tool, or never. That task is the last one open.
+async fn ask_beside_the_work(answers: &'static str) -> RunRecord {
+    let (gate, question) = (Gate::default(), Arc::new(OnceLock::new()));
+    let asked = Arc::clone(&question);
+    let models = FakeModels::new(move |request| match (request.origin.stage.as_str(), request.origin.turn) {
+        ("reply", 1) if answers == "never" => Ok(asks(&[("c1", "wait_for", json!({"timeout_s": 600}))])),
+        ("reply", 1) => Ok(asks(&[("c1", "answer", json!({"question": asked.get(), "choice": "yes"}))])),
+        _ => usual(request),
+    });
+    let hub = Hub::new(models.with_gate(&gate), FakeTools::none()).await;
+    hub.engine.ensure_user("tester").await.expect("the owner");
+    let profiles = vec![profile("lead", json!({"tools": ["wait_for", "answer"]})), profile("logs", json!({}))];
+    let team = team(&["logs"], json!({"rules": {"planning": "same_task"}}));
+    let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    gate.held(1).await;
+    let ask = Ask { within_s: Some(1), ..Ask::default() };
+    let new = NewMessage { kind: Kind::Question, ask: Some(ask), ..NewMessage::note("lead", "Go on?") };
+    let said = hub.engine.say("tester", Some(run), new).await.expect("asked");
+    question.set(said.message).expect("asked once");
+    gate.open();
+    hub.ended(run).await
+}
+
+#[tokio::test]
+async fn a_side_task_that_is_called_off_as_the_last_one_does_not_hold_the_run_up() {
+    for (answers, standing) in [("never", "expired"), ("by the tool", "answered")] {
+        let record = ask_beside_the_work(answers).await;
+        assert_eq!(record.summary.state, "completed", "{answers}");
+        assert_eq!(record.decisions[0].standing, standing, "{answers}");
+        let states: Vec<_> = record.tasks.iter().map(|task| (task.stage.as_str(), task.state.as_str())).collect();
+        assert_eq!(states, [("work", "completed"), ("reply", "cancelled"), ("synthesis", "completed")], "{answers}");
+    }
 }

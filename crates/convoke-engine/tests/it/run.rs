@@ -2,12 +2,13 @@
 
 use convoke_domain::id::RunId;
 use convoke_engine::{Resume, StartRun};
+use convoke_port::tool::Repeat;
 use convoke_testkit::hub::{Hub, profile, team};
-use convoke_testkit::model::{FakeModels, Gate};
-use convoke_testkit::tool::FakeTools;
+use convoke_testkit::model::{FakeModels, Gate, asks, says};
+use convoke_testkit::tool::{FakeTools, gives};
 use serde_json::json;
 
-use crate::play::usual;
+use crate::play::{models, usual};
 
 fn hub_models() -> FakeModels {
     FakeModels::new(usual)
@@ -80,6 +81,7 @@ async fn dependent_tasks_wait_and_get_the_results() {
 async fn cancelling_reaches_a_running_call() {
     let gate = Gate::default();
     let hub = Hub::new(FakeModels::new(usual).with_gate(&gate), FakeTools::none()).await;
+    hub.engine.ensure_user("ann").await.expect("the owner");
     let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     gate.held(1).await;
     hub.engine.cancel(run, "ann").await.expect("cancelled");
@@ -99,6 +101,7 @@ async fn a_paused_run_begins_nothing_until_it_is_resumed() {
     let gate = Gate::default();
     let models = FakeModels::new(usual).with_gate(&gate);
     let hub = Hub::new(models.clone(), FakeTools::none()).await;
+    hub.engine.ensure_user("ann").await.expect("the owner");
     let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     gate.held(1).await;
     hub.engine.pause(run, "ann").await.expect("paused");
@@ -118,14 +121,24 @@ async fn a_paused_run_begins_nothing_until_it_is_resumed() {
 #[tokio::test]
 async fn a_task_that_is_given_back_is_on_record() {
     let gate = Gate::default();
-    let models = FakeModels::new(usual).with_gate(&gate);
-    let mut hub =
-        Hub::with(models, FakeTools::none(), |config| config.grace = std::time::Duration::from_millis(1)).await;
-    let run = hub.run(team(&["logs"], json!({"rules": {"planning": "same_task"}})), "Look.").await;
+    let play = models("logs", |request| match request.origin.turn {
+        1 => Ok(asks(&[("c1", "read", json!({}))])),
+        _ => Ok(says("done")),
+    });
+    let tools = FakeTools::new(&[("read", Repeat::Harmless)], |_| gives("a line"));
+    let hub = Hub::new(play.with_gate(&gate), tools).await;
+    hub.engine.ensure_user("ann").await.expect("the owner");
+    let profiles = vec![profile("lead", json!({})), profile("logs", json!({"tools": ["read"]}))];
+    let same_task = team(&["logs"], json!({"rules": {"planning": "same_task"}}));
+    let start = hub.prepare(same_task, profiles, "Look.").await.expect("a team");
+    let run = hub.engine.start_run(start).await.expect("a run");
     gate.held(1).await;
-    hub.stop().await;
+    let mut feed = hub.engine.store().subscribe();
+    hub.engine.pause(run, "ann").await.expect("paused");
     gate.open();
-    hub.start().await;
+    while feed.next().await.is_some_and(|event| event.is_ok_and(|event| event.kind != "task.requeued")) {}
+    assert_eq!(hub.engine.run_record(run).await.expect("the run").tasks[0].state, "ready");
+    hub.engine.resume(run, Resume { user: "ann".into(), ..Resume::default() }).await.expect("resumed");
     assert_eq!(hub.ended(run).await.summary.state, "completed");
     let ws = hub.engine.config().workspace;
     let events = hub.engine.store().events_after(ws, 0, Some(run), 1_000).await.expect("events");

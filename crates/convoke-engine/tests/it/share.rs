@@ -182,6 +182,7 @@ fn an_opening_stays_what_it_was_after_a_crash() {
     runtime().block_on(async {
         store.close().await.expect("closed");
         let mut hub = Hub::open(dir.path(), second.clone(), FakeTools::none(), |_| {}).await;
+        hub.engine.ensure_user("eve").await.expect("the owner");
         let wish = Write { name: "later".into(), value: Some("x".into()), version: 0 };
         assert_eq!(hub.engine.write_context(run, wish, "eve").await.expect("written"), 1);
         hub.start().await;

@@ -13,9 +13,14 @@ fn waiting() {
 
 #[test]
 fn every_kind_of_run_is_a_whole_page() {
-    for run in
-        [samples::completed(), samples::failed(), samples::out_of_budget(), samples::unpriced(), samples::empty()]
-    {
+    for run in [
+        samples::completed(),
+        samples::failed(),
+        samples::out_of_budget(),
+        samples::unpriced(),
+        samples::empty(),
+        samples::with_people(),
+    ] {
         let page = html(&run);
         assert!(page.starts_with("<!doctype html>\n") && page.ends_with("</body>\n</html>\n"));
         for tag in ["section", "details", "table", "svg", "div", "dl", "main", "header", "p", "span", "code", "pre"] {
@@ -49,6 +54,17 @@ fn a_script_is_named_and_an_unknown_price_is_no_zero() {
     assert!(!html(&samples::completed()).contains("Played by a script"));
     let unpriced = html(&samples::unpriced());
     assert!(unpriced.contains("unpriced (2 calls)") && !unpriced.contains("<dd>$0.0000"));
+}
+
+#[test]
+fn people_and_figures_stand_on_the_page() {
+    let page = html(&samples::with_people());
+    for id in ["ratings", "decisions", "approvals", "handoffs", "analytics"] {
+        assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
+        assert!(!html(&samples::completed()).contains(&format!("<section id=\"{id}\">")), "{id}");
+    }
+    assert!(page.contains("found it, | but &lt;slowly&gt;") && page.contains("4 of 5"));
+    assert!(page.contains("<strong class=\"alarm\">pending, 2 needed</strong>"));
 }
 
 #[test]

@@ -46,6 +46,22 @@ fn files_of_programs_stand_in_the_report() {
     assert!(page.contains("48,213") && page.contains("9f86d081884c7d65") && !page.contains("<script>alert"));
 }
 
+/// The sections of a report from one heading to the next.
+fn sections(report: &str, titles: &[&str]) -> String {
+    let parts = report.split("\n## ").filter(|part| titles.iter().any(|title| part.starts_with(&format!("{title}\n"))));
+    parts.map(|part| format!("## {part}\n")).collect()
+}
+
+const BESIDE: [&str; 5] = ["Ratings", "Decisions", "Approvals", "Handoffs", "How it went"];
+
+#[test]
+fn people_and_figures_stand_in_the_report() {
+    let run = samples::with_people();
+    insta::assert_snapshot!(sections(&markdown(&run), &BESIDE));
+    insta::assert_snapshot!("people_and_figures_without_times", sections(&markdown_without_times(&run), &BESIDE));
+    assert_eq!(sections(&markdown(&samples::completed()), &BESIDE), "", "what has nothing to say is left out");
+}
+
 #[test]
 fn simulated_without_times() {
     insta::assert_snapshot!(markdown_without_times(&samples::simulated()));

@@ -1,9 +1,13 @@
 //! Runs to report on, made by hand: one that completed, failed, waits, ran out of budget, has no prices, is empty.
 
+use convoke_domain::analytics::{Trace, of_run};
 use convoke_domain::budget::{Amount, Budget};
-use convoke_domain::id::{RunId, SessionId, TaskId};
+use convoke_domain::id::{ApprovalId, HandoffId, MessageId, RunId, SessionId, TaskId, ThreadId};
 use convoke_domain::money::Money;
-use convoke_domain::record::{AttemptRecord, EffectRecord, RunRecord, RunSummary, StepRecord, TaskRecord, UsageRecord};
+use convoke_domain::record::{
+    ApprovalRecord, AttemptRecord, DecisionRecord, EffectRecord, HandoffRecord, RatingRecord, RunRecord, RunSummary,
+    StepRecord, TalkRecord, TaskRecord, UsageRecord, VoteRecord,
+};
 use convoke_domain::time::Timestamp;
 use convoke_domain::transcript::Usage;
 use serde_json::{Value, json};
@@ -57,6 +61,9 @@ pub(crate) fn empty() -> RunRecord {
         approvals: Vec::new(),
         decisions: Vec::new(),
         talks: Vec::new(),
+        handoffs: Vec::new(),
+        ratings: Vec::new(),
+        analytics: None,
     }
 }
 
@@ -442,6 +449,106 @@ pub(crate) fn simulated() -> RunRecord {
     let mut run = completed();
     run.summary.simulated = true;
     run.usage.iter_mut().for_each(|row| (row.tariff, row.model) = ("simulated".into(), "script/incident".into()));
+    run
+}
+
+fn approval(agent: &str, state: &str, args: Value, votes: Vec<VoteRecord>) -> ApprovalRecord {
+    let decided = votes.last().map(|vote| (vote.by.clone(), vote.note.clone(), vote.at));
+    ApprovalRecord {
+        id: ApprovalId::derived(at(0), &[agent.as_bytes(), state.as_bytes()]),
+        run: run_id(),
+        task: task_id("work", agent, 1),
+        agent: agent.into(),
+        tool: "deploy.rollback".into(),
+        args: args.to_string(),
+        digest: "9f86d081".into(),
+        reason: Some("the pool of 8 | is <too> small".into()),
+        confidence: Some(90),
+        state: state.into(),
+        needed: 2,
+        decided_by: decided.clone().map(|(by, ..)| by),
+        note: decided.clone().map(|(_, note, _)| note),
+        created_at: at(5_000),
+        expires_at: None,
+        decided_at: decided.map(|(.., at)| at),
+        used_at: None,
+        votes,
+    }
+}
+
+fn voted(by: &str, choice: &str, ms: i64) -> VoteRecord {
+    VoteRecord { by: by.into(), place: by.into(), choice: choice.into(), note: "as agreed".into(), at: at(ms) }
+}
+
+fn stars(stars: i64, agent: Option<&str>, task: Option<TaskId>, note: &str) -> RatingRecord {
+    let agent = agent.map(str::to_owned);
+    RatingRecord { run: run_id(), task, agent, by: "user:ada".into(), stars, note: note.into(), at: at(90_000) }
+}
+
+fn decided() -> DecisionRecord {
+    DecisionRecord {
+        id: MessageId::derived(at(0), &[b"question"]),
+        thread: ThreadId::derived(at(0), &[b"thread"]),
+        run: Some(run_id()),
+        kind: "question".into(),
+        asked_by: "agent:logs".into(),
+        question: "May I read the archive?".into(),
+        asked: vec!["user:ada".into()],
+        options: vec!["yes".into(), "no".into()],
+        default: Some("no".into()),
+        impact: Some("ten minutes".into()),
+        standing: "answered".into(),
+        due: Some(at(90_000)),
+        choice: Some("yes".into()),
+        rationale: Some("it is ours".into()),
+        approver: Some("user:ada".into()),
+        asked_at: at(3_000),
+        ended_at: Some(at(4_500)),
+        replaced: Vec::new(),
+    }
+}
+
+/// The completed run with everything that people and agents did beside their work, and its figures.
+pub(crate) fn with_people() -> RunRecord {
+    let mut run = completed();
+    run.approvals = vec![
+        approval("perf", "pending", json!({"service": "checkout"}), Vec::new()),
+        approval(
+            "logs",
+            "executed",
+            json!({"service": "payments"}),
+            vec![voted("user:ada", "approve", 6_000), voted("user:bob", "approve", 7_500)],
+        ),
+    ];
+    run.handoffs = vec![HandoffRecord {
+        id: HandoffId::derived(at(0), &[b"offer"]),
+        task: task_id("work", "security", 1),
+        from: "performance".into(),
+        to: "security".into(),
+        state: "accepted".into(),
+        reason: "it is about *roles*".into(),
+        answer: None,
+        requested_at: at(2_500),
+        settled_at: Some(at(3_500)),
+        settled_by: Some("agent:security".into()),
+    }];
+    run.decisions = vec![decided()];
+    run.talks = vec![TalkRecord { channel: "team:x".into(), messages: 3, kinds: vec![("note".into(), 3)] }];
+    run.ratings = vec![
+        stars(4, None, None, "found it, | but <slowly>"),
+        stars(5, Some("logs"), None, ""),
+        stars(2, Some("cost"), Some(task_id("work", "cost", 1)), "a guess"),
+    ];
+    let names = [("plan", "coordinator", 1), ("work", "perf", 1), ("work", "cost", 1), ("synthesis", "coordinator", 1)];
+    let ids = names.map(|(stage, key, round)| task_id(stage, key, round));
+    let trace = Trace {
+        edges: ids.windows(2).map(|pair| (pair[0], pair[1])).collect(),
+        capacity: [("orchestrator".to_owned(), 1)].into(),
+        letters: vec![(at(1), at(41))],
+        interruptions: 1,
+        ..Trace::default()
+    };
+    run.analytics = Some(of_run(&run, &trace));
     run
 }
 

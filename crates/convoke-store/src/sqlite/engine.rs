@@ -49,17 +49,17 @@ impl Shared {
 }
 
 /// How readers open the database.
-type Open = fn(&Path) -> Result<Conn>;
+pub(crate) type Open = fn(&Path) -> Result<Conn>;
 
 /// How a folder is read, and what keeps writers away meanwhile, where that is needed.
-struct How {
-    open: Open,
+pub(super) struct How {
+    pub(super) open: Open,
     lock: Option<Arc<FolderLock>>,
 }
 
 /// The version of the schema, and how to read it. SQLite needs files beside the database even to read it; where they cannot be
 /// made, and nothing waits in the log of writes, the database itself is all there is.
-fn how_to_read(dir: &Path, path: &Path) -> Result<(u32, How)> {
+pub(super) fn how_to_read(dir: &Path, path: &Path) -> Result<(u32, How)> {
     let first = match Conn::reader(path).and_then(|conn| schema::version(&conn)) {
         Ok(found) => return Ok((found, How { open: Conn::reader, lock: None })),
         Err(error) => error,
@@ -76,6 +76,8 @@ fn how_to_read(dir: &Path, path: &Path) -> Result<(u32, How)> {
 /// An open SQLite store.
 pub(crate) struct Engine {
     pub(crate) path: PathBuf,
+    /// How another reader opens it.
+    pub(crate) open: Open,
     writes: Mutex<Option<Sender<Work>>>,
     reads: Mutex<Option<Sender<Box<dyn Job>>>>,
     /// Gone when the store is closed.
@@ -136,7 +138,7 @@ impl Engine {
         let queue = Arc::new(Mutex::new(queue));
         let reads = Mutex::new(Some(reads));
         let feed = Mutex::new(Some(broadcast::channel(options.feed).0));
-        let engine = Self { path, writes: Mutex::new(None), reads, feed, shared, threads: Mutex::default() };
+        let engine = Self { path, open, writes: Mutex::new(None), reads, feed, shared, threads: Mutex::default() };
         for _ in 0..options.readers.max(1) {
             let (queue, conn, shared) = (Arc::clone(&queue), open(&engine.path)?, Arc::clone(&engine.shared));
             engine.spawn("store-reader", lock, move || reader::serve(conn, &queue, &shared))?;

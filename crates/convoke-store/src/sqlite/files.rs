@@ -7,6 +7,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::conn::{Conn, error};
+use super::engine::{Open, how_to_read};
 use super::{FILE, lock, schema};
 use crate::error::{Error, Result};
 use crate::{meta, migrate, pg};
@@ -15,10 +16,10 @@ use crate::{meta, migrate, pg};
 const UNFINISHED: &str = "convoke.db.unfinished";
 
 /// Copies one snapshot of the database at `from` into the folder `to`, which must be empty or missing.
-pub(crate) fn backup(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn backup(from: &Path, open: Open, to: &Path) -> Result<()> {
     make_empty(to)?;
     let unfinished = to.join(UNFINISHED);
-    copy(from, &unfinished)?;
+    copy(&open(from)?, &unfinished)?;
     sound(&unfinished)?;
     settle(to)
 }
@@ -38,7 +39,10 @@ pub(crate) fn restore(from: &Path, into: &Path) -> Result<()> {
     make_empty(into)?;
     let _lock = lock::take(into)?;
     let unfinished = into.join(UNFINISHED);
-    copy(&source, &unfinished)?;
+    // A backup may lie where nothing can be written.
+    let how = how_to_read(from, &source).ok();
+    let open = how.as_ref().map_or(Conn::reader as Open, |(_, how)| how.open);
+    copy(&open(&source)?, &unfinished)?;
     sound(&unfinished)?;
     raise_epoch(&unfinished)?;
     settle(into)
@@ -58,8 +62,7 @@ pub(crate) fn make_empty(dir: &Path) -> Result<()> {
 }
 
 /// One step, so that the copy is one snapshot however much is written meanwhile.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let source = Conn::reader(from)?;
+fn copy(source: &Conn, to: &Path) -> Result<()> {
     let mut target = Connection::open(to).map_err(error)?;
     let copying = Backup::new(&source.db, &mut target).map_err(error)?;
     match copying.step(-1).map_err(error)? {

@@ -197,3 +197,53 @@ pub async fn first_of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Option<Brief>> 
     )
     .await
 }
+
+row! {
+    /// A task of a flow, as what follows from it is decided.
+    pub struct Stepped {
+        /// The task.
+        pub id: TaskId,
+        /// Its path.
+        pub key: String,
+        /// Who does it.
+        pub agent: String,
+        /// Where it stands.
+        pub state: String,
+        /// Its result.
+        pub output: Option<String>,
+        /// What it failed of.
+        pub error: Option<String>,
+        /// Its answer must fit a schema.
+        pub is_json: bool,
+    }
+}
+
+/// The tasks of a run's flow whose paths are in a range, the end excluded.
+pub async fn stepped(tx: &mut Tx<'_>, run: RunId, range: (&str, &str)) -> Result<Vec<Stepped>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT id, key, agent, state, output, error, CAST(CASE WHEN output_schema IS NULL THEN 0 ELSE 1 END AS BIGINT) AS is_json FROM task \
+         WHERE ws = $1 AND run = $2 AND stage = 'step' AND round = 1 AND key >= $3 AND key < $4 ORDER BY key",
+        p![ws, run, range.0, range.1],
+    )
+    .await
+}
+
+/// The path of a task, if a flow made it.
+pub async fn path(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<String>> {
+    let ws = tx.ws();
+    let sql = "SELECT key FROM task WHERE ws = $1 AND id = $2 AND stage = 'step'";
+    let found: Option<(String,)> = tx.opt(sql, p![ws, id]).await?;
+    Ok(found.map(|(key,)| key))
+}
+
+/// The open tasks of a run's flow whose paths are in a range, the end excluded.
+pub async fn open_within(tx: &mut Tx<'_>, run: RunId, range: (&str, &str)) -> Result<Vec<Open>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT id, state, agent, attempt, ties FROM task WHERE ws = $1 AND run = $2 AND stage = 'step' AND round = 1 AND key >= $3 AND key < $4 \
+         AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked') ORDER BY key /*pg FOR UPDATE*/",
+        p![ws, run, range.0, range.1],
+    )
+    .await
+}

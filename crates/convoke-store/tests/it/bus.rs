@@ -216,8 +216,6 @@ async fn running_tasks_are_told(place: Place) {
     assert_eq!(raised(("bob", false)).await, [task_id(2)]);
     assert_eq!(raised(("bob", true)).await, [task_id(1)]);
     assert_eq!(raised(("ghost", false)).await, []);
-    let unread = look!(store, tx => message::unread_tasks(tx, RUN).await);
-    assert_eq!(unread.len(), 2);
     let open = look!(store, tx => message::open_tasks(tx, RUN, "bob").await);
     assert_eq!(open, [(task_id(2), "running".to_owned()), (task_id(3), "ready".to_owned())]);
     assert!(!look!(store, tx => run::talks(tx, RUN).await));
@@ -314,6 +312,18 @@ async fn questions_end_once(place: Place) {
     assert!(look!(store, tx => decision::open_for(tx, "agent:bob", 10).await).is_empty());
     assert_eq!(look!(store, tx => decision::list(tx, Some(RUN), None, Viewer::Party(""), 10).await), [held]);
     assert!(act!(store, tx => decision::due(tx, 10).await).is_empty());
+    for (choice, by) in [("no", "user:ada"), ("later", "agent:lead")] {
+        act!(store, tx => {
+            let how = decision::End { standing: "overridden", choice: Some(choice), rationale: Some("why"), by: Some(by), answer: None };
+            decision::replace(tx, message_id(1), &how).await
+        });
+    }
+    let held = act!(store, tx => decision::hold(tx, message_id(1)).await).expect("a question");
+    assert_eq!((held.standing.as_str(), held.choice.as_deref()), ("overridden", Some("later")));
+    let past = look!(store, tx => decision::replaced(tx, message_id(1)).await);
+    let past: Vec<_> =
+        past.iter().map(|one| (one.standing.as_str(), one.choice.as_deref(), one.answered_by.as_deref())).collect();
+    assert_eq!(past, [("answered", Some("yes"), Some("agent:bob")), ("overridden", Some("no"), Some("user:ada"))]);
 }
 
 async fn tasks_tell_how_far_they_are(place: Place) {

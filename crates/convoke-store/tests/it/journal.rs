@@ -121,8 +121,8 @@ async fn a_step_is_started_finished_and_resolved(place: Place) {
     assert_eq!((done.tries, done.bound_cost, done.bound_tokens, done.scopes), (2, 100, 10, scope()));
     assert_eq!(act!(store, tx => step::finish(tx, step_at(1), 0, "done", (None, None)).await), None, "not under way");
     act!(store, tx => step::finish(tx, step_at(2), 0, "unknown", (None, Some("gone"))).await.map(drop));
-    assert!(act!(store, tx => step::resolve(tx, step_at(2), "done", Some("yes"), None).await));
-    assert!(!act!(store, tx => step::resolve(tx, step_at(2), "done", Some("yes"), None).await));
+    assert!(act!(store, tx => step::resolve(tx, step_at(2), "done", (Some("yes"), None)).await));
+    assert!(!act!(store, tx => step::resolve(tx, step_at(2), "done", (Some("yes"), None)).await));
     let found = look!(store, tx => step::of_attempt(tx, task_id(1), 1, 0, 10).await);
     let brief: Vec<_> = found.iter().map(|s| (s.n, s.status.as_str(), s.output.as_deref(), s.tries)).collect();
     assert_eq!(brief, [(1, "done", Some("hi"), 2), (2, "done", Some("yes"), 1)]);

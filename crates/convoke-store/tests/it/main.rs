@@ -3,6 +3,7 @@
 mod support;
 
 mod agent;
+mod analytics;
 mod approval;
 mod backup;
 mod batch;
@@ -11,6 +12,7 @@ mod context;
 mod event;
 mod fault;
 mod folder;
+mod frame;
 mod handoff;
 mod journal;
 mod load;
@@ -20,9 +22,11 @@ mod migrate;
 mod node;
 mod noun;
 mod outage;
+mod outcome;
 mod postgres;
 mod power;
 mod power_disk;
+mod rating;
 mod read;
 mod row;
 mod run;

@@ -15,6 +15,7 @@ use crate::support::{Place, act};
 /// The nouns, by the names of their files.
 const NOUNS: &[&str] = &[
     "agent",
+    "analytics",
     "approval",
     "attempt",
     "blob",
@@ -25,12 +26,15 @@ const NOUNS: &[&str] = &[
     "effect",
     "escalate",
     "event",
+    "frame",
     "grant",
     "handoff",
     "lock",
     "memory",
     "message",
     "meta",
+    "outcome",
+    "rating",
     "run",
     "session",
     "spawn",

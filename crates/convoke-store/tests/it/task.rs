@@ -134,9 +134,6 @@ async fn tasks_of_a_run_are_listed(place: Place) {
     assert_eq!((rows[1].finished_at, rows[1].started_at, rows[1].created_at), (Some(NOW), None, NOW));
     let open = act!(store, tx => task::open(tx, RUN).await);
     assert_eq!(open.iter().map(|task| (task.id, task.state.as_str())).collect::<Vec<_>>(), [(task_id(1), "ready")]);
-    let named = act!(store, tx => task::id_of(tx, RUN, "work", 0, "a").await);
-    assert_eq!(named, Some((task_id(1), "ready".to_owned())));
-    assert_eq!(act!(store, tx => task::id_of(tx, RUN, "work", 1, "a").await), None);
     let twice = act!(try store, tx => task::insert(tx, &task::NewRow { id: task_id(5), ..ready(1, "ada") }).await);
     assert!(matches!(twice, Err(Error::Conflict(_))), "{twice:?}");
     let none = act!(try store, tx => task::hold(tx, task_id(9)).await);

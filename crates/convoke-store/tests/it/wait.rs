@@ -50,8 +50,8 @@ async fn a_step_waits_and_gets_its_result(place: Place) {
     assert!(look!(store, tx => wait::ends_by(tx, RUN, NOW).await));
     let before = Timestamp::from_micros(NOW.as_micros() - 1);
     assert!(!look!(store, tx => wait::ends_by(tx, RUN, before).await));
-    assert!(act!(store, tx => step::fulfil(tx, step_at(1), "done", Some("yes"), None).await));
-    assert!(!act!(store, tx => step::fulfil(tx, step_at(1), "done", Some("no"), None).await), "one result, no more");
+    assert!(act!(store, tx => step::fulfil(tx, step_at(1), "done", (Some("yes"), None)).await));
+    assert!(!act!(store, tx => step::fulfil(tx, step_at(1), "done", (Some("no"), None)).await), "one result, no more");
     assert!(act!(store, tx => wait::delete(tx, step_at(1)).await));
     assert!(!act!(store, tx => wait::delete(tx, step_at(1)).await));
     let found = look!(store, tx => step::get(tx, step_at(1)).await).expect("the step");

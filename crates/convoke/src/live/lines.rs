@@ -43,6 +43,7 @@ impl Teller {
             Kind::AgentMessageSent => return self.message(board, event),
             Kind::QuestionAnswered => return Some(self.by(event.at, board, &who(event), &answers(&said("choice")))),
             Kind::QuestionDefaulted => format!("nobody answered in time: the default is taken: {}", said("choice")),
+            Kind::QuestionOverridden => return Some(self.by(event.at, board, &who(event), &replaces(&said("choice")))),
             _ => return board.job(&event.entity_id).and_then(|job| self.task(board, job, kind, event)),
         };
         Some(self.line(event.at, board, &words))
@@ -122,6 +123,11 @@ fn said(event: &Event, key: &str) -> String {
 
 fn answers(choice: &str) -> String {
     if choice.is_empty() { "answers".to_owned() } else { format!("answers: {choice}") }
+}
+
+fn replaces(choice: &str) -> String {
+    let choice = if choice.is_empty() { String::new() } else { format!(": {choice}") };
+    format!("replaces what was decided{choice}")
 }
 
 fn begins(board: &Board) -> String {

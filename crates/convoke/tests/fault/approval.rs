@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::place::Place;
+use crate::doomed::Doomed;
 
 /// Rounds, each with its own seed.
 const ROUNDS: u64 = 8;
@@ -19,28 +19,28 @@ const SCRIPT: &str = "agents:\n  lead:\n    - text: It was done.\n  ops:\n    - 
     - {label: two, name: shell, input: {command: echo again >> acts.txt}}\n    - text: Done.\n";
 
 /// What a person does about one entry of the inbox.
-fn answer(place: &mut Place, entry: &Value) {
+fn answer(place: &mut Doomed, entry: &Value) {
     let id = entry["id"].as_str().expect("an id").to_owned();
     match entry["kind"].as_str() {
-        Some("approval") => place.doomed(&["approve", &id], LIFE),
+        Some("approval") => place.kill_within(&["approve", &id], LIFE),
         Some("effect") => place.resolve(&id, &[], LIFE),
         other => panic!("nobody expected {other:?}: {entry}"),
     }
 }
 
 fn round(seed: u64) {
-    let mut place = Place::new(seed, TEAM, SCRIPT);
+    let mut place = Doomed::new(seed, TEAM, SCRIPT);
     for _ in 0..PROCESSES {
         let runs = place.json(&["runs"]).unwrap_or_default();
         let state = runs[0]["state"].as_str().unwrap_or_default().to_owned();
         match state.as_str() {
-            "" => place.doomed(&["run", "team.yaml", "Act.", "--model", "script/./script.yaml"], LIFE),
+            "" => place.kill_within(&["run", "team.yaml", "Act.", "--model", "script/./script.yaml"], LIFE),
             "completed" => return check(seed, &place, &runs),
             _ => {
                 let inbox = place.json(&["inbox"]).unwrap_or_default();
                 let entries = inbox.as_array().cloned().unwrap_or_default();
                 if entries.is_empty() || place.chance.bool() {
-                    place.doomed(&["resume"], LIFE);
+                    place.kill_within(&["resume"], LIFE);
                 } else {
                     let entry = entries[place.chance.usize(..entries.len())].clone();
                     answer(&mut place, &entry);
@@ -51,7 +51,7 @@ fn round(seed: u64) {
     panic!("seed {seed}: it never ended: {:#}", place.json(&["show", "last"]).unwrap_or_default());
 }
 
-fn check(seed: u64, place: &Place, runs: &Value) {
+fn check(seed: u64, place: &Doomed, runs: &Value) {
     assert_eq!(runs.as_array().map(Vec::len), Some(1), "seed {seed}: one run");
     assert_eq!(place.acts(), ["acted", "again"], "seed {seed}: each once");
     let record = place.json(&["show", "last"]).expect("a record");

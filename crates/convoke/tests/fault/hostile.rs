@@ -184,6 +184,7 @@ async fn a_tool_that_hangs_is_ended_and_a_person_says_what_became_of_it() {
     assert_eq!(processes_with("98765.4321"), 0, "it was ended");
     nothing_is_left(&hub, &record).await;
     let key = record.effects[0].key.clone();
+    hub.engine.ensure_user("ann").await.expect("the owner");
     hub.engine.resolve_effect(&key, EffectOutcome::Failed("it hung".into()), "ann").await.expect("resolved");
     let record = hub.rested(record.summary.id).await;
     assert_eq!(record.summary.state, "completed");

@@ -4,6 +4,7 @@
 mod approval;
 mod cost;
 mod disk;
+mod doomed;
 mod effect;
 mod hostile;
 mod kill;

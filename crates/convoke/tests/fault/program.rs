@@ -1,14 +1,7 @@
 //! A member that is a program, and a process that dies, is told to stop, or has secrets while it runs.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
-
-use crate::support::{binary, processes_with};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::place::{Place, until};
+use crate::support::processes_with;
 
 /// A team of programs: one acts, the other passes on.
 fn team(script: &str, repeat: &str) -> String {
@@ -23,65 +16,15 @@ fn team(script: &str, repeat: &str) -> String {
     )
 }
 
-struct Place {
-    home: tempfile::TempDir,
-}
-
-impl Place {
-    fn new(team: &str) -> Self {
-        let home = tempfile::tempdir().expect("a folder");
-        std::fs::write(home.path().join("team.yaml"), team).expect("written");
-        Self { home }
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        command.args(words).arg("--data").arg(self.data()).current_dir(self.home.path()).stdin(Stdio::null());
-        command.env("OPENAI_API_KEY", "sk-a-secret-for-tests").env("PASSED", "yes");
-        command
-    }
-
-    fn data(&self) -> PathBuf {
-        self.home.path().join("data")
-    }
-
-    fn start(&self) -> Child {
-        let mut command = self.command(&["run", "team.yaml", "Act.", "--quiet"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
-    }
-
-    fn done(&self, words: &[&str]) -> Output {
-        self.command(words).output().expect("it starts")
-    }
-
-    fn record(&self) -> Value {
-        serde_json::from_slice(&self.done(&["show", "last", "--json"]).stdout).expect("JSON")
-    }
-
-    fn acts(&self) -> usize {
-        let lines = |file: PathBuf| std::fs::read_to_string(file).map_or(0, |text| text.lines().count());
-        find(&self.data().join("work"), "acts.txt").map_or(0, lines)
-    }
-}
-
-fn find(dir: &Path, name: &str) -> Option<PathBuf> {
-    let entries: Vec<_> = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path()).collect();
-    let here = entries.iter().find(|path| path.file_name().is_some_and(|found| found == name)).cloned();
-    here.or_else(|| entries.iter().filter(|path| path.is_dir()).find_map(|path| find(path, name)))
-}
-
-fn until(what: &str, fact: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !fact() {
-        assert!(start.elapsed() < PATIENCE, "{what}: it never came to that");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+fn place(script: &str, repeat: &str) -> Place {
+    let env = vec![("OPENAI_API_KEY", "sk-a-secret-for-tests".to_owned()), ("PASSED", "yes".to_owned())];
+    Place::new(&team(script, repeat), env)
 }
 
 #[test]
 fn a_program_under_way_at_a_kill_is_left_to_a_person() {
-    let place = Place::new(&team("echo acted >> acts.txt; sleep 31441.25 & sleep 31441.25", "once"));
-    let mut process = place.start();
+    let place = place("echo acted >> acts.txt; sleep 31441.25 & sleep 31441.25", "once");
+    let mut process = place.start(&[]);
     until("the program acts", || place.acts() == 1);
     process.kill().expect("killed");
     process.wait().expect("gone");
@@ -103,8 +46,8 @@ fn a_program_under_way_at_a_kill_is_left_to_a_person() {
 #[test]
 fn a_harmless_program_simply_runs_again() {
     let script = "echo acted >> acts.txt; [ $(wc -l < acts.txt) -gt 1 ] || sleep 31442.25; echo done; env";
-    let place = Place::new(&team(script, "harmless"));
-    let mut process = place.start();
+    let place = place(script, "harmless");
+    let mut process = place.start(&[]);
     until("the program acts", || place.acts() == 1);
     process.kill().expect("killed");
     process.wait().expect("gone");
@@ -121,8 +64,8 @@ fn a_harmless_program_simply_runs_again() {
 
 #[test]
 fn cancelling_the_run_ends_the_program_and_its_children() {
-    let place = Place::new(&team("echo acted >> acts.txt; sleep 31443.25 & sleep 31443.25", "harmless"));
-    let mut process = place.start();
+    let place = place("echo acted >> acts.txt; sleep 31443.25 & sleep 31443.25", "harmless");
+    let mut process = place.start(&[]);
     until("the program acts", || place.acts() == 1);
     assert!(place.done(&["cancel", "last"]).status.success());
     until("the program and its children end", || processes_with("31443.25") == 0);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use convoke_bench::soak::kill::facts::empty;
 use serde_json::{Value, json};
 
-use crate::place::Place;
+use crate::doomed::Doomed;
 
 /// Rounds, each with its own seed.
 const ROUNDS: u64 = 24;
@@ -40,7 +40,7 @@ struct Facts {
     acts: Vec<String>,
 }
 
-fn ask(place: &Place, words: &[&str]) -> Value {
+fn ask(place: &Doomed, words: &[&str]) -> Value {
     place.json(&[words, &AS].concat()).unwrap_or_else(|| panic!("no answer to {words:?}"))
 }
 
@@ -64,7 +64,7 @@ fn masked(text: &str) -> String {
 }
 
 impl Facts {
-    fn of(place: &Place) -> Self {
+    fn of(place: &Doomed) -> Self {
         let record = ask(place, &["show", "last"]);
         assert_eq!(record["state"], "completed", "{record:#}");
         let context = ask(place, &["context", "last"]);
@@ -99,7 +99,7 @@ impl Facts {
 }
 
 /// All that was said, thread by thread, with what holds within a thread.
-fn messages(place: &Place) -> Vec<String> {
+fn messages(place: &Doomed) -> Vec<String> {
     let mut said = Vec::new();
     for thread in list(&ask(place, &["threads", "--audit"])) {
         let id = thread["id"].as_str().expect("an id");
@@ -122,18 +122,18 @@ fn messages(place: &Place) -> Vec<String> {
 }
 
 /// What a person does about one entry of the inbox.
-fn answer(place: &mut Place, entry: &Value, life: u64) {
+fn answer(place: &mut Doomed, entry: &Value, life: u64) {
     let id = entry["id"].as_str().expect("an id").to_owned();
     match entry["kind"].as_str() {
         Some("effect") => place.resolve(&id, &AS, life),
-        Some("question") => place.doomed(&[&["answer", &id, "red"][..], &AS].concat(), life),
+        Some("question") => place.kill_within(&[&["answer", &id, "red"][..], &AS].concat(), life),
         other => panic!("nobody expected {other:?}: {entry}"),
     }
 }
 
 /// A run that nobody disturbs.
 fn calm(database: Option<String>) -> Facts {
-    let place = Place::new(0, TEAM, SCRIPT).on(database);
+    let place = Doomed::new(0, TEAM, SCRIPT).on(database);
     let ended = place.command(&[&RUN[..], &AS].concat()).stdout(Stdio::piped()).output().expect("it starts");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
     let facts = Facts::of(&place);
@@ -145,11 +145,11 @@ fn calm(database: Option<String>) -> Facts {
 /// One round; gives how many processes were killed.
 fn round(seed: u64, database: Option<String>, calm: &Facts) -> usize {
     let life = if database.is_some() { LIFE_ON_POSTGRES } else { LIFE };
-    let mut place = Place::new(seed, TEAM, SCRIPT).on(database);
+    let mut place = Doomed::new(seed, TEAM, SCRIPT).on(database);
     for _ in 0..PROCESSES {
         let runs = place.json(&[&["runs"][..], &AS].concat()).unwrap_or_default();
         match runs[0]["state"].as_str().unwrap_or_default() {
-            "" => place.doomed(&[&RUN[..], &AS].concat(), life),
+            "" => place.kill_within(&[&RUN[..], &AS].concat(), life),
             "completed" => {
                 assert_eq!(runs.as_array().map(Vec::len), Some(1), "one run");
                 let verified = place.command(&["db", "verify"]).status().expect("it starts");
@@ -163,7 +163,7 @@ fn round(seed: u64, database: Option<String>, calm: &Facts) -> usize {
                 let inbox = place.json(&[&["inbox"][..], &AS].concat()).unwrap_or_default();
                 let entries = inbox.as_array().cloned().unwrap_or_default();
                 if entries.is_empty() || place.chance.bool() {
-                    place.doomed(&[&["resume"][..], &AS].concat(), life);
+                    place.kill_within(&[&["resume"][..], &AS].concat(), life);
                 } else {
                     let entry = entries[place.chance.usize(..entries.len())].clone();
                     answer(&mut place, &entry, life);

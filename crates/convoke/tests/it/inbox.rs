@@ -196,11 +196,24 @@ fn a_question_waits_in_the_inbox_until_it_is_answered() {
         told.push_str(&mask(&place.told(&call).replace(&id, "[MESSAGE]").replace(tail, "[TAIL]")));
     }
     insta::assert_snapshot!(told);
+    // The owner thinks again, which is on record beside what was decided first.
+    let instead = ["decisions", "override", &id, "not now", "--reason", "they come on Monday"];
+    let denied = place.run(&[&instead[..], &["--as", "ann"]].concat());
+    assert!(denied.code == 1 && denied.err.contains("may not replace decisions"), "{}", denied.err);
+    assert_eq!(place.done(&instead), format!("the decision on {id} is now: not now\n"));
     let out = place.done(&["resume"]);
     assert!(out.contains("| yes") && out.contains("| for the auditors"), "{out}");
     let record = place.json(&["show", "last"]);
     let decision = &record["decisions"][0];
-    assert_eq!((&record["state"], &decision["choice"]), (&"completed".into(), &"yes".into()), "{decision}");
+    assert_eq!((&record["state"], &decision["choice"]), (&"completed".into(), &"not now".into()), "{decision}");
+    assert_eq!((&decision["standing"], &decision["replaced"][0]["choice"]), (&"overridden".into(), &"yes".into()));
+    let log = place.done(&["decisions", "--markdown"]);
+    assert!(
+        log.contains("- Standing: replaced by `user:system`") && log.contains("- Before: yes, by `user:system`"),
+        "{log}"
+    );
+    let late = place.run(&instead);
+    assert!(late.code == 1 && late.err.contains("what was decided in it stands"), "{}", late.err);
 }
 
 #[test]

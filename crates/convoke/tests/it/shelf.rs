@@ -88,6 +88,7 @@ fn a_data_folder_that_cannot_be_written_is_read() {
         (&["runs"], "completed"),
         (&["show", "last"], "Completed"),
         (&["db", "verify"], "are sound"),
+        (&["db", "backup", "kept"], "backup written to"),
     ] {
         let ended = place.sealed(args);
         assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);

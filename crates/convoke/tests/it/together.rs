@@ -26,9 +26,12 @@ fn a_second_run_is_refused_and_told_who_holds_the_folder() {
 #[test]
 fn cancel_reaches_the_process_that_works() {
     let place = Place::new();
+    place.done(&["users", "add", "ann", "--role", "operator"]);
     let mut work = place.start(&strs(&place.team(HANGS)));
     let run = run_of(&work.until("begins: team pair"));
     work.until("worker                  search_files");
+    let denied = place.run(&["cancel", &run, "--as", "eve"]);
+    assert!(denied.code == 1 && denied.err.contains("`eve` is not known here"), "{}", denied.err);
     let out = place.done(&["cancel", &run[run.len() - 6..], "--as", "ann"]);
     assert_eq!(out, format!("run {run} is cancelled\n"));
     let ended = work.end();

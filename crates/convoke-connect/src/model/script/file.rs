@@ -94,11 +94,28 @@ pub(super) struct When {
 impl When {
     fn fits(&self, origin: &Origin) -> bool {
         self.stage.as_ref().is_none_or(|stage| *stage == origin.stage)
-            && self.task_key.as_ref().is_none_or(|key| *key == origin.task_key)
+            && self.task_key.as_ref().is_none_or(|key| is_like(key, &origin.task_key))
             && self.round.is_none_or(|round| round == origin.round)
             && self.turn.is_none_or(|turn| turn == origin.turn)
             && self.attempt.is_none_or(|attempt| attempt == origin.attempt)
     }
+}
+
+/// True if `text` is `pattern`, in which `*` stands for any text.
+fn is_like(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut left) = text.strip_prefix(first) else { return false };
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return left.ends_with(part);
+        }
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Milliseconds a reply takes.
@@ -136,6 +153,7 @@ pub(super) struct Needs {
     pub(super) results: bool,
     pub(super) context: bool,
     pub(super) prompt: bool,
+    pub(super) seen: bool,
 }
 
 /// YAML data whose every part knows where it stands.
@@ -273,6 +291,7 @@ fn needs(entry: &Entry) -> Needs {
         needs.results |= text.value.contains("results");
         needs.context |= text.value.contains("context");
         needs.prompt |= text.value.contains("prompt");
+        needs.seen |= text.value.contains("seen");
     });
     needs
 }
@@ -290,5 +309,29 @@ pub(super) fn texts<'a>(node: &'a Spanned<Node>, each: &mut dyn FnMut(Placed<'a>
         Node::Text(value) => each(Placed { value, at: node.referenced }),
         Node::List(list) => list.iter().for_each(|item| texts(item, each)),
         Node::Map(map) => map.iter().for_each(|(_, item)| texts(item, each)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text) in [
+            ("a/b", "a/b"),
+            ("a/*", "a/b/c"),
+            ("*/work", "desk/rounds/2/work"),
+            ("r/*/p/*", "r/1/p/x"),
+            ("*", ""),
+            ("a*a", "aa"),
+        ] {
+            assert!(is_like(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in
+            [("a/*", "b/a/c"), ("*/work", "work"), ("r/*/p/*", "r/1/q/x"), ("a*a", "a"), ("a/b", "a/b/c")]
+        {
+            assert!(!is_like(pattern, text), "{pattern} {text}");
+        }
     }
 }

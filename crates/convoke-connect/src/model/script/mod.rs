@@ -8,6 +8,7 @@ mod file;
 mod filter;
 mod names;
 mod play;
+mod seen;
 mod template;
 
 use std::collections::HashMap;

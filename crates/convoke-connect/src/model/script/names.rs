@@ -6,8 +6,8 @@
 use minijinja::{Environment, ErrorKind};
 
 /// The variables of a call.
-pub(super) const VARIABLES: [&str; 10] =
-    ["agent", "attempt", "context", "prompt", "results", "round", "stage", "task", "task_key", "turn"];
+pub(super) const VARIABLES: [&str; 11] =
+    ["agent", "attempt", "context", "prompt", "results", "round", "seen", "stage", "task", "task_key", "turn"];
 
 /// What a word of a template is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

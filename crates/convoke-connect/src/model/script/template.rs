@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{Entry, Needs, Node, Placed, ScriptError, error_at, texts};
-use super::{ScriptText, filter, names};
+use super::{ScriptText, filter, names, seen};
 
 /// Steps one template may take.
 const FUEL: u64 = 2_000_000;
@@ -50,6 +50,9 @@ impl Scene {
         }
         if needs.results {
             variables.insert("results", Filled::from(Serde(results(&request.turns))));
+        }
+        if needs.seen {
+            variables.insert("seen", Filled::from(Serde(seen::of(&last_prompt(&request.turns)))));
         }
         if needs.prompt {
             variables.insert("prompt", Filled::from(last_prompt(&request.turns)));

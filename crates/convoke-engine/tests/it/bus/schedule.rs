@@ -176,10 +176,10 @@ fn chatting() -> Team {
 async fn answer_some(hub: &Hub) {
     let mut chance = Chance(4_711);
     loop {
-        for asked in hub.engine.open_questions(PERSON, 1_000).await.expect("questions") {
+        for asked in hub.engine.inbox(PERSON).await.expect("an inbox") {
             if chance.below(3) == 0 {
                 // It may have ended meanwhile.
-                let _ = hub.engine.answer_question(PERSON, asked.id, "yes", None).await;
+                let _ = hub.engine.answer_question(PERSON, asked.id.parse().expect("an id"), "yes", None).await;
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

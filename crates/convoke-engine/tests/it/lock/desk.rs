@@ -188,6 +188,7 @@ async fn a_lock_is_taken_away_by_a_person_and_the_next_in_line_goes_on() {
         _ => usual(request),
     });
     let hub = Hub::new(models, writer()).await;
+    hub.engine.ensure_user("eve").await.expect("the owner");
     // Somebody else was there before.
     let other = Holder { run: RunId(uuid_of(1)), task: convoke_domain::id::TaskId(uuid_of(2)), agent: "old".into() };
     let item = convoke_domain::lock::Item {

@@ -1,0 +1,214 @@
+//! What was said and how long it took to be said: agreement, decisions, approvals, messages, claims.
+//!
+//! Rule: results are read by what they hold, not by the name of a pattern, so that a stage which comes later counts by itself.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{millis, number, ratio, target};
+use crate::id::TaskId;
+use crate::record::{ApprovalRecord, DecisionRecord, TaskRecord};
+use crate::time::Timestamp;
+
+/// A decision should be there within this time, in milliseconds.
+pub const DECISION_TARGET: i64 = target::DECISION_MS;
+
+/// Whether those who judged, voted or reviewed agreed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// The share of voices that were with the proposal, or with the largest party of their vote.
+    pub rate: Option<f64>,
+    /// The same of the last poll alone.
+    pub last_rate: Option<f64>,
+    /// Each round of voices.
+    pub polls: Vec<Poll>,
+}
+
+/// One round of voices on one thing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Poll {
+    /// What was asked for: `validation`, `vote`, `review` and what else the pattern calls it.
+    pub stage: String,
+    /// The round.
+    pub round: i64,
+    /// Voices with the proposal, or with the largest party.
+    pub with: i64,
+    /// Voices against it, or for something else.
+    pub against: i64,
+    /// Those who were asked and gave nothing that can be counted.
+    pub silent: i64,
+    /// The share of those who said something.
+    pub rate: Option<f64>,
+}
+
+/// What one result says.
+enum Voice {
+    For,
+    Against,
+    Choice(String),
+}
+
+/// Stages in which members are asked what they think, by a part of the name.
+const POLLED: [&str; 4] = ["validation", "vote", "ballot", "review"];
+const FOR: [&str; 6] = ["agree", "accept", "approve", "approved", "yes", "pass"];
+const AGAINST: [&str; 7] = ["disagree", "reject", "revise", "rejected", "no", "fail", "request_changes"];
+
+pub(super) fn agreement(tasks: &[TaskRecord]) -> Agreement {
+    let mut places: HashMap<(&str, i64), usize> = HashMap::new();
+    let mut rounds: Vec<(Poll, BTreeMap<String, i64>)> = Vec::new();
+    let ended = tasks.iter().filter(|task| task.finished_at.is_some() && task.state != "cancelled");
+    for task in ended.filter(|task| POLLED.iter().any(|name| task.stage.contains(name))) {
+        let place = *places.entry((&task.stage, task.round)).or_insert_with(|| {
+            rounds.push((Poll { stage: task.stage.clone(), round: task.round, ..Poll::default() }, BTreeMap::new()));
+            rounds.len() - 1
+        });
+        let (poll, choices) = &mut rounds[place];
+        match task.output.as_deref().and_then(voice) {
+            Some(Voice::For) => poll.with += 1,
+            Some(Voice::Against) => poll.against += 1,
+            Some(Voice::Choice(choice)) => *choices.entry(choice).or_default() += 1,
+            None => poll.silent += 1,
+        }
+    }
+    let polls: Vec<Poll> = rounds.into_iter().map(|(poll, choices)| counted(poll, &choices)).collect();
+    let [with, against] =
+        [polls.iter().map(|poll| poll.with).sum(), polls.iter().map(|poll| poll.against).sum::<i64>()];
+    Agreement { rate: ratio(with, with + against), last_rate: polls.last().and_then(|poll| poll.rate), polls }
+}
+
+fn counted(mut poll: Poll, choices: &BTreeMap<String, i64>) -> Poll {
+    let (all, most) = (choices.values().sum::<i64>(), choices.values().max().copied().unwrap_or(0));
+    poll.with += most;
+    poll.against += all - most;
+    poll.rate = ratio(poll.with, poll.with + poll.against);
+    poll
+}
+
+/// Reads a result: a verdict, or a choice among several. Choices are the same where they differ in case and white space alone.
+fn voice(output: &str) -> Option<Voice> {
+    let said: Value = serde_json::from_str(output).ok()?;
+    let field =
+        |names: &[&str]| names.iter().find_map(|name| said.get(*name)).filter(|value| !value.is_null()).cloned();
+    if let Some(verdict) = field(&["verdict", "decision"]) {
+        let word = spoken(&verdict);
+        return match () {
+            () if FOR.contains(&word.as_str()) => Some(Voice::For),
+            () if AGAINST.contains(&word.as_str()) => Some(Voice::Against),
+            () => Some(Voice::Choice(word)),
+        };
+    }
+    field(&["choice", "vote", "answer", "option"]).map(|choice| Voice::Choice(spoken(&choice)))
+}
+
+fn spoken(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// How long something took, over several times.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delays {
+    /// How often it was done.
+    pub count: i64,
+    /// How often it was begun and is not done yet.
+    pub open: i64,
+    /// Half of them took no longer.
+    pub median_ms: Option<i64>,
+    /// On average.
+    pub mean_ms: Option<i64>,
+    /// The longest.
+    pub longest_ms: Option<i64>,
+}
+
+impl Delays {
+    /// Counts spans of microseconds; those that are not over are nothing.
+    pub(super) fn of(spans: impl IntoIterator<Item = Option<i64>>) -> Self {
+        let (mut done, mut open) = (Vec::new(), 0);
+        for span in spans {
+            match span {
+                Some(span) => done.push(span.max(0)),
+                None => open += 1,
+            }
+        }
+        done.sort_unstable();
+        let count = number(done.len());
+        Self {
+            count,
+            open,
+            median_ms: median(&done).map(millis),
+            mean_ms: (count > 0).then(|| millis(done.iter().sum::<i64>() / count)),
+            longest_ms: done.last().copied().map(millis),
+        }
+    }
+}
+
+/// The middle of sorted values; between the two in the middle where they are even in number.
+pub(super) fn median(sorted: &[i64]) -> Option<i64> {
+    let half = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        even if even.is_multiple_of(2) => Some(sorted[half - 1] + (sorted[half] - sorted[half - 1]) / 2),
+        _ => Some(sorted[half]),
+    }
+}
+
+fn between(from: Timestamp, to: Timestamp) -> i64 {
+    to.as_micros() - from.as_micros()
+}
+
+/// Who decided first, how, and when: what replaced it later took its own time.
+fn decided(decision: &DecisionRecord) -> (Option<&str>, &str, Option<Timestamp>) {
+    match decision.replaced.first() {
+        Some(first) => (first.approver.as_deref(), &first.standing, first.at),
+        None => (decision.approver.as_deref(), &decision.standing, decision.ended_at),
+    }
+}
+
+/// Questions that people answered, or agents. One that is open counts for whom it was put to. One that was withdrawn, or ran out
+/// without a default, was never decided.
+pub(super) fn answers(decisions: &[DecisionRecord], by_people: bool) -> Delays {
+    let is_person = |who: &str| who.starts_with("user:") || who.starts_with("role:");
+    let own = decisions.iter().filter(|decision| match decided(decision) {
+        (Some(who), "answered", _) => is_person(who) == by_people,
+        (_, "defaulted", _) => !by_people,
+        (_, "open", _) => decision.asked.iter().any(|who| is_person(who)) == by_people,
+        _ => false,
+    });
+    let took = |decision: &DecisionRecord| decided(decision).2.map(|end| between(decision.asked_at, end));
+    Delays::of(own.map(took))
+}
+
+/// Approvals that somebody gave or refused; one that expired was never decided.
+pub(super) fn approvals(approvals: &[ApprovalRecord]) -> Delays {
+    let own = approvals.iter().filter(|approval| approval.state == "pending" || approval.decided_by.is_some());
+    Delays::of(own.map(|approval| approval.decided_at.map(|at| between(approval.created_at, at))))
+}
+
+/// Claims: from when all before a task had ended to its first claim.
+pub(super) fn pickup(tasks: &[TaskRecord], edges: &[(TaskId, TaskId)]) -> Delays {
+    let ends: HashMap<TaskId, Option<Timestamp>> = tasks.iter().map(|task| (task.id, task.finished_at)).collect();
+    let mut ready: HashMap<TaskId, Timestamp> = HashMap::new();
+    for (parent, child) in edges {
+        if let Some(Some(end)) = ends.get(parent) {
+            let latest = ready.entry(*child).or_insert(*end);
+            *latest = (*latest).max(*end);
+        }
+    }
+    let took = |task: &TaskRecord| {
+        let from = ready.get(&task.id).map_or(task.created_at, |end| task.created_at.max(*end));
+        Some(between(from, task.started_at?))
+    };
+    Delays::of(tasks.iter().filter(|task| task.stage != "spawned").filter_map(took).map(Some))
+}
+
+/// Claims of the tasks of spawned agents.
+pub(super) fn spawn(tasks: &[TaskRecord]) -> Delays {
+    let own = tasks.iter().filter(|task| task.stage == "spawned");
+    Delays::of(own.filter_map(|task| Some(between(task.created_at, task.started_at?))).map(Some))
+}
+
+pub(super) fn letters(letters: &[(Timestamp, Timestamp)]) -> Delays {
+    Delays::of(letters.iter().map(|(stored, given)| Some(between(*stored, *given))))
+}

@@ -1,0 +1,346 @@
+//! Splits: items that are worked on at the same time, and for how many of them the flow waits.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Begun, End, Frame, Item, Machine, Node, State, Stop, Turn, What, failed};
+use crate::flow::memory::{Block, Split};
+use crate::flow::{PlanRule, SplitStep, Step, path};
+use crate::graph::{self, Edge};
+use crate::pattern::plan::{self, Plan, PlannedTask};
+
+/// The key of the task in which the items are planned.
+pub(super) const PLAN: &str = "plan";
+/// Up to how many items are called by what they are.
+const NAMED_MAX: usize = 200;
+
+/// An item before it begins.
+struct New<'a> {
+    key: String,
+    item: Item,
+    step: Option<&'a Step>,
+    planned: Option<PlannedTask>,
+}
+
+impl<'a> Machine<'a, '_> {
+    pub(super) fn start_split(&mut self, at: &str, step: &'a Step, split: &'a SplitStep) -> Turn<Begun> {
+        if let Some(rule) = &split.plan {
+            return self.ask_for_plan(at, step, (split, rule));
+        }
+        let news = if split.branches.is_empty() {
+            let over = split.over.as_deref().unwrap_or("[]");
+            let items = match self.evaluate(at, over)? {
+                Ok(Value::Array(items)) => items,
+                Ok(other) => return Ok(failed(format!("`over` must be a list, and it is {}", short(&other)))),
+                Err(reason) => return Ok(failed(format!("`over`: {reason}"))),
+            };
+            self.items_of(split, items)
+        } else {
+            let new = |(index, branch): (usize, &'a Step)| New {
+                key: branch.id.clone(),
+                item: Item { name: split.r#as.clone(), index: number(index), value: branch.id.as_str().into() },
+                step: Some(branch),
+                planned: None,
+            };
+            split.branches.iter().enumerate().map(new).collect()
+        };
+        self.begin_items(at, step, split, news)
+    }
+
+    fn items_of(&self, split: &'a SplitStep, items: Vec<Value>) -> Vec<New<'a>> {
+        let only = match split.r#do.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        };
+        let names = names(&items);
+        let new = |(index, value): (usize, Value)| New {
+            key: names.get(index).cloned().unwrap_or_else(|| (index + 1).to_string()),
+            item: Item { name: split.r#as.clone(), index: number(index), value },
+            step: only,
+            planned: None,
+        };
+        items.into_iter().enumerate().map(new).collect()
+    }
+
+    fn begin_items(&mut self, at: &str, step: &'a Step, split: &'a SplitStep, news: Vec<New<'a>>) -> Turn<Begun> {
+        let total = number(news.len());
+        if total > split.limit {
+            return Ok(failed(format!("{total} items; `limit` allows {}", split.limit)));
+        }
+        let width = match &split.width {
+            Some(width) => match self.number(at, width)? {
+                Ok(width) => width.max(1),
+                Err(reason) => return Ok(failed(format!("`width`: {reason}"))),
+            },
+            None => total,
+        };
+        let bar = match self.bar(at, &split.sync)? {
+            Ok(bar) => bar,
+            Err(reason) => return Ok(failed(format!("`sync`: {reason}"))),
+        };
+        let is_named = news.iter().enumerate().any(|(place, new)| new.key != (place + 1).to_string());
+        let keys = if is_named { news.iter().map(|new| new.key.clone()).collect() } else { Vec::new() };
+        let state = Split { planning: false, total, begun: width.min(total), keys, bar, ..Split::default() };
+        let before = self.memory.frame(at)?.cloned();
+        let item = before.as_ref().and_then(|frame| frame.item.clone()).or_else(|| self.items.remove(at));
+        let due = self.due_at(split.sync.timeout_s, step.timeout_s);
+        self.memory.set(at, Frame { state: State::Split(state), item, due, ..Frame::default() });
+        self.note(What::SplitCreated, at, json!({"items": total, "width": width.min(total), "wait": bar.wait}));
+        if total > 1 {
+            self.note(What::SyncCreated, at, json!({"items": total, "wait": bar.wait, "count": bar.count}));
+        }
+        let (mut done, mut lost) = (0, 0);
+        for (place, new) in news.into_iter().enumerate() {
+            let child = path::join(at, &new.key);
+            if number(place) >= width {
+                self.memory.set(&child, Frame { state: State::Queued, item: Some(new.item), ..Frame::default() });
+                continue;
+            }
+            match self.begin_item(&child, split, new)? {
+                None => {}
+                Some(End::Done) => done += 1,
+                Some(End::Failed(_)) => lost += 1,
+            }
+        }
+        let Some(State::Split(mut state)) = self.memory.frame(at)?.map(|frame| frame.state.clone()) else {
+            return Ok(Begun::Open);
+        };
+        (state.done, state.failed) = (done, lost);
+        Ok(self.settle_split(at, state)?.map_or(Begun::Open, Begun::Ended))
+    }
+
+    /// Begins an item. `Some`: it has ended already.
+    fn begin_item(&mut self, child: &str, split: &'a SplitStep, new: New<'a>) -> Turn<Option<End>> {
+        if let Some(planned) = &new.planned {
+            return self.planned_task(child, planned).map(|()| None);
+        }
+        if let Some(step) = new.step {
+            self.items.insert(child.to_owned(), new.item);
+            let begun = self.start(child, step)?;
+            self.items.remove(child);
+            return Ok(match begun {
+                Begun::Open => None,
+                Begun::Ended(end) => {
+                    self.close(child, &end)?;
+                    self.forgiven(child, step, end)?
+                }
+                Begun::Skipped => Some(End::Done),
+                Begun::Back(_) => Some(End::Failed("a gate has nothing to go back to here".into())),
+            });
+        }
+        debug_assert!(split.r#do.len() > 1, "an item of several steps");
+        let frame = Frame { state: State::Block(Block::default()), item: Some(new.item), ..Frame::default() };
+        self.memory.set(child, frame);
+        let end = self.run_block(child)?;
+        if let Some(end) = &end {
+            self.close(child, end)?;
+        }
+        Ok(end)
+    }
+
+    /// How an item ended by the rule of its only step.
+    fn forgiven(&mut self, child: &str, step: &Step, end: End) -> Turn<Option<End>> {
+        use crate::flow::OnFailure;
+        Ok(Some(match (end, step.on_failure) {
+            (End::Failed(_), OnFailure::Continue) => End::Done,
+            (End::Failed(reason), OnFailure::Escalate) => return self.escalate(child, &reason),
+            (end, _) => end,
+        }))
+    }
+
+    pub(super) fn child_of_split(&mut self, at: &str, segment: &str, mut state: Split, end: End) -> Turn<Option<End>> {
+        let Node::Step(step) = self.node(at)? else { return Ok(None) };
+        let Some(split) = &step.split else { return Ok(None) };
+        if state.planning {
+            return self.plan_came(at, step, split, end);
+        }
+        let child = path::join(at, segment);
+        let end = match self.node(&child)? {
+            Node::Step(only) => self.forgiven(&child, only, end)?.unwrap_or(End::Done),
+            Node::Block(_) | Node::Task | Node::Nothing => end,
+        };
+        match end {
+            End::Done => state.done += 1,
+            End::Failed(_) => state.failed += 1,
+        }
+        // The next in the queue takes its place; one that ends at once makes room for another.
+        loop {
+            if let Some(end) = self.settle_split(at, state.clone())? {
+                return Ok(Some(end));
+            }
+            if state.begun >= state.total {
+                return Ok(None);
+            }
+            let index = state.begun as usize;
+            state.begun += 1;
+            let key = state.keys.get(index).cloned().unwrap_or_else(|| (index + 1).to_string());
+            let child = path::join(at, &key);
+            let item = self.memory.frame(&child)?.and_then(|frame| frame.item.clone()).unwrap_or_default();
+            let only = match split.r#do.as_slice() {
+                [only] => Some(only),
+                _ => split.branches.get(index),
+            };
+            match self.begin_item(&child, split, New { key, item, step: only, planned: None })? {
+                None => {
+                    self.set_split(at, state)?;
+                    return Ok(None);
+                }
+                Some(End::Done) => state.done += 1,
+                Some(End::Failed(_)) => state.failed += 1,
+            }
+        }
+    }
+
+    fn set_split(&mut self, at: &str, state: Split) -> Turn<()> {
+        let frame = self.memory.frame(at)?.cloned().unwrap_or_default();
+        self.memory.set(at, Frame { state: State::Split(state), ..frame });
+        Ok(())
+    }
+
+    /// Ends a split that has what it waits for, or cannot get it.
+    fn settle_split(&mut self, at: &str, state: Split) -> Turn<Option<End>> {
+        let outcome = state.bar.outcome(state.total, state.done, state.failed, false);
+        self.set_split(at, state.clone())?;
+        Ok(outcome.map(|outcome| self.end_split(at, &state, outcome)))
+    }
+
+    pub(super) fn split_timed_out(&mut self, at: &str, state: &Split) -> Turn<Option<End>> {
+        if state.planning {
+            self.call_off(at);
+            return Ok(Some(End::Failed("the items were not planned in time".into())));
+        }
+        let outcome = state.bar.outcome(state.total, state.done, state.failed, true);
+        Ok(outcome.map(|outcome| self.end_split(at, state, outcome)))
+    }
+
+    fn end_split(&mut self, at: &str, state: &Split, outcome: Result<(), String>) -> End {
+        if state.done + state.failed < state.total {
+            self.call_off(at);
+        }
+        let facts =
+            json!({"items": state.total, "completed": state.done, "failed": state.failed, "met": outcome.is_ok()});
+        self.note(What::SyncReady, at, facts);
+        match outcome {
+            Ok(()) => End::Done,
+            Err(reason) => End::Failed(reason),
+        }
+    }
+
+    // Planned items.
+
+    fn ask_for_plan(&mut self, at: &str, step: &'a Step, (split, rule): (&'a SplitStep, &'a PlanRule)) -> Turn<Begun> {
+        let among = match self.among(at, rule)? {
+            Ok(names) => names,
+            Err(reason) => return Ok(failed(reason)),
+        };
+        let state = Split { planning: true, ..Split::default() };
+        let due = self.due_at(split.sync.timeout_s, step.timeout_s);
+        let item = self.items.get(at).cloned();
+        self.memory.set(at, Frame { state: State::Split(state), item, due, ..Frame::default() });
+        let schema = plan::schema(&among, split.limit.min(1_000));
+        match self.plan_task(at, rule, schema)? {
+            Ok(()) => Ok(Begun::Open),
+            Err(reason) => Ok(failed(reason)),
+        }
+    }
+
+    fn among(&mut self, at: &str, rule: &'a PlanRule) -> Turn<Result<Vec<String>, String>> {
+        let value = self.evaluate(at, rule.among.as_deref().unwrap_or("members"))?;
+        Ok(value.and_then(|value| {
+            let names: Option<Vec<String>> =
+                value.as_array().and_then(|list| list.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+            names.filter(|names| !names.is_empty()).ok_or_else(|| "`among` must be a list of names".to_owned())
+        }))
+    }
+
+    fn plan_came(&mut self, at: &str, step: &'a Step, split: &'a SplitStep, end: End) -> Turn<Option<End>> {
+        if let End::Failed(reason) = end {
+            return Ok(Some(End::Failed(format!("the items were not planned: {reason}"))));
+        }
+        let Some(rule) = &split.plan else { return Ok(None) };
+        let output = self.task_text(&path::join(at, PLAN))?;
+        let among = match self.among(at, rule)? {
+            Ok(names) => names,
+            Err(reason) => return Ok(Some(End::Failed(reason))),
+        };
+        let tasks = match read_plan(&output, &among, split) {
+            Ok(tasks) => tasks,
+            Err(reason) => return Ok(Some(End::Failed(format!("the plan cannot be used: {reason}")))),
+        };
+        let only = match split.r#do.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        };
+        let mut news = Vec::new();
+        for (index, planned) in tasks.into_iter().enumerate() {
+            let value = serde_json::to_value(&planned).unwrap_or(Value::Null);
+            let item = Item { name: split.r#as.clone(), index: number(index), value };
+            let key = path::slug(&planned.key);
+            let planned = split.r#do.is_empty().then_some(planned);
+            news.push(New { key, item, step: only, planned });
+        }
+        match self.begin_items(at, step, split, news) {
+            Ok(Begun::Ended(end)) => Ok(Some(end)),
+            Ok(Begun::Open | Begun::Skipped | Begun::Back(_)) => Ok(None),
+            Err(Stop::Missing) => Err(Stop::Missing),
+            Err(Stop::Over) => Err(Stop::Over),
+        }
+    }
+}
+
+/// Reads a plan, or says what is wrong with it.
+fn read_plan(text: &str, among: &[String], split: &SplitStep) -> Result<Vec<PlannedTask>, String> {
+    let plan: Plan = serde_json::from_str(text).map_err(|error| format!("it cannot be read: {error}"))?;
+    if plan.tasks.len() > split.limit as usize {
+        return Err(format!("it has {} items; at most {} are allowed", plan.tasks.len(), split.limit));
+    }
+    let mut seen = BTreeSet::new();
+    for task in &plan.tasks {
+        let key = path::slug(&task.key);
+        if key.is_empty() || key == PLAN || !seen.insert(key) {
+            return Err(format!("the key `{}` is empty, taken, or reserved", task.key));
+        }
+        if let Some(unknown) = task.depends_on.iter().find(|on| !plan.tasks.iter().any(|other| other.key == **on)) {
+            return Err(format!("`{}` depends on `{unknown}`, which is not in it", task.key));
+        }
+        if !split.r#do.is_empty() && !task.depends_on.is_empty() {
+            return Err(format!("`{}` depends on others, and these items are worked on at the same time", task.key));
+        }
+        let who = task.assignee.as_deref().unwrap_or_default();
+        if !among.iter().any(|name| name == who) {
+            return Err(format!("`{}` is given to `{who}`; it may be given to {}", task.key, among.join(", ")));
+        }
+    }
+    let edges = plan.tasks.iter().flat_map(|task| task.depends_on.iter().map(|on| (on.as_str(), task.key.as_str())));
+    match graph::cycle(edges) {
+        Some(cycle) => Err(format!("its items depend on each other in a circle: {}", cycle.join(" -> "))),
+        None => Ok(plan.tasks),
+    }
+}
+
+/// The tasks that a planned item waits for, at their paths.
+pub(super) fn dependencies(at: &str, planned: &PlannedTask) -> Vec<(crate::pattern::TaskRef, Edge)> {
+    let (above, _) = path::split(at).unwrap_or_default();
+    let at = |key: &String| path::join(above, &path::slug(key));
+    planned.depends_on.iter().map(|key| (super::task::reference(&at(key)), Edge::Hard)).collect()
+}
+
+/// Names of items that are texts, where they are few and each its own.
+fn names(items: &[Value]) -> Vec<String> {
+    if items.len() > NAMED_MAX {
+        return Vec::new();
+    }
+    let slugs: Vec<String> = items.iter().filter_map(Value::as_str).map(path::slug).collect();
+    let distinct: BTreeSet<&String> = slugs.iter().collect();
+    let is_fit = slugs.len() == items.len() && distinct.len() == slugs.len() && !slugs.iter().any(String::is_empty);
+    if is_fit { slugs } else { Vec::new() }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn short(value: &Value) -> String {
+    crate::material::one_line(&value.to_string(), 60)
+}

@@ -1,0 +1,4 @@
+//! Flows driven through made-up runs: what each primitive makes of what can happen, and that every run ends.
+
+mod situations;
+mod world;

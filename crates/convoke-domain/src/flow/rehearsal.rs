@@ -1,0 +1,208 @@
+//! A flow driven without a store or a model: tasks end as the caller says. What a plan costs is found out like this before any
+//! money is spent, and so is that every run of a flow ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::machine::{Happened, Move, Note, Scope, TaskEnd, next};
+use super::path;
+use crate::flow::memory::{Frame, Key, Memory, TaskSeen};
+use crate::graph::Edge;
+use crate::pattern::{NewTask, TaskRef};
+use crate::spec::RunSpec;
+
+/// A task of a rehearsal.
+#[derive(Debug, Clone)]
+pub struct Rehearsed {
+    /// As it was made.
+    pub new: NewTask,
+    /// How it ended.
+    pub end: Option<TaskEnd>,
+    /// It was called off.
+    pub off: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    /// With this result.
+    Completed(String),
+    /// Without one.
+    Failed(String),
+    /// A person has it.
+    Escalated(String),
+}
+
+/// A run of a flow.
+pub struct Rehearsal {
+    /// What the run pinned.
+    pub spec: Arc<RunSpec>,
+    frames: BTreeMap<String, Frame>,
+    tasks: BTreeMap<String, Rehearsed>,
+    /// What happened in the coordination.
+    pub notes: Vec<Note>,
+    /// The named parts that began.
+    pub phases: Vec<String>,
+    /// How it ended.
+    pub end: Option<RunEnd>,
+    /// What time it is, in microseconds.
+    pub now: i64,
+    /// Frames and tasks loaded in the last turn.
+    pub loaded: usize,
+}
+
+impl Rehearsal {
+    /// A run that has begun.
+    pub fn begin(spec: Arc<RunSpec>) -> Self {
+        let mut rehearsal = Self {
+            spec,
+            frames: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            notes: Vec::new(),
+            phases: Vec::new(),
+            end: None,
+            now: 0,
+            loaded: 0,
+        };
+        rehearsal.happen(Happened::Began);
+        rehearsal
+    }
+
+    fn happen(&mut self, happened: Happened<'_>) {
+        let spec = Arc::clone(&self.spec);
+        let Some(flow) = &spec.flow else { return };
+        let scope = Scope { spec: &spec, flow, task: "the task" };
+        let mut memory = Memory::default();
+        self.loaded = 0;
+        for _ in 0..100 {
+            match next(scope, &mut memory, happened, self.now) {
+                Err(keys) => {
+                    assert!(!keys.is_empty(), "it stopped and named nothing");
+                    keys.iter().for_each(|key| self.load(&mut memory, key));
+                }
+                Ok((moves, changed)) => {
+                    self.frames.extend(changed);
+                    moves.into_iter().for_each(|one| self.carry_out(one));
+                    return;
+                }
+            }
+        }
+        panic!("it asks for ever");
+    }
+
+    fn load(&mut self, memory: &mut Memory, key: &Key) {
+        match key {
+            Key::Frame(at) => {
+                self.loaded += 1;
+                memory.put_frame(at, self.frames.get(at).cloned());
+            }
+            Key::Task(at) => {
+                self.loaded += 1;
+                memory.put_task(at, self.seen(at));
+            }
+            Key::Below(at) => {
+                let (from, to) = path::below(at);
+                for (at, frame) in self.frames.range(from.clone()..to.clone()) {
+                    self.loaded += 1;
+                    memory.put_frame(at, Some(frame.clone()));
+                }
+                let below: Vec<String> = self.tasks.range(from..to).map(|(at, _)| at.clone()).collect();
+                for at in below {
+                    self.loaded += 1;
+                    memory.put_task(&at, self.seen(&at));
+                }
+                memory.put_below(at);
+            }
+            Key::Context => memory.put_context(json!({"known": "fact"})),
+        }
+    }
+
+    fn seen(&self, at: &str) -> Option<TaskSeen> {
+        let task = self.tasks.get(at)?;
+        let is_json = task.new.output_schema.is_some();
+        Some(TaskSeen { agent: task.new.agent.clone(), is_json, end: task.end.clone() })
+    }
+
+    fn carry_out(&mut self, one: Move) {
+        assert!(self.end.is_none(), "the run has ended, and then {one:?}");
+        match one {
+            Move::Create(tasks) => {
+                for task in tasks {
+                    let known = self.tasks.insert(task.key.clone(), Rehearsed { new: task, end: None, off: false });
+                    assert!(known.is_none(), "made twice: {:?}", known.map(|task| task.new.key));
+                }
+            }
+            Move::CallOff(at) => {
+                for (key, task) in &mut self.tasks {
+                    if (*key == at || path::is_below(key, &at)) && task.end.is_none() {
+                        task.off = true;
+                    }
+                }
+            }
+            Move::EnterPhase(name) => self.phases.push(name),
+            Move::LeavePhase { .. } => {}
+            Move::Note(note) => self.notes.push(note),
+            Move::Complete(text) => self.end = Some(RunEnd::Completed(text)),
+            Move::Fail(_, reason) => self.end = Some(RunEnd::Failed(reason)),
+            Move::Escalate { reason, .. } => self.end = Some(RunEnd::Escalated(reason)),
+        }
+    }
+
+    /// Tasks that can be worked on: their dependencies have ended well.
+    pub fn open(&self) -> Vec<String> {
+        if self.end.is_some() {
+            return Vec::new();
+        }
+        let is_done = |(on, _): &(TaskRef, Edge)| {
+            matches!(self.tasks.get(&on.key).map(|task| &task.end), Some(Some(TaskEnd::Completed(_))))
+        };
+        let is_open = |task: &Rehearsed| task.end.is_none() && !task.off && task.new.after.iter().all(is_done);
+        self.tasks.iter().filter(|(_, task)| is_open(task)).map(|(at, _)| at.clone()).collect()
+    }
+
+    /// Frames whose time may still run out.
+    pub fn due(&self) -> Vec<(i64, String)> {
+        let open = self.frames.iter().filter(|(_, frame)| frame.end.is_none());
+        open.filter_map(|(at, frame)| Some((frame.due?, at.clone()))).collect()
+    }
+
+    /// All tasks by their paths.
+    pub fn tasks(&self) -> &BTreeMap<String, Rehearsed> {
+        &self.tasks
+    }
+
+    /// An open task ends.
+    pub fn finish(&mut self, at: &str, end: TaskEnd) {
+        let failed = matches!(end, TaskEnd::Failed(_));
+        let Some(task) = self.tasks.get_mut(at).filter(|task| task.end.is_none() && !task.off) else { return };
+        task.end = Some(end);
+        self.happen(Happened::Ended(at));
+        // A failed dependency fails its dependents, as the engine does it.
+        let mut queue = if failed { self.dependents(at) } else { Vec::new() };
+        while let Some(next) = queue.pop() {
+            let Some(task) = self.tasks.get_mut(&next).filter(|task| task.end.is_none() && !task.off) else { continue };
+            if self.end.is_some() {
+                return;
+            }
+            task.end = Some(TaskEnd::Failed("a task it depends on was not completed".into()));
+            self.happen(Happened::Ended(&next));
+            queue.extend(self.dependents(&next));
+        }
+    }
+
+    fn dependents(&self, at: &str) -> Vec<String> {
+        let waits =
+            |task: &Rehearsed| task.end.is_none() && !task.off && task.new.after.iter().any(|(on, _)| on.key == at);
+        self.tasks.iter().filter(|(_, task)| waits(task)).map(|(at, _)| at.clone()).collect()
+    }
+
+    /// The time of a frame is up.
+    pub fn time_is_up(&mut self, at: &str) {
+        if let Some(due) = self.frames.get(at).and_then(|frame| frame.due) {
+            self.now = self.now.max(due);
+            self.happen(Happened::Due(at));
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Templates and expressions of flows: minijinja, strict about names, bounded in work, and free of anything that is not
+//! in its variables: no clock, no chance, no files. Start at [`render`] and [`evaluate`].
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value as Filled};
+use serde_json::{Map, Value};
+
+use crate::material;
+
+/// Steps that one template or expression may take.
+const FUEL: u64 = 1_000_000;
+/// The most bytes one template may become.
+const LENGTH_MAX: usize = 1 << 20;
+/// The most bytes of one result in `attributed`.
+const SHARE_MAX: usize = 64 << 10;
+
+/// Filters that flows have besides minijinja's own.
+pub const FILTERS: [&str; 6] = ["agreement", "attributed", "values", "verdict", "weighed", "without"];
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(50);
+    environment.set_syntax(
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().expect("the usual delimiters"),
+    );
+    environment.add_filter("values", |list: Filled| json_filter(&list, values));
+    environment.add_filter("attributed", |list: Filled| text_filter(&list));
+    environment.add_filter("agreement", |list: Filled, field: Option<String>| {
+        json_filter(&list, |list| agreement(list, field.as_deref()).into())
+    });
+    environment.add_filter("without", |list: Filled, name: String| {
+        json_filter(&list, |list| list.iter().filter(|item| item.as_str() != Some(name.as_str())).cloned().collect())
+    });
+    environment.add_filter("verdict", |list: Filled, accept: String| json_filter(&list, |list| verdict(list, &accept)));
+    environment.add_filter("weighed", |list: Filled, field: Option<String>| {
+        json_filter(&list, |list| weighed(list, field.as_deref()))
+    });
+    environment
+});
+
+/// Fills a template.
+pub fn render(template: &str, variables: &Map<String, Value>) -> Result<String, String> {
+    if !template.contains("{{") && !template.contains("{%") && !template.contains("{#") {
+        return Ok(template.to_owned());
+    }
+    let text = ENVIRONMENT.render_str(template, Serde(variables)).map_err(|error| said(&error))?;
+    if text.len() > LENGTH_MAX {
+        return Err(format!("the text has {} bytes; at most {LENGTH_MAX} are allowed", text.len()));
+    }
+    Ok(text)
+}
+
+/// The value of an expression.
+pub fn evaluate(expression: &str, variables: &Map<String, Value>) -> Result<Value, String> {
+    let compiled = ENVIRONMENT.compile_expression(expression).map_err(|error| said(&error))?;
+    let value = compiled.eval(Serde(variables)).map_err(|error| said(&error))?;
+    if value.is_undefined() {
+        return Err(format!("`{expression}` names nothing that exists"));
+    }
+    serde_json::to_value(&value).map_err(|error| format!("`{expression}` gives no data: {error}"))
+}
+
+/// Whether a condition holds: anything but false, none, zero and emptiness does.
+pub fn holds(condition: &str, variables: &Map<String, Value>) -> Result<bool, String> {
+    Ok(is_true(&evaluate(condition, variables)?))
+}
+
+/// True for anything but false, none, zero and emptiness.
+pub fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    }
+}
+
+/// The names that a template uses, with their parts: `results.plan.items`.
+pub fn names_of_template(template: &str) -> Result<BTreeSet<String>, String> {
+    if !template.contains("{{") && !template.contains("{%") {
+        return Ok(BTreeSet::new());
+    }
+    let parsed = ENVIRONMENT.template_from_str(template).map_err(|error| said(&error))?;
+    Ok(parsed.undeclared_variables(true).into_iter().collect())
+}
+
+/// The names that an expression uses, with their parts.
+pub fn names_of_expression(expression: &str) -> Result<BTreeSet<String>, String> {
+    let parsed = ENVIRONMENT.compile_expression(expression).map_err(|error| said(&error))?;
+    Ok(parsed.undeclared_variables(true).into_iter().collect())
+}
+
+/// A template that gives one value, as the expression that gives it: `{{ x }}` is `x`, and `text` is `"text"`.
+pub fn as_expression(template: &str) -> String {
+    let inner = template.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    match inner {
+        Some(inner) if !inner.contains("{{") => format!("({})", inner.trim_matches('-').trim()),
+        _ => Value::from(template).to_string(),
+    }
+}
+
+fn said(error: &Error) -> String {
+    let mut text = error.kind().to_string();
+    if let Some(detail) = error.detail() {
+        text = format!("{text}: {detail}");
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+fn list_of(value: &Filled) -> Result<Vec<Value>, Error> {
+    let json = serde_json::to_value(value)
+        .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("not plain data: {error}")))?;
+    match json {
+        Value::Array(list) => Ok(list),
+        Value::Null => Ok(Vec::new()),
+        other => Err(Error::new(ErrorKind::InvalidOperation, format!("a list is expected, not {}", kind_of(&other)))),
+    }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "none",
+        Value::Bool(_) => "a flag",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn json_filter(value: &Filled, filter: impl FnOnce(&[Value]) -> Value) -> Result<Filled, Error> {
+    Ok(Filled::from(Serde(&filter(&list_of(value)?))))
+}
+
+fn text_filter(value: &Filled) -> Result<String, Error> {
+    Ok(attributed(&list_of(value)?))
+}
+
+/// The item of a split's result: `{key, agent, ok, value, error}`.
+fn is_share(value: &Value) -> bool {
+    value.get("ok").is_some_and(Value::is_boolean) && value.get("key").is_some()
+}
+
+/// The results of those that completed; other lists as they are.
+fn values(list: &[Value]) -> Value {
+    let value = |item: &Value| match is_share(item) {
+        false => Some(item.clone()),
+        true if item["ok"] == true => Some(item["value"].clone()),
+        true => None,
+    };
+    list.iter().filter_map(value).collect()
+}
+
+/// A list of results as text, with who said what; quoted, so that no text can pass for a heading or an instruction.
+pub fn attributed(list: &[Value]) -> String {
+    let mut out = String::new();
+    for (place, item) in list.iter().enumerate() {
+        let (who, value) = if is_share(item) {
+            let name = item["agent"].as_str().or(item["key"].as_str()).unwrap_or("?");
+            let value = if item["ok"] == true { &item["value"] } else { &item["error"] };
+            let suffix = if item["ok"] == true { "" } else { " (failed)" };
+            (format!("According to `{name}`{suffix}"), value)
+        } else {
+            (format!("{}.", place + 1), item)
+        };
+        out.push_str(&who);
+        out.push_str(":\n");
+        out.push_str(&material::quoted(&text_of(value), SHARE_MAX));
+        out.push('\n');
+    }
+    out
+}
+
+/// A value as text: text as it is, everything else as JSON.
+pub fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => format!("{other:#}"),
+    }
+}
+
+fn part<'v>(value: &'v Value, field: Option<&str>) -> &'v Value {
+    field.map_or(value, |field| value.get(field).unwrap_or(&Value::Null))
+}
+
+/// Compared without regard to case, spaces and a full stop at the end.
+fn plain(value: &Value) -> String {
+    let text = text_of(value).to_lowercase();
+    text.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
+}
+
+/// The share of the most frequent value; 0 for an empty list.
+fn agreement(list: &[Value], field: Option<&str>) -> f64 {
+    let values = values(list);
+    let said: Vec<String> = values.as_array().into_iter().flatten().map(|value| plain(part(value, field))).collect();
+    let most = said.iter().map(|one| said.iter().filter(|other| *other == one).count()).max().unwrap_or(0);
+    if said.is_empty() { 0.0 } else { most as f64 / said.len() as f64 }
+}
+
+/// What reviewers say together: `accept` by the rule (`all`, `majority`, `any`), else `reject` where more than half of
+/// them reject, else `revise`. No verdict at all is no acceptance.
+fn verdict(list: &[Value], accept: &str) -> Value {
+    let values = values(list);
+    let said: Vec<&str> =
+        values.as_array().into_iter().flatten().filter_map(|value| value["verdict"].as_str()).collect();
+    let count = |word: &str| said.iter().filter(|one| **one == word).count();
+    let (accepts, rejects) = (count("accept"), count("reject"));
+    let accepted = match accept {
+        "any" => accepts > 0,
+        "majority" => 2 * accepts > said.len(),
+        _ => accepts > 0 && accepts == said.len(),
+    };
+    if accepted {
+        "accept".into()
+    } else if 2 * rejects > said.len() {
+        "reject".into()
+    } else {
+        "revise".into()
+    }
+}
+
+/// The answer with the most behind it: each answer's weight is the sum of its holders' confidence, and half as much
+/// again for each piece of evidence (up to four). Gives `{answer, weight, share, tied, agents}`.
+fn weighed(list: &[Value], field: Option<&str>) -> Value {
+    let mut standing: Vec<(String, Value, f64, Vec<Value>)> = Vec::new();
+    for item in list {
+        let (agent, value) = if is_share(item) { (item["agent"].clone(), &item["value"]) } else { (Value::Null, item) };
+        if is_share(item) && item["ok"] != true {
+            continue;
+        }
+        let confidence = value.get("confidence").and_then(Value::as_f64).map_or(0.5, |part| part.clamp(0.0, 1.0));
+        let evidence = value.get("evidence").and_then(Value::as_array).map_or(0, |list| list.len().min(4));
+        let weight = confidence * (1.0 + 0.5 * evidence as f64);
+        let answer = part(value, field);
+        let key = plain(answer);
+        match standing.iter_mut().find(|(known, ..)| *known == key) {
+            Some((_, _, sum, agents)) => {
+                *sum += weight;
+                agents.push(agent);
+            }
+            None => standing.push((key, answer.clone(), weight, vec![agent])),
+        }
+    }
+    let total: f64 = standing.iter().map(|(_, _, weight, _)| weight).sum();
+    standing.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let tied = standing.len() > 1 && (standing[0].2 - standing[1].2).abs() < 1e-9;
+    match standing.into_iter().next() {
+        Some((_, answer, weight, agents)) => {
+            let share = if total > 0.0 { weight / total } else { 0.0 };
+            serde_json::json!({"answer": answer, "weight": weight, "share": share, "tied": tied, "agents": agents})
+        }
+        None => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn variables(value: Value) -> Map<String, Value> {
+        value.as_object().expect("an object").clone()
+    }
+
+    #[test]
+    fn names_are_strict_and_found() {
+        let known = variables(json!({"task": "T", "results": {"plan": {"items": [1, 2]}}}));
+        assert_eq!(render("Do {{ task }}: {{ results.plan.items | length }}", &known).unwrap(), "Do T: 2");
+        assert!(render("{{ tusk }}", &known).unwrap_err().contains("undefined"));
+        assert!(evaluate("results.plam", &known).unwrap_err().contains("names nothing"));
+        assert!(render("{% for a in range(9999999) %}x{% endfor %}", &known).is_err());
+        let names = names_of_template("{{ results.plan.items[0] }}{% if round > 1 %}{{ item }}{% endif %}").unwrap();
+        assert!(names.contains("results.plan.items") && names.contains("round") && names.contains("item"), "{names:?}");
+        assert!(names_of_expression("a +").unwrap_err().contains("syntax"));
+    }
+
+    #[test]
+    fn lists_can_be_joined_and_filtered() {
+        let known = variables(json!({
+            "who": ["a", "b"], "none": null,
+            "said": [
+                {"key": "a", "agent": "a", "ok": true, "value": {"answer": "Yes.", "verdict": "accept", "confidence": 0.9}, "error": null},
+                {"key": "b", "agent": "b", "ok": true, "value": {"answer": "yes", "verdict": "revise", "confidence": 0.2}, "error": null},
+                {"key": "c", "agent": "c", "ok": false, "value": null, "error": "# broken"},
+            ]
+        }));
+        let is =
+            |expression: &str, expected: Value| assert_eq!(evaluate(expression, &known), Ok(expected), "{expression}");
+        is("(none or []) + who", json!(["a", "b"]));
+        is("who | without('a')", json!(["b"]));
+        is("said | values | length", json!(2));
+        is("said | agreement('answer')", json!(1.0));
+        is("said | verdict('any')", json!("accept"));
+        is("said | verdict('all')", json!("revise"));
+        is("(said | weighed('answer')).agents", json!(["a", "b"]));
+        is("{'a': who[0], 'n': none}", json!({"a": "a", "n": null}));
+        let text = render("{{ said | attributed }}", &known).unwrap();
+        assert!(text.contains("According to `c` (failed):\n> # broken"), "{text}");
+    }
+
+    #[test]
+    fn a_template_of_one_value_is_an_expression() {
+        assert_eq!(as_expression("{{ coordinator }}"), "(coordinator)");
+        assert_eq!(as_expression("dev"), "\"dev\"");
+    }
+}

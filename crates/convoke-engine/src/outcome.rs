@@ -1,0 +1,217 @@
+//! Outcomes of agents' work: how they are recorded, what they say of an agent, and what of them a run pins when it starts.
+//!
+//! Rule: a run decides by what was known when it started, so that it decides the same after a crash. Start at [`record`],
+//! which is called in the transaction that ends a vote or a review, and [`Engine::pin_weights`].
+
+use std::time::Duration;
+
+use convoke_domain::event::Kind;
+use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_domain::outcome::{self as known, Case, Reputation};
+use convoke_domain::refusal::Refusal;
+use convoke_domain::spec::RunSpec;
+use convoke_domain::time::Timestamp;
+use convoke_domain::user::Role;
+use convoke_domain::vote::Tally;
+use convoke_domain::weight::Pinned;
+use convoke_store::{Result as Stored, Tx, UseCase, agent, outcome, rating};
+use serde_json::{Value, json};
+
+use crate::approval::role_of;
+use crate::engine::emit;
+use crate::{Engine, Result};
+
+/// Outcomes of one agent that are read, the newest.
+const PER_AGENT: i64 = 500;
+/// Agents whose outcomes are read at once.
+const AGENTS: usize = 200;
+/// Outcomes that are recorded at once; as many as a vote may have voters.
+const AT_ONCE: usize = 1_000;
+/// Outcomes that one event lists.
+const TOLD: usize = 50;
+/// Ratings older than this have faded to nothing.
+const OLDEST: Duration = Duration::from_secs(4 * 365 * 86_400);
+
+impl Engine {
+    /// What is known of agents' work: of one, or of all, by name and capability.
+    pub async fn reputation(&self, agent: Option<&str>) -> Result<Vec<Reputation>> {
+        Ok(self.store().read(Known { ws: self.ws(), agent: agent.map(str::to_owned) }).await?)
+    }
+
+    /// A person records what became of agents' work, such as answers that were compared with the right ones.
+    pub async fn record_outcomes(&self, cases: Vec<Case>, user: &str) -> Result<()> {
+        Ok(self.store().run(Record { ws: self.ws(), cases, who: format!("user:{user}") }).await?)
+    }
+
+    /// Pins what is known of a team's agents, where its votes or merges go by that.
+    pub(crate) async fn pin_weights(&self, spec: &mut RunSpec) -> Result<()> {
+        if spec.weights.is_empty() && goes_by_weights(spec) {
+            let mut agents: Vec<String> = spec.profiles.keys().cloned().collect();
+            agents.truncate(AGENTS);
+            spec.weights = self.store().read(Pin { ws: self.ws(), agents }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// True if anything of what the run does names learnt weights.
+fn goes_by_weights(spec: &RunSpec) -> bool {
+    let Some(flow) = &spec.flow else { return false };
+    let text = serde_json::to_string(flow).unwrap_or_default();
+    [r#""weights":"learnt""#, r#""how":"weighted""#].iter().any(|word| text.contains(word))
+}
+
+/// Records outcomes in the transaction that brings them about; `who` brings them about. What was recorded of the same subject, agent,
+/// capability and kind before is replaced, so that a vote that is counted twice counts once.
+pub(crate) async fn record(tx: &mut Tx<'_>, (run, who): (Option<RunId>, &str), cases: &[Case]) -> Stored<()> {
+    if cases.is_empty() {
+        return Ok(());
+    }
+    check(cases)?;
+    outcome::put(tx, &cases.iter().map(|case| new_row(case, run)).collect::<Vec<_>>()).await?;
+    let told = cases.iter().take(TOLD).map(|case| {
+        json!({"agent": case.agent, "capability": case.capability, "kind": case.kind, "value": case.value, "choice": case.choice})
+    });
+    let payload = json!({"outcomes": told.collect::<Vec<_>>(), "more": cases.len().saturating_sub(TOLD)});
+    emit(tx, Kind::OutcomeRecorded, ("outcome", cases[0].subject.clone()), (run, who), payload);
+    Ok(())
+}
+
+/// Records what a vote says of its voters, in the transaction that counts it. `facts` are its tally; one that was not decided says
+/// nothing.
+pub(crate) async fn of_vote(tx: &mut Tx<'_>, run: RunId, path: &str, facts: &Value) -> Stored<()> {
+    let tally: Tally = serde_json::from_value(facts.clone())?;
+    let subject = format!("{run}:{path}:{}", facts["round"].as_u64().unwrap_or(1));
+    record(tx, (Some(run), "system"), &known::of_vote(&tally, &subject, facts["capability"].as_str())).await
+}
+
+fn new_row(case: &Case, run: Option<RunId>) -> outcome::NewRow<'_> {
+    let Case { subject, agent, capability, kind, value, choice, .. } = case;
+    let (kind, value, choice) = (kind.as_str(), *value, choice.as_deref());
+    outcome::NewRow { subject, agent, capability, kind, value, choice, run }
+}
+
+fn check(cases: &[Case]) -> std::result::Result<(), Refusal> {
+    if cases.len() > AT_ONCE {
+        let message = format!("{} outcomes at once, and {AT_ONCE} is the most", cases.len());
+        return Err(Refusal::new("too_many_outcomes", message).hint("record them in several parts"));
+    }
+    for case in cases {
+        if !(0.0..=1.0).contains(&case.value) {
+            let message = format!("`{}` was right by {}, and that is from 0 to 1", case.agent, case.value);
+            return Err(Refusal::new("bad_outcome", message).hint("1 is right, 0 is wrong"));
+        }
+        if case.agent.is_empty() || case.subject.is_empty() {
+            let refusal = Refusal::new("bad_outcome", "an outcome without an agent or a subject");
+            return Err(refusal.hint("name the agent, and what it is about"));
+        }
+    }
+    Ok(())
+}
+
+struct Record {
+    ws: WorkspaceId,
+    cases: Vec<Case>,
+    who: String,
+}
+
+impl UseCase for Record {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
+        if !role_of(tx, &self.who).await?.is_some_and(Role::may_rate) {
+            let name = self.who.trim_start_matches("user:");
+            let message =
+                format!("`{name}` may look on, and not say what became of work: owners, operators and approvers may");
+            let hint = format!("an owner gives the role: `convoke users role {name} approver`");
+            return Err(Refusal::new("role_denied", message).hint(hint).into());
+        }
+        record(tx, (None, &self.who), &self.cases).await
+    }
+}
+
+struct Pin {
+    ws: WorkspaceId,
+    agents: Vec<String>,
+}
+
+impl UseCase for Pin {
+    type Out = Pinned;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Pinned> {
+        let cases = cases(tx, &self.agents).await?;
+        Ok(known::pin(&cases, tx.now()))
+    }
+}
+
+struct Known {
+    ws: WorkspaceId,
+    agent: Option<String>,
+}
+
+impl UseCase for Known {
+    type Out = Vec<Reputation>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Vec<Reputation>> {
+        // What agreement says of one is known only beside the others.
+        let names = names(tx).await?;
+        if let Some(agent) = self.agent.as_ref().filter(|agent| !names.contains(agent)) {
+            return Err(convoke_store::Error::missing("agent", agent));
+        }
+        let cases = cases(tx, &names).await?;
+        let mut found = known::reputation(&cases, tx.now());
+        found.retain(|one| self.agent.as_ref().is_none_or(|agent| one.agent == *agent));
+        Ok(found)
+    }
+}
+
+/// Agents that are registered or have outcomes; as many as are read at once.
+async fn names(tx: &mut Tx<'_>) -> Stored<Vec<String>> {
+    let limit = i64::try_from(AGENTS).unwrap_or(i64::MAX);
+    let mut names: Vec<String> = outcome::agents(tx, "", limit).await?.into_iter().map(|(name,)| name).collect();
+    names.extend(agent::list(tx, "", limit).await?.into_iter().map(|row| row.name));
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(AGENTS);
+    Ok(names)
+}
+
+/// The outcomes of agents, the newest of each, with what people think of their work.
+async fn cases(tx: &mut Tx<'_>, agents: &[String]) -> Stored<Vec<Case>> {
+    let since = Timestamp::from_micros(tx.now().as_micros() - i64::try_from(OLDEST.as_micros()).unwrap_or(0));
+    let mut all = Vec::new();
+    for agent in agents {
+        for row in outcome::of_agent(tx, agent, PER_AGENT).await? {
+            let outcome::Record { subject, agent, capability, kind, value, choice, at } = row;
+            all.push(Case { subject, agent, capability, kind: known::Kind::parse(&kind)?, value, choice, at });
+        }
+        let rated = rating::of_agent(tx, agent, since, PER_AGENT).await?;
+        all.extend(rated.into_iter().map(|row| Case {
+            subject: format!(
+                "rating:{}:{}:{}",
+                row.run,
+                row.task.map(|task| task.to_string()).unwrap_or_default(),
+                row.who
+            ),
+            agent: agent.clone(),
+            capability: String::new(),
+            kind: known::Kind::Rated,
+            value: (row.stars - 1) as f64 / 4.0,
+            choice: None,
+            at: row.at,
+        }));
+    }
+    Ok(all)
+}

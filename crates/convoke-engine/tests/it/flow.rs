@@ -1,0 +1,256 @@
+//! Flows on real stores: what the machine decides is carried out, survives crashes, and leaves nothing behind.
+
+use std::path::Path;
+
+use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_domain::record::RunRecord;
+use convoke_domain::team::Team;
+use convoke_port::model::{ModelError, ModelReply, ModelRequest};
+use convoke_store::{Options, PgOptions, Store};
+use convoke_testkit::hub::{Hub, profile, team};
+use convoke_testkit::model::{FakeModels, Gate, says};
+use convoke_testkit::tool::FakeTools;
+use serde_json::{Value, json};
+
+use crate::crash;
+
+const MEMBERS: [&str; 3] = ["ann", "bob", "eve"];
+
+/// A team with these steps.
+fn flow_team(steps: Value, more: Value) -> Team {
+    let mut rules = json!({"retries": 0});
+    if let (Some(into), Some(from)) = (rules.as_object_mut(), more.as_object()) {
+        into.extend(from.clone());
+    }
+    team(&MEMBERS, json!({"pattern": "own", "flow": {"steps": steps}, "rules": rules}))
+}
+
+/// What everybody says: what the form of the answer asks for, or who they are.
+fn obliging(request: &ModelRequest) -> Result<ModelReply, ModelError> {
+    let agent = request.origin.agent.as_str();
+    let Some(schema) = &request.output_schema else { return Ok(says(format!("{agent} says so"))) };
+    let has = |name: &str| schema.pointer(&format!("/properties/{name}")).is_some();
+    let answer = if has("tasks") {
+        let task = |name: &&str| json!({"key": name, "title": "t", "instructions": "Look.", "assignee": name, "depends_on": [], "expected_output": ""});
+        json!({"tasks": MEMBERS.iter().map(task).collect::<Vec<_>>()})
+    } else if has("choice") {
+        json!({"choice": "yes", "confidence": 0.8, "reason": "because"})
+    } else if has("verdict") {
+        json!({"verdict": "accept", "comments": "fine"})
+    } else {
+        json!({"answer": agent, "ok": true})
+    };
+    Ok(says(answer.to_string()))
+}
+
+/// One step of each kind that needs a store.
+fn all_kinds() -> Value {
+    json!([
+        {"id": "look", "phase": {"do": [
+            {"id": "views", "split": {"over": "members", "do": [
+                {"id": "view", "task": {"agent": "{{ item }}", "instructions": "Look at {{ task }}"}},
+                {"id": "again", "task": {"agent": "{{ item }}", "instructions": "Once more.", "see": ["view"]}}], "sync": {"least": 1}}},
+            {"id": "list", "merge": {"of": "views", "how": "combine"}}], "summary": "{{ results.views | length }} views"}},
+        {"id": "work", "phase": {"do": [
+            {"id": "parts", "split": {"plan": {"by": "{{ coordinator }}"}, "sync": {"least": 1}}},
+            {"id": "rounds", "loop": {"max": 2, "until": "results.try.ok", "do": [
+                {"id": "try", "task": {"agent": "ann", "instructions": "Try {{ round }}.", "output": {"type": "object", "properties": {"ok": {"type": "boolean"}}}}}]}},
+            {"id": "bar", "gate": {"require": ["rounds"], "on_fail": "back", "max": 1, "on_limit": "continue"}}]}},
+        {"id": "check", "review": {"of": "work", "author": "ann", "reviewers": "members", "rounds": 2, "on_limit": "continue"}},
+        {"id": "choose", "vote": {"question": "Ship it?", "rule": {"options": ["yes", "no"]}}},
+        {"id": "end", "branch": {"cases": [{"when": "results.choose.choice == 'yes'", "do": [
+            {"id": "ship", "task": {"agent": "{{ coordinator }}", "instructions": "Ship.", "see": ["choose"]}}]}],
+            "otherwise": [{"id": "stay", "value": "'not shipped'"}]}},
+    ])
+}
+
+/// Nothing of an ended run is open, waits, or falls due.
+fn nothing_is_left(record: &RunRecord) {
+    let open: Vec<_> = record
+        .tasks
+        .iter()
+        .filter(|task| !matches!(task.state.as_str(), "completed" | "failed" | "cancelled"))
+        .map(|task| (&task.key, &task.state))
+        .collect();
+    assert!(open.is_empty(), "{:?} has open tasks: {open:?}", record.summary.state);
+}
+
+#[tokio::test]
+async fn a_flow_of_all_kinds_comes_to_its_end() {
+    let hub = Hub::new(FakeModels::new(obliging), FakeTools::none()).await;
+    let run = hub.run(flow_team(all_kinds(), json!({})), "the door").await;
+    let record = hub.ended(run).await;
+    assert_eq!(
+        (record.summary.state.as_str(), record.output.as_deref()),
+        ("completed", Some("lead says so")),
+        "{:?}",
+        record.summary.error
+    );
+    nothing_is_left(&record);
+    let keys: Vec<_> = record.tasks.iter().map(|task| task.key.as_str()).collect();
+    for key in [
+        "look/views/ann/view",
+        "look/views/eve/again",
+        "work/parts/plan",
+        "work/parts/bob",
+        "work/rounds/1/try",
+        "check/rounds/1/verdicts/bob",
+        "choose/ann",
+        "end/ship",
+    ] {
+        assert!(keys.contains(&key), "{key} is not among {keys:?}");
+    }
+    assert!(!keys.contains(&"check/rounds/1/verdicts/ann"), "an author reviews nothing of their own");
+    let events = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, Some(run), 1_000).await.expect("events");
+    for kind in [
+        "coordination.split.created",
+        "coordination.sync.ready",
+        "coordination.merge.completed",
+        "coordination.vote.counted",
+        "coordination.gate.checked",
+        "run.phase_ended",
+    ] {
+        assert!(events.iter().any(|event| event.kind == kind), "no {kind}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_late_is_left_behind() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let models = FakeModels::new(obliging).with_gate(&held);
+    let hub = Hub::new(models, FakeTools::none()).await;
+    let steps = json!([
+        {"id": "all", "split": {"over": "members", "do": [{"id": "x", "task": {"agent": "{{ item }}", "instructions": "?"}}],
+            "sync": {"least": 0, "timeout_s": 1}}},
+        {"id": "n", "value": "results.all | values | length"},
+    ]);
+    let run = hub.run(flow_team(steps, json!({})), "in time").await;
+    gate.held(3).await;
+    let record = hub.ended(run).await;
+    assert_eq!(
+        (record.summary.state.as_str(), record.output.as_deref()),
+        ("completed", Some("0")),
+        "{:?}",
+        record.summary.error
+    );
+    nothing_is_left(&record);
+    gate.open();
+}
+
+async fn open(dir: &Path, postgres: bool) -> Store {
+    if !postgres {
+        return Store::open_sqlite(dir, Options::default()).await.expect("a store");
+    }
+    let url = std::env::var("CONVOKE_TEST_PG");
+    let url = url.expect("CONVOKE_TEST_PG names no PostgreSQL for tests; run `cargo xtask test`, which starts one");
+    let schema = format!("flow_{}_{:08x}", std::process::id(), fastrand::u32(..));
+    let options = PgOptions { schema: Some(schema), create_schema: true, ..PgOptions::default() };
+    Store::open_postgres(&url, options, Options::default()).await.expect("a schema")
+}
+
+/// Whether a call fails is decided by its seed, its task and nothing else, so that the same seed gives the same end.
+fn unreliable(seed: u64, request: &ModelRequest) -> Result<ModelReply, ModelError> {
+    let mut mixed = seed;
+    for byte in request.origin.task_key.bytes() {
+        mixed = (mixed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
+    }
+    if mixed % 5 == 0 {
+        return Err(convoke_testkit::model::fault(convoke_port::model::Fault::BadRequest, "it does not work today"));
+    }
+    obliging(request)
+}
+
+async fn random_runs(postgres: bool) {
+    const RUNS: u64 = 200;
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path(), postgres).await;
+    let models = FakeModels::new(|request| unreliable(request.origin.run_task.parse().expect("a seed"), request));
+    let mut hub = Hub::over(store, dir.path().join("work"), models, FakeTools::none(), |_| {});
+    hub.start().await;
+    let names = MEMBERS.iter().chain(&["lead"]);
+    let profiles = names.map(|name| profile(name, json!({}))).collect();
+    let steps = all_kinds();
+    let start = hub.prepare(flow_team(steps, json!({"timeout_s": 600})), profiles, "").await.expect("a team");
+    let mut runs: Vec<(u64, RunId)> = Vec::new();
+    for seed in 0..RUNS {
+        let start = convoke_engine::StartRun { task: (seed / 2).to_string(), ..start.clone() };
+        runs.push((seed / 2, hub.engine.start_run(start).await.expect("a run")));
+    }
+    let mut ends = Vec::new();
+    for (seed, run) in runs {
+        let record = hub.ended(run).await;
+        assert_ne!(record.summary.state, "cancelled", "seed {seed}");
+        assert!(
+            !record.summary.error.as_deref().unwrap_or_default().contains("flow_stuck"),
+            "seed {seed}: {:?}",
+            record.summary.error
+        );
+        nothing_is_left(&record);
+        ends.push((seed, record.summary.state.clone(), record.output.clone(), record.summary.error.clone()));
+    }
+    let completed = ends.iter().filter(|(_, state, ..)| state == "completed").count();
+    assert!(
+        completed > 0 && completed < ends.len(),
+        "{completed} of {} completed: chance has no part in it",
+        ends.len()
+    );
+    let mut twice = ends.chunks(2);
+    assert!(twice.all(|pair| pair[0] == pair[1]), "the same seed, another end: {ends:#?}");
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn random_runs_end_on_sqlite() {
+    random_runs(false).await;
+}
+
+#[tokio::test]
+async fn random_runs_end_on_postgres() {
+    random_runs(true).await;
+}
+
+/// A run that goes on in this folder until call number `stop_at` is under way, or to its end.
+fn go_on(dir: &Path, stop_at: Option<usize>) -> Option<RunRecord> {
+    let runtime = crash::runtime();
+    let gate = Gate::default();
+    let models = FakeModels::new(obliging);
+    let models = stop_at.map_or(models.clone(), |call| models.with_gate_from(&gate, call));
+    let (record, store) = runtime.block_on(async {
+        let mut hub = Hub::open(dir, models, FakeTools::none(), |_| {}).await;
+        hub.start().await;
+        let run = match hub.engine.runs(None, 10).await.expect("runs").first() {
+            Some(run) => run.id,
+            None => hub.run(flow_team(all_kinds(), json!({})), "the door").await,
+        };
+        let store = hub.engine.store().clone();
+        if stop_at.is_some() {
+            gate.held(1).await;
+            return (None, store);
+        }
+        (Some(hub.ended(run).await), store)
+    });
+    crash::crash(runtime, store);
+    record
+}
+
+#[test]
+fn a_crash_at_any_call_changes_nothing_in_the_end() {
+    let brief = |record: &RunRecord| {
+        let all = record.tasks.iter();
+        let mut tasks: Vec<_> = all.map(|task| (task.key.clone(), task.state.clone(), task.output.clone())).collect();
+        // Which ballot comes last, and so is not needed, is a matter of time.
+        tasks.retain(|(key, ..)| !key.starts_with("choose/"));
+        tasks.sort();
+        (record.summary.state.clone(), record.output.clone(), tasks)
+    };
+    let whole = tempfile::tempdir().expect("a folder");
+    let expected = brief(&go_on(whole.path(), None).expect("it ends"));
+    for stop_at in [1, 3, 6, 8, 11, 13] {
+        let dir = tempfile::tempdir().expect("a folder");
+        go_on(dir.path(), Some(stop_at));
+        let record = go_on(dir.path(), None).expect("it ends");
+        nothing_is_left(&record);
+        assert_eq!(brief(&record), expected, "stopped at call {stop_at}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Outcomes: who may record them, what they say of an agent, and that a run votes by what was known when it started.
+
+use convoke_domain::id::WorkspaceId;
+use convoke_domain::outcome::{Case, Kind};
+use convoke_domain::time::Timestamp;
+use convoke_domain::user::Role;
+use convoke_engine::{About, Rate};
+use convoke_testkit::hub::{Hub, profile, team};
+use convoke_testkit::model::{FakeModels, says};
+use convoke_testkit::tool::FakeTools;
+use serde_json::{Value, json};
+
+use crate::play::usual;
+
+fn case(subject: &str, agent: &str, kind: Kind, value: f64) -> Case {
+    let (subject, agent) = (subject.to_owned(), agent.to_owned());
+    Case { subject, agent, capability: String::new(), kind, value, choice: None, at: Timestamp::from_micros(0) }
+}
+
+/// `logs` was right nine times of ten, `cost` once.
+fn records() -> Vec<Case> {
+    let of =
+        |n: i32, agent: &str, right: bool| case(&format!("q{n}"), agent, Kind::Gold, if right { 1.0 } else { 0.0 });
+    (0..10).flat_map(|n| [of(n, "logs", n != 3), of(n, "cost", n == 3), of(n, "net", n == 3)]).collect()
+}
+
+async fn hub(models: FakeModels) -> Hub {
+    let hub = Hub::new(models, FakeTools::none()).await;
+    hub.engine.ensure_user("ada").await.expect("the owner");
+    hub.engine.appoint("eve", Role::Viewer, true, "user:ada").await.expect("a user");
+    hub
+}
+
+#[tokio::test]
+async fn what_became_of_work_is_recorded_once_and_told() {
+    let hub = hub(FakeModels::new(usual)).await;
+    let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
+    hub.ended(run).await;
+    assert_eq!(hub.engine.reputation(None).await.expect("read"), []);
+    for _ in 0..2 {
+        hub.engine.record_outcomes(records(), "ada").await.expect("recorded");
+    }
+    let rate = Rate { run, about: About::Agent("logs".into()), stars: 3, note: String::new() };
+    hub.engine.rate(rate, "ada").await.expect("rated");
+    let found = hub.engine.reputation(Some("logs")).await.expect("read");
+    let [one] = found.as_slice() else { panic!("{found:?}") };
+    assert!((one.right - 9.5).abs() < 1e-3 && (one.wrong - 1.5).abs() < 1e-3, "three stars are half a case: {one:?}");
+    assert!((one.accuracy - 11.5 / 14.0).abs() < 1e-3);
+    assert_eq!((one.kinds[&Kind::Gold], one.kinds[&Kind::Rated]), (10, 1));
+    let all = hub.engine.reputation(None).await.expect("read");
+    assert_eq!(all.iter().map(|one| one.agent.as_str()).collect::<Vec<_>>(), ["cost", "logs", "net"]);
+    let events = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, None, 1_000).await.expect("events");
+    let told: Vec<_> = events.iter().filter(|event| event.kind == "outcome.recorded").collect();
+    assert_eq!((told.len(), told[0].actor.as_str()), (2, "user:ada"));
+    assert_eq!(told[0].payload["outcomes"].as_array().map(Vec::len), Some(30));
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_says_why_and_changes_nothing() {
+    let hub = hub(FakeModels::new(usual)).await;
+    let good = || case("q", "logs", Kind::Gold, 1.0);
+    let cases = [
+        (vec![good(), case("q", "cost", Kind::Gold, 1.5)], "ada", "bad_outcome"),
+        (vec![good(), case("", "cost", Kind::Gold, 1.0)], "ada", "bad_outcome"),
+        (vec![good(); 1_001], "ada", "too_many_outcomes"),
+        (vec![good()], "eve", "role_denied"),
+        (vec![good()], "zoe", "role_denied"),
+    ];
+    for (cases, user, code) in cases {
+        let refused = hub.engine.record_outcomes(cases, user).await.expect_err(code);
+        assert_eq!(refused.code(), code, "{refused}");
+        assert!(refused.hint().is_some(), "{code} has a next step");
+    }
+    assert_eq!(hub.engine.reputation(None).await.expect("read"), []);
+    assert_eq!(hub.engine.reputation(Some("ghost")).await.expect_err("nobody").code(), "missing");
+}
+
+/// Starts a run that votes by learnt weights, where `logs` stands alone against `cost` and `net`.
+async fn vote(hub: &Hub) -> Value {
+    let profiles = ["lead", "logs", "cost", "net"].map(|name| profile(name, json!({}))).into();
+    let mut start = hub.prepare(team(&["logs", "cost", "net"], json!({})), profiles, "Choose.").await.expect("a team");
+    start.spec.flow = serde_json::from_value(json!({
+        "steps": [{"id": "choose", "vote": {"question": "Which?", "rule": {"options": ["x", "y"], "weights": "learnt", "capability": "which"}}}],
+        "result": "{{ results.choose | tojson }}",
+    }))
+    .expect("a flow");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed", "{:?}", record.summary);
+    serde_json::from_str(record.output.as_deref().expect("a result")).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_run_votes_by_what_was_known_when_it_started() {
+    let hub = hub(FakeModels::new(|request| {
+        let choice = if request.origin.agent == "logs" { "x" } else { "y" };
+        Ok(says(&json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
+    }))
+    .await;
+    assert_eq!(vote(&hub).await["choice"], "y", "nothing is known: two against one");
+    let after = hub.engine.reputation(None).await.expect("read");
+    let kinds = |agent: &str| {
+        after.iter().find(|one| one.agent == agent && one.capability == "which").map(|one| one.kinds.clone())
+    };
+    assert_eq!(kinds("cost"), Some([(Kind::VoteWon, 1)].into()), "{after:?}");
+    assert_eq!(kinds("logs"), Some([(Kind::VoteLost, 1)].into()));
+    hub.engine.record_outcomes(records(), "ada").await.expect("recorded");
+    let found = vote(&hub).await;
+    assert_eq!(found["choice"], "x", "who is right nine times of ten outweighs two who are wrong as often");
+}

@@ -1,0 +1,12 @@
+-- == overridden ==
+DROP TABLE overridden;
+
+-- == frame ==
+DROP TABLE frame;
+
+-- == outcome ==
+DROP TABLE outcome;
+
+-- == rating ==
+DROP INDEX run_team;
+DROP TABLE rating;
