@@ -17,6 +17,7 @@ mod share;
 mod shelf;
 mod stop;
 mod support;
+mod talk;
 mod terminal;
 mod together;
 mod together_work;
