@@ -94,7 +94,9 @@ async fn install(global: &Global, from: &str, wanted: Option<&str>) -> Result<Ex
     let saved = hub.engine.save(bundle.profiles, bundle.teams, &hub.user).await?;
     note(&hub, before, &one)?;
     if global.json {
-        say::json(&json!({"installed": true, "digest": one.digest, "profiles": one.profiles, "teams": one.teams, "saved": saved}))?;
+        say::json(
+            &json!({"installed": true, "digest": one.digest, "profiles": one.profiles, "teams": one.teams, "saved": saved}),
+        )?;
     } else {
         say::line(&format!("installed: {}; {}", counts(&one), text::many(saved, "new version")))?;
     }
@@ -119,7 +121,9 @@ fn shown(global: &Global, bundle: &Bundle, (from, digest, has_changed): (&str, &
         let profiles: Vec<_> = bundle.profiles.iter().map(rights).collect();
         let asks = |one: &Team| json!({"team": one.name, "rights": asks_of(one)});
         let teams: Vec<_> = bundle.teams.iter().map(asks).collect();
-        say::json(&json!({"installed": false, "digest": digest, "changed": has_changed, "profiles": profiles, "teams": teams}))?;
+        say::json(
+            &json!({"installed": false, "digest": digest, "changed": has_changed, "profiles": profiles, "teams": teams}),
+        )?;
         return Ok(Exit::Done);
     }
     let mut out = format!("{from}\n{digest}\n");
@@ -133,7 +137,10 @@ fn shown(global: &Global, bundle: &Bundle, (from, digest, has_changed): (&str, &
             let _ = writeln!(out, "  {right}");
         }
     }
-    let _ = write!(out, "\nNothing was installed. To install exactly this:\n  convoke bundle install {from} --digest {digest}\n");
+    let _ = write!(
+        out,
+        "\nNothing was installed. To install exactly this:\n  convoke bundle install {from} --digest {digest}\n"
+    );
     say::text(&text::plain(&out))?;
     Ok(Exit::Done)
 }
@@ -142,14 +149,20 @@ fn shown(global: &Global, bundle: &Bundle, (from, digest, has_changed): (&str, &
 fn rights_of(profile: &Profile) -> Vec<String> {
     let right = &profile.authority;
     let mut out = Vec::new();
-    out.push(if profile.tools.is_empty() { "no tools".to_owned() } else { format!("tools: {}", profile.tools.join(", ")) });
+    out.push(if profile.tools.is_empty() {
+        "no tools".to_owned()
+    } else {
+        format!("tools: {}", profile.tools.join(", "))
+    });
     if !profile.ask.is_empty() {
         out.push(format!("asks a person before: {}", profile.ask.join(", ")));
     }
     if let Some(program) = &profile.command {
         out.push(format!("runs a program: {} {}", program.program, text::line(&program.args.join(" "))));
         out.extend(program.network.then(|| "its program reaches the network".to_owned()));
-        out.extend((!program.env.is_empty()).then(|| format!("its program gets variables: {}", program.env.join(", "))));
+        out.extend(
+            (!program.env.is_empty()).then(|| format!("its program gets variables: {}", program.env.join(", "))),
+        );
     }
     let flags = [
         (right.shell, "may run shell commands in the sandbox"),
@@ -168,16 +181,23 @@ fn rights_of(profile: &Profile) -> Vec<String> {
 
 /// What a team asks for beyond its members: servers that it starts or reaches, and money.
 fn asks_of(team: &Team) -> Vec<String> {
-    let mut out = vec![format!("members: {}", team.members.iter().map(|one| one.profile.as_str()).collect::<Vec<_>>().join(", "))];
+    let mut out = vec![format!(
+        "members: {}",
+        team.members.iter().map(|one| one.profile.as_str()).collect::<Vec<_>>().join(", ")
+    )];
     for (name, server) in &team.mcp_servers {
         let what = match (&server.command, &server.url) {
-            (Some(command), _) => format!("starts, outside the sandbox: {command} {}", text::line(&server.args.join(" "))),
+            (Some(command), _) => {
+                format!("starts, outside the sandbox: {command} {}", text::line(&server.args.join(" ")))
+            }
             (None, Some(url)) => format!("reaches: {url}"),
             (None, None) => "nothing".to_owned(),
         };
         out.push(format!("MCP server {name} {what}"));
     }
-    out.push(team.budget.max_cost_usd.map_or("no budget".to_owned(), |cap| format!("budget: {} a run", text::cap(cap))));
+    out.push(
+        team.budget.max_cost_usd.map_or("no budget".to_owned(), |cap| format!("budget: {} a run", text::cap(cap))),
+    );
     out
 }
 
@@ -198,7 +218,8 @@ fn installed(hub: &Hub) -> Result<Vec<Installed>> {
 fn note(hub: &Hub, mut all: Vec<Installed>, one: &Installed) -> Result<()> {
     all.retain(|other| other.from != one.from);
     all.push(one.clone());
-    let body = serde_json::to_string_pretty(&all).map_err(|cause| Failure::new("broken", "cannot write JSON").cause(cause))?;
+    let body =
+        serde_json::to_string_pretty(&all).map_err(|cause| Failure::new("broken", "cannot write JSON").cause(cause))?;
     file::write(&place(hub), body.as_bytes())
 }
 

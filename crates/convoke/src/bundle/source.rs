@@ -68,7 +68,12 @@ async fn clone(url: &str, to: &Path) -> Result<()> {
     if let Some(at) = at {
         git.arg(format!("--branch={at}"));
     }
-    git.arg("--").arg(url).arg(to).env("GIT_TERMINAL_PROMPT", "0").stdin(std::process::Stdio::null()).kill_on_drop(true);
+    git.arg("--")
+        .arg(url)
+        .arg(to)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
     let failed = |cause: String| Failure::new("clone_failed", format!("cannot bring `{url}`")).cause(cause);
     let ended = tokio::time::timeout(Duration::from_secs(CLONE_S), git.output()).await;
     let output = ended.map_err(|_| failed(format!("it took longer than {CLONE_S} s")))?;
@@ -82,7 +87,8 @@ async fn clone(url: &str, to: &Path) -> Result<()> {
 
 /// The definitions in a tar archive, packed by gzip or not.
 fn of_archive(path: &Path) -> Result<Vec<(String, String)>> {
-    let broken = |cause: String| Failure::usage("bad_archive", format!("cannot read `{}`", path.display())).cause(cause);
+    let broken =
+        |cause: String| Failure::usage("bad_archive", format!("cannot read `{}`", path.display())).cause(cause);
     let file = std::fs::File::open(path).map_err(|cause| broken(cause.to_string()))?;
     let mut body = Vec::new();
     let is_packed = path.extension().is_some_and(|end| end == "gz" || end == "tgz");

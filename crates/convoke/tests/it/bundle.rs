@@ -73,7 +73,12 @@ fn an_archive_and_a_repository_hold_the_same() {
     let of_folder = digest(&place, "scan");
     tool(&place, "tar", &["--format=ustar", "-czf", "scan.tar.gz", "-C", "scan", "."]);
     assert_eq!(digest(&place, "scan.tar.gz"), of_folder);
-    for args in [&["init", "-q", "-b", "main"][..], &["add", "."], &["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"], &["tag", "v1"]] {
+    for args in [
+        &["init", "-q", "-b", "main"][..],
+        &["add", "."],
+        &["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"],
+        &["tag", "v1"],
+    ] {
         tool(&place, "git", &[&["-C", "scan"], args].concat());
     }
     let url = format!("file://{}#v1", place.path("scan").display());
