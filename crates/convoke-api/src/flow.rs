@@ -13,6 +13,7 @@ mod many;
 pub(crate) mod place;
 mod said;
 mod scope;
+mod tree;
 mod way;
 mod work;
 

@@ -4,8 +4,9 @@ use convoke_domain::flow::template;
 use minijinja::machinery::ast;
 use serde_json::Map;
 
-use super::expression::{Reader, text_of};
+use super::expression::Reader;
 use super::form::Form;
+use super::tree::text_of;
 use crate::near::suggest;
 use crate::problem::finding;
 

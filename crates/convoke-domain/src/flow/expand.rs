@@ -276,6 +276,20 @@ fn synthesis(merge: &MergeStep) -> TaskStep {
     }
 }
 
+/// Who decides with all answers before them.
+fn judge_of(settle: &SettleStep) -> Step {
+    let judge = TaskStep {
+        agent: settle.judge.clone().unwrap_or_else(|| "{{ coordinator }}".into()),
+        instructions: "The answers below to the team's task contradict each other. Decide which is right by the evidence each gives, \
+                       not by how many give it; you may also find that another answer follows. Give the answer and the reason."
+            .into(),
+        see: vec![settle.of.clone()],
+        output: Some(object(json!({"answer": {"type": "string"}, "reason": {"type": "string"}}))),
+        ..TaskStep::default()
+    };
+    titled("judge", "Settle what the answers disagree on".into(), judge)
+}
+
 fn settle_steps(settle: &SettleStep, policy: Conflict) -> Vec<Step> {
     let field = settle.field.as_ref().map(|field| format!("'{field}'")).unwrap_or_default();
     let of = &settle.of;
@@ -296,16 +310,7 @@ fn settle_steps(settle: &SettleStep, policy: Conflict) -> Vec<Step> {
              'agreement': results._agreement}}"
         )
     };
-    let judge = TaskStep {
-        agent: settle.judge.clone().unwrap_or_else(|| "{{ coordinator }}".into()),
-        instructions: "The answers below to the team's task contradict each other. Decide which is right by the evidence each gives, \
-                       not by how many give it; you may also find that another answer follows. Give the answer and the reason."
-            .into(),
-        see: vec![of.clone()],
-        output: Some(object(json!({"answer": {"type": "string"}, "reason": {"type": "string"}}))),
-        ..TaskStep::default()
-    };
-    let judge = titled("judge", "Settle what the answers disagree on".into(), judge);
+    let judge = judge_of(settle);
     let weighed = |by: &str, reason: &str| {
         format!(
             "{{'answer': results._weighed.answer, 'settled_by': '{by}', 'reason': '{reason}', 'disagreement': results._said, \
