@@ -64,6 +64,7 @@ pub(crate) fn empty() -> RunRecord {
         handoffs: Vec::new(),
         ratings: Vec::new(),
         analytics: None,
+        flow: None,
     }
 }
 
