@@ -6,6 +6,10 @@
 
 mod analytics;
 mod artifact;
+mod ballot;
+mod block;
+mod course;
+mod dispute;
 mod effect;
 mod html;
 mod json;
