@@ -62,6 +62,14 @@ pub(crate) enum Shown<'a> {
 }
 
 impl Shown<'_> {
+    /// How many steps it stands in.
+    pub(crate) const fn depth(&self) -> usize {
+        match self {
+            Self::Step(step) => step.depth as usize,
+            Self::More(depth, _) => *depth,
+        }
+    }
+
     fn told(&self, view: &View<'_>) -> (usize, String) {
         match self {
             Self::Step(step) => (step.depth as usize, line(view, step)),
