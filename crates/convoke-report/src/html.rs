@@ -199,7 +199,7 @@ fn contribution(view: &View<'_>, task: &TaskRecord) -> String {
     let took = view.took(task).map(phrase::duration);
     let figures = [took, Some(view.cost_of(task)), Some(phrase::plural(task.tokens, "token"))];
     let figures = figures.into_iter().flatten().collect::<Vec<_>>().join(" · ");
-    let fate = view.fate(task);
+    let (fate, name) = (view.fate(task), label(task));
     let notes: String = earlier_attempts(task).map(|line| format!("<p class=\"note\">{}</p>\n", text(&line))).collect();
     format!(
         "<details{}>\n<summary><span class=\"dot {}\" title=\"{}\"></span><span class=\"what\"><b>{}</b> {}</span>\
@@ -207,7 +207,7 @@ fn contribution(view: &View<'_>, task: &TaskRecord) -> String {
         if fate.is_some() { " open" } else { "" },
         mood(&task.state),
         text(&task.state),
-        text(&label(task)),
+        text(if name == task.title { &task.key } else { &name }),
         text(&quote::one_line(&task.title, 200)),
         text(&task.agent),
         text(&task.state),

@@ -10,6 +10,7 @@ mod ballot;
 mod block;
 mod course;
 mod dispute;
+pub mod diagram;
 mod effect;
 mod html;
 mod json;

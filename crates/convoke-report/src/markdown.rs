@@ -167,8 +167,9 @@ fn contributions(view: &View<'_>) -> Option<String> {
 }
 
 fn contribution(view: &View<'_>, n: usize, task: &TaskRecord) -> String {
-    let title = quote::markdown(&quote::one_line(&task.title, 200));
-    let mut text = format!("### {n}. {}: {title}\n\n{}", quote::markdown(&label(task)), byline(view, task));
+    let title = quote::one_line(&task.title, 200);
+    let title = if label(task) == task.title { title } else { format!("{}: {title}", label(task)) };
+    let mut text = format!("### {n}. {}\n\n{}", quote::markdown(&title), byline(view, task));
     if let Some(fate) = view.fate(task) {
         text.push_str(&format!("\n\n**{}**", quote::markdown(&fate)));
     }
@@ -187,7 +188,8 @@ fn byline(view: &View<'_>, task: &TaskRecord) -> String {
     let tokens = phrase::plural(task.tokens, "token");
     let parts = [Some(task.state.clone()), took, Some(view.cost_of(task)), Some(tokens)];
     let parts: Vec<_> = parts.into_iter().flatten().map(|part| quote::markdown(&part)).collect();
-    format!("By {} · {}", quote::code(&task.agent), parts.join(" · "))
+    let path = if task.stage == Stage::Step.as_str() { format!(" in {}", quote::code(&task.key)) } else { String::new() };
+    format!("By {}{path} · {}", quote::code(&task.agent), parts.join(" · "))
 }
 
 /// What became of the attempts before the last, one line each.

@@ -122,7 +122,7 @@ impl<'a> View<'a> {
         self.run.tasks.iter().filter(move |task| task.stage == stage.as_str())
     }
 
-    /// What members were asked for, in the order of the plan.
+    /// What members were asked for, in the order of the plan; in a flow, the tasks of its steps that are told nowhere else.
     pub(crate) fn contributions(&self) -> Vec<&'a TaskRecord> {
         let is_result = |task: &TaskRecord| self.run.output.is_some() && task.output == self.run.output;
         let steps = self.stage(Stage::Step).filter(|task| !self.told_elsewhere.contains(&task.key) && !is_result(task));
@@ -293,10 +293,14 @@ impl<'a> View<'a> {
     }
 }
 
-/// A task's name for people: its key for a member's work, else its stage; with the round where there are several.
+/// A task's name for people: its key for a member's work, its title for a step of a flow, else its stage; with the round
+/// where there are several.
 pub(crate) fn label(task: &TaskRecord) -> String {
-    let is_named = [Stage::Work, Stage::Step].iter().any(|stage| task.stage == stage.as_str());
-    let name = if is_named { &task.key } else { &task.stage };
+    let name = match Stage::parse(&task.stage) {
+        Some(Stage::Work) => &task.key,
+        Some(Stage::Step) => &task.title,
+        _ => &task.stage,
+    };
     if task.round > 1 { format!("{name} (round {})", task.round) } else { name.clone() }
 }
 

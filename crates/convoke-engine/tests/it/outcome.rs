@@ -63,8 +63,8 @@ async fn what_cannot_be_recorded_says_why_and_changes_nothing() {
         (vec![good(), case("q", "cost", Kind::Gold, 1.5)], "ada", "bad_outcome"),
         (vec![good(), case("", "cost", Kind::Gold, 1.0)], "ada", "bad_outcome"),
         (vec![good(); 1_001], "ada", "too_many_outcomes"),
-        (vec![good()], "eve", "role_denied"),
-        (vec![good()], "zoe", "role_denied"),
+        (vec![good()], "eve", "not_allowed"),
+        (vec![good()], "zoe", "not_allowed"),
     ];
     for (cases, user, code) in cases {
         let refused = hub.engine.record_outcomes(cases, user).await.expect_err(code);
@@ -94,7 +94,7 @@ async fn vote(hub: &Hub) -> Value {
 async fn a_run_votes_by_what_was_known_when_it_started() {
     let hub = hub(FakeModels::new(|request| {
         let choice = if request.origin.agent == "logs" { "x" } else { "y" };
-        Ok(says(&json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
+        Ok(says(json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
     }))
     .await;
     assert_eq!(vote(&hub).await["choice"], "y", "nothing is known: two against one");

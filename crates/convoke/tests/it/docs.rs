@@ -72,11 +72,17 @@ fn the_examples_run() {
     run("examples/incident-response/run.md");
     run("examples/lint-and-review/run.md");
     run("examples/working-together/README.md");
+    run("examples/patterns/README.md");
 }
 
 #[test]
 fn getting_started_runs() {
     run("docs/guide/getting-started.md");
+}
+
+#[test]
+fn the_library_of_teams_runs() {
+    run("docs/guide/teams-library.md");
 }
 
 #[test]
@@ -105,10 +111,11 @@ const BEFORE: [&str; 7] = [
     "code: \"",
 ];
 /// Files in which more is a code: what stands before it there.
-const THERE: [(&str, &str); 3] = [
+const THERE: [(&str, &str); 4] = [
     ("convoke-port/src/model.rs", "=> \""),
     ("convoke-store/src/error.rs", "=> \""),
     ("convoke-api/src/", "finding(\""),
+    ("convoke-api/src/flow", "self.say(node, \""),
 ];
 
 /// Every code in sources of the program.
