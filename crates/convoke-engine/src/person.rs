@@ -108,7 +108,7 @@ impl Engine {
     /// A person closes a run that was handed to people: with a result, or without one.
     pub async fn close_run(&self, run: RunId, answer: TaskAnswer, who: &str) -> Result<()> {
         let close = Close { ws: self.ws(), run, answer, who: who.to_owned() };
-        self.govern(name_of(who).unwrap_or(who), "close runs", close).await
+        self.govern(user::name_of(who).unwrap_or(who), "close runs", close).await
     }
 }
 

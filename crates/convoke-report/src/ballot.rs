@@ -5,7 +5,6 @@ use convoke_domain::vote::{Ballot, Outcome, Standing, TieRule};
 
 use crate::block::Block;
 use crate::course::{name, percent, plain};
-use crate::phrase;
 use crate::quote::one_line;
 use crate::table::{Cell, Table};
 use crate::view::View;
@@ -69,7 +68,7 @@ pub(crate) fn outcome(vote: &VoteFact) -> String {
 
 /// The same with turnout, quorum, ties, dissent, and whether it was decided early.
 fn conclusion(vote: &VoteFact) -> String {
-    let mut words = vec![format!("{}.", phrase::capital(&outcome(vote)))];
+    let mut words = vec![format!("Outcome: {}.", outcome(vote))];
     let quorum = match (vote.quorum_met, vote.quorum > 0.0) {
         (_, false) => String::new(),
         (true, true) => format!(", and {} was asked for", percent(vote.quorum)),

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::ballot;
 use crate::block::Block;
-use crate::phrase;
 use crate::quote::one_line;
+use crate::{phrase, quote};
 use crate::view::View;
 
 /// The most parts of one step that are listed.
@@ -159,7 +159,7 @@ pub(crate) fn said(view: &View<'_>, step: &StepAccount) -> String {
     let title = step.title.as_deref().map(|title| format!(": {}", plain(title))).unwrap_or_default();
     let outcome = outcome(step);
     let reason = step.reason.as_deref().filter(|_| !matches!(step.fact, Some(Fact::Gate(_))));
-    let reason = reason.map(|reason| format!(" ({})", plain(reason))).unwrap_or_default();
+    let reason = reason.map(|reason| format!(" ({})", words(reason))).unwrap_or_default();
     format!("{what}{title} · {outcome}{reason}")
 }
 
@@ -213,7 +213,13 @@ fn back_name(back: &str) -> String {
 }
 
 fn reason_of(reason: Option<&str>) -> String {
-    reason.map(|reason| format!(": {}", plain(reason))).unwrap_or_default()
+    reason.map(|reason| format!(": {}", words(reason))).unwrap_or_default()
+}
+
+/// One line that others wrote, with its names between backticks where they are paired.
+pub(crate) fn words(text: &str) -> String {
+    let line = one_line(text, LINE_CHARS);
+    if quote::spans(&line).is_some() { line } else { plain(&line) }
 }
 
 /// What reviewers say together.

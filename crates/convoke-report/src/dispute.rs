@@ -6,7 +6,7 @@ use convoke_domain::flow::account::{Fact, Judged, MergeFact, ReviewFact, SettleF
 use convoke_domain::merge::Position;
 
 use crate::block::Block;
-use crate::course::{name, percent, plain, value, verdict_word};
+use crate::course::{name, percent, plain, value, verdict_word, words};
 use crate::quote::one_line;
 use crate::table::{Cell, Table};
 use crate::view::View;
@@ -54,7 +54,7 @@ fn settlement(step: &StepAccount, settle: &SettleFact) -> Vec<Block> {
 }
 
 fn reason(reason: Option<&str>) -> String {
-    reason.map(|reason| format!(": {}", plain(reason))).unwrap_or_default()
+    reason.map(|reason| format!(": {}", words(reason))).unwrap_or_default()
 }
 
 fn positions(all: &[Position], at: Option<&str>) -> Table {

@@ -169,6 +169,9 @@ impl Course {
     pub fn note(&mut self, kind: Kind, event: &Event) {
         let Some((words, alarm)) = said(kind, event) else { return };
         let path = event.payload["path"].as_str().unwrap_or_default();
+        if is_machinery(path) && !alarm {
+            return;
+        }
         let Some(at) = self.at(path) else { return };
         let node = &mut self.nodes[at];
         (node.words, node.alarm) = (words, alarm);
@@ -178,6 +181,11 @@ impl Course {
             _ => 0,
         };
     }
+}
+
+/// What a larger primitive is made of, which says nothing to people.
+pub fn is_machinery(path: &str) -> bool {
+    path.split('/').any(|segment| segment.starts_with('_'))
 }
 
 /// What happened in the coordination in few words, and whether something is wrong. Nothing for what the tasks show by themselves.
@@ -199,7 +207,7 @@ pub fn said(kind: Kind, event: &Event) -> Option<(String, bool)> {
         Kind::RoundStarted => format!("round {} of at most {}", number("round"), number("max")),
         Kind::BranchTaken if payload["case"] == 0 => "no case holds".into(),
         Kind::BranchTaken => format!("case {}", number("case")),
-        Kind::VoteOpened => format!("{} vote", payload["voters"].as_array().map_or(0, Vec::len)),
+        Kind::VoteOpened => format!("0 of {} votes are in", payload["voters"].as_array().map_or(0, Vec::len)),
         Kind::VoteCounted => counted(event),
         Kind::GateChecked if payload["open"] == true => "the gate is open".into(),
         Kind::GateChecked => return Some((format!("the gate is closed: {}", told("reason")), true)),

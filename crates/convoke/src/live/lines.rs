@@ -64,7 +64,10 @@ impl Teller {
             Kind::SyncCreated | Kind::JoinCreated => false,
             _ => true,
         };
-        let (words, _) = course::said(kind, event).filter(|_| is_told)?;
+        let (words, alarm) = course::said(kind, event).filter(|_| is_told)?;
+        if !alarm && course::is_machinery(event.payload["path"].as_str().unwrap_or_default()) {
+            return None;
+        }
         Some(self.line(event.at, board, &format!("{}: {words}", text::cut(&said(event, "path"), QUOTE))))
     }
 

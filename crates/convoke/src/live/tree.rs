@@ -38,8 +38,8 @@ struct Sketch<'a> {
     agent: usize,
 }
 
-impl Sketch<'_> {
-    const fn course(&self) -> &Course {
+impl<'a> Sketch<'a> {
+    const fn course(&self) -> &'a Course {
         &self.board.course
     }
 
@@ -98,8 +98,7 @@ impl Sketch<'_> {
         }
         let is_over = node.counts.all > 0 && node.counts.ended() == node.counts.all;
         if !(self.folds && is_over) && !node.children.is_empty() {
-            let children = node.children.clone();
-            self.list(&children, depth + 1);
+            self.list(&node.children, depth + 1);
         }
     }
 

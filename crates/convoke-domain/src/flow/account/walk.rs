@@ -140,7 +140,9 @@ impl<'a> Walk<'a> {
         let own = self.own.get(step.id.as_str()).copied().filter(|_| !place.inner);
         let kind = own.unwrap_or(step).kinds().first().copied().unwrap_or("task");
         let (state, reason) = self.stand(at, is_skipped);
-        let is_hidden = place.inner && (step.id.starts_with('_') || kind == "value");
+        // Of what a larger primitive is made of, what agents do is told: neither its values nor its loop.
+        let is_machinery = step.id.starts_with('_') || matches!(kind, "value" | "loop") || state == Stand::Skipped;
+        let is_hidden = place.inner && is_machinery;
         let mut inside = Place { inner: place.inner || matches!(kind, "review" | "handoff" | "delegate" | "settle"), ..place };
         if !is_hidden {
             let fact = self.fact(at, step, (kind, own));
