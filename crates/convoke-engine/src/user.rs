@@ -32,7 +32,13 @@ impl Engine {
     pub async fn appoint(&self, name: &str, role: Role, is_new: bool, by: &str) -> Result<()> {
         let appoint = Appoint { ws: self.ws(), name: name.to_owned(), role, is_new, by: by.to_owned() };
         let name = name_of(by).unwrap_or(by).to_owned();
-        let allowed = Allowed { by: name, allows: Role::may_appoint, strangers: false, what: "say who may do what", act: appoint };
+        let allowed = Allowed {
+            by: name,
+            allows: Role::may_appoint,
+            strangers: false,
+            what: "say who may do what",
+            act: appoint,
+        };
         Ok(self.store().run(allowed).await??)
     }
 }

@@ -43,7 +43,8 @@ fn one(step: &StepAccount, vote: &VoteFact) -> Vec<Block> {
         blocks.push(Block::Table(ballots(&vote.ballots, Some(vote))));
     }
     if vote.ballots.len() > BALLOTS_SHOWN {
-        blocks.push(Block::Words(format!("{} more ballots are in the JSON report.", vote.ballots.len() - BALLOTS_SHOWN)));
+        blocks
+            .push(Block::Words(format!("{} more ballots are in the JSON report.", vote.ballots.len() - BALLOTS_SHOWN)));
     }
     blocks
 }
@@ -135,7 +136,8 @@ fn weight(weight: f64) -> String {
 
 /// Ballots; those of dissent first, where it is known what was chosen.
 fn ballots(all: &[Ballot], vote: Option<&VoteFact>) -> Table {
-    let dissents = |ballot: &Ballot| vote.is_some_and(|vote| vote.dissent.iter().any(|other| other.voter == ballot.voter));
+    let dissents =
+        |ballot: &Ballot| vote.is_some_and(|vote| vote.dissent.iter().any(|other| other.voter == ballot.voter));
     let mut order: Vec<&Ballot> = all.iter().collect();
     if all.len() > BALLOTS_SHOWN {
         order.sort_by_key(|ballot| !dissents(ballot));

@@ -37,7 +37,8 @@ impl Block {
             Self::Heading(words) => format!("### {}", quote::markdown(words)),
             Self::Words(words) => quote::markdown(words),
             Self::List(lines) => {
-                let line = |(depth, words): &(usize, String)| format!("{}- {}", "  ".repeat(*depth), quote::markdown(words));
+                let line =
+                    |(depth, words): &(usize, String)| format!("{}- {}", "  ".repeat(*depth), quote::markdown(words));
                 lines.iter().map(line).collect::<Vec<_>>().join("\n")
             }
             Self::Table(table) => table.markdown().trim_end().to_owned(),

@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::ballot;
 use crate::block::Block;
 use crate::quote::one_line;
-use crate::{phrase, quote};
 use crate::view::View;
+use crate::{phrase, quote};
 
 /// The most parts of one step that are listed.
 pub(crate) const PARTS_SHOWN: usize = 30;
@@ -43,7 +43,11 @@ pub(crate) fn blocks(view: &View<'_>) -> Vec<Block> {
 }
 
 fn passed_on(view: &View<'_>, phase: &PhaseAccount) -> Vec<Block> {
-    let took = phase.started_at.zip(phase.finished_at).filter(|_| view.timed).map(|(from, to)| phrase::duration(to.since(from)));
+    let took = phase
+        .started_at
+        .zip(phase.finished_at)
+        .filter(|_| view.timed)
+        .map(|(from, to)| phrase::duration(to.since(from)));
     let took = took.map(|took| format!(", which took {took}")).unwrap_or_default();
     let summary = phase.summary.as_deref().unwrap_or_default();
     let words = format!("Passed on from phase {}{took}:", name(&phase.name));
@@ -87,7 +91,8 @@ pub(crate) fn more(count: u64) -> String {
 pub(crate) fn shown(flow: &FlowAccount) -> Vec<Shown<'_>> {
     let mut parts: BTreeMap<&str, (usize, u64, u32)> = BTreeMap::new();
     let (mut out, mut left_out): (Vec<Shown<'_>>, Option<&str>) = (Vec::new(), None);
-    let totals: BTreeMap<&str, u32> = flow.steps.iter().filter_map(|step| Some((step.path.as_str(), unlisted(step)?))).collect();
+    let totals: BTreeMap<&str, u32> =
+        flow.steps.iter().filter_map(|step| Some((step.path.as_str(), unlisted(step)?))).collect();
     let mut open: Vec<(&str, usize)> = Vec::new();
     let close = |out: &mut Vec<Shown<'_>>, parts: &BTreeMap<&str, (usize, u64, u32)>, (path, depth): (&str, usize)| {
         let (_, hidden, _) = parts.get(path).copied().unwrap_or_default();
@@ -190,8 +195,13 @@ pub(crate) fn outcome(step: &StepAccount) -> String {
         Fact::Merge(merge) => {
             let count = merge.disagreements.len() + merge.more_disagreements;
             let how = merge.how.replace('_', " ");
-            let from = format!("{how} of {}", phrase::plural(merge.from.len().try_into().unwrap_or(i64::MAX), "result"));
-            if count == 0 { from } else { format!("{from}, {}", phrase::plural(count.try_into().unwrap_or(i64::MAX), "disagreement")) }
+            let from =
+                format!("{how} of {}", phrase::plural(merge.from.len().try_into().unwrap_or(i64::MAX), "result"));
+            if count == 0 {
+                from
+            } else {
+                format!("{from}, {}", phrase::plural(count.try_into().unwrap_or(i64::MAX), "disagreement"))
+            }
         }
         Fact::Settle(settle) => match &settle.settled_by {
             Some(by) => format!("settled by {}: {}", plain(by), value(&settle.answer)),
@@ -203,7 +213,9 @@ pub(crate) fn outcome(step: &StepAccount) -> String {
             last.map_or(state, |verdict| format!("{} after {rounds}", verdict_word(verdict)))
         }
         Fact::Handoff(turns) => turns.iter().map(|turn| name(&turn.agent)).collect::<Vec<_>>().join(" → "),
-        Fact::Delegate(judged) => format!("{state}, {}", phrase::plural(judged.len().try_into().unwrap_or(i64::MAX), "result")),
+        Fact::Delegate(judged) => {
+            format!("{state}, {}", phrase::plural(judged.len().try_into().unwrap_or(i64::MAX), "result"))
+        }
         Fact::Agreement(share) => format!("{} agree", percent(*share)),
     }
 }

@@ -99,7 +99,11 @@ fn merged(step: &StepAccount, merge: &MergeFact) -> Vec<Block> {
 }
 
 fn names(all: &[String]) -> String {
-    if all.is_empty() { "nobody".into() } else { all.iter().take(30).map(|one| name(one)).collect::<Vec<_>>().join(", ") }
+    if all.is_empty() {
+        "nobody".into()
+    } else {
+        all.iter().take(30).map(|one| name(one)).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Every round of every review.
@@ -171,7 +175,12 @@ pub(crate) fn control(view: &View<'_>) -> Vec<Block> {
                     (None, None) => "has not ended".to_owned(),
                 };
                 let why = Cell::Text(one_line(&turn.reason, COMMENT_CHARS));
-                table.rows.push(vec![Cell::Number((place + 1).to_string()), Cell::Text(turn.agent.clone()), Cell::Text(then), why]);
+                table.rows.push(vec![
+                    Cell::Number((place + 1).to_string()),
+                    Cell::Text(turn.agent.clone()),
+                    Cell::Text(then),
+                    why,
+                ]);
             }
             vec![Block::Heading(name(&step.path)), Block::Table(table)]
         }

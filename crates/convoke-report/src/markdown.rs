@@ -188,7 +188,8 @@ fn byline(view: &View<'_>, task: &TaskRecord) -> String {
     let tokens = phrase::plural(task.tokens, "token");
     let parts = [Some(task.state.clone()), took, Some(view.cost_of(task)), Some(tokens)];
     let parts: Vec<_> = parts.into_iter().flatten().map(|part| quote::markdown(&part)).collect();
-    let path = if task.stage == Stage::Step.as_str() { format!(" in {}", quote::code(&task.key)) } else { String::new() };
+    let path =
+        if task.stage == Stage::Step.as_str() { format!(" in {}", quote::code(&task.key)) } else { String::new() };
     format!("By {}{path} · {}", quote::code(&task.agent), parts.join(" · "))
 }
 

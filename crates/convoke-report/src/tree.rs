@@ -184,7 +184,8 @@ fn below(view: &View<'_>, step: &StepAccount) -> Vec<Vec<Line>> {
 fn ballot_line(vote: &VoteFact, ballot: &Ballot) -> Line {
     let is_dissent = vote.dissent.iter().any(|other| other.voter == ballot.voter);
     let choice = if ballot.abstains { "abstains".to_owned() } else { one_line(&ballot.choice, 200) };
-    let reason = if ballot.reason.is_empty() { String::new() } else { format!(": {}", one_line(&ballot.reason, WIDTH)) };
+    let reason =
+        if ballot.reason.is_empty() { String::new() } else { format!(": {}", one_line(&ballot.reason, WIDTH)) };
     Line {
         name: format!("{} votes {choice}{reason}", one_line(&ballot.voter, 40)),
         paint: if is_dissent { Paint::Held } else { Paint::Dim },

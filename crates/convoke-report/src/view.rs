@@ -75,7 +75,8 @@ impl<'a> View<'a> {
     pub(crate) fn extent(&self, at: &str) -> Extent {
         let inside: Vec<_> = self.step_at(at).into_iter().chain(tasks_below(&self.steps, at).iter().copied()).collect();
         let began = inside.iter().filter_map(|task| task.started_at).min().filter(|_| self.timed);
-        let ended = inside.iter().filter(|task| task.started_at.is_some()).map(|task| task.finished_at.unwrap_or(self.until));
+        let ended =
+            inside.iter().filter(|task| task.started_at.is_some()).map(|task| task.finished_at.unwrap_or(self.until));
         Extent {
             took: began.zip(ended.max()).map(|(began, ended)| ended.since(began)),
             cost: inside.iter().map(|task| task.cost_usd).sum(),

@@ -194,7 +194,9 @@ pub fn said(kind: Kind, event: &Event) -> Option<(String, bool)> {
     let number = |key: &str| text::count(payload[key].as_i64().unwrap_or(0));
     let told = |key: &str| text::cut(&text::line(payload[key].as_str().unwrap_or_default()), WORDS);
     let words = match kind {
-        Kind::SplitCreated => format!("{} at the same time", text::many(payload["items"].as_u64().unwrap_or(0) as usize, "part")),
+        Kind::SplitCreated => {
+            format!("{} at the same time", text::many(payload["items"].as_u64().unwrap_or(0) as usize, "part"))
+        }
         Kind::SyncReady if payload["met"] == false => {
             return Some((format!("{} completed, {} failed: not enough", number("completed"), number("failed")), true));
         }
@@ -230,7 +232,11 @@ fn counted(event: &Event) -> String {
         .take(CHOICES)
         .map(|one| format!("{} {}", cut(&one["said"]), one["voters"].as_array().map_or(0, Vec::len)))
         .collect();
-    let choice = if payload["choice"].is_string() { format!("chosen: {}", cut(&payload["choice"])) } else { "no choice".into() };
+    let choice = match (&payload["choice"], payload["outcome"]["is"].as_str()) {
+        (serde_json::Value::Null, Some("tied")) => "a tie".to_owned(),
+        (serde_json::Value::Null, _) => "no choice".to_owned(),
+        (choice, _) => format!("chosen: {}", cut(choice)),
+    };
     let dissent: Vec<_> = list("dissent").iter().take(CHOICES).map(|ballot| cut(&ballot["voter"])).collect();
     let dissent = if dissent.is_empty() { String::new() } else { format!("; dissent: {}", dissent.join(", ")) };
     let early = if payload["decided_early"] == true { "; decided early" } else { "" };

@@ -8,5 +8,5 @@ pub mod keys;
 pub mod lines;
 pub mod prompt;
 pub mod screen;
-pub mod watch;
 mod tree;
+pub mod watch;

@@ -59,7 +59,8 @@ impl<'a> Sketch<'a> {
             self.node(*at, depth);
         }
         if shown.len() < nodes.len() {
-            let more = format!("and {} more", text::count(i64::try_from(nodes.len() - shown.len()).unwrap_or(i64::MAX)));
+            let more =
+                format!("and {} more", text::count(i64::try_from(nodes.len() - shown.len()).unwrap_or(i64::MAX)));
             self.push(depth, &paint(DIM, &cut(&more, self.room(depth))));
         }
     }
@@ -72,7 +73,8 @@ impl<'a> Sketch<'a> {
         let course = self.course();
         let mut shown: Vec<usize> =
             nodes.iter().copied().filter(|at| course.node(*at).counts.busy > 0).take(self.parts).collect();
-        let failed = nodes.iter().copied().filter(|at| course.node(*at).counts.failed > 0 && course.node(*at).counts.busy == 0);
+        let failed =
+            nodes.iter().copied().filter(|at| course.node(*at).counts.failed > 0 && course.node(*at).counts.busy == 0);
         shown.extend(failed.take(self.parts - shown.len()));
         shown.sort_unstable();
         shown
@@ -115,7 +117,8 @@ impl<'a> Sketch<'a> {
         let name = cut(name, room);
         let mut rest = String::new();
         let tasks = (counts.all > 1).then(|| {
-            let [ended, all] = [counts.ended(), counts.all].map(|count| text::count(i64::try_from(count).unwrap_or(i64::MAX)));
+            let [ended, all] =
+                [counts.ended(), counts.all].map(|count| text::count(i64::try_from(count).unwrap_or(i64::MAX)));
             let failed = if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
             format!("{ended} of {all}{failed}")
         });
@@ -139,5 +142,149 @@ impl<'a> Sketch<'a> {
 
     fn push(&mut self, depth: usize, line: &str) {
         self.lines.push(format!("{}{line}", " ".repeat(self.indent(depth))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use convoke_domain::time::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::super::board::tests::{event, run_id};
+    use super::super::lines::Teller;
+    use super::*;
+
+    const RUN: &str = "run_01kap0000000000000000000rn";
+
+    /// A board and the lines that are told, from events given one after the other.
+    struct Told {
+        board: Board,
+        lines: Vec<String>,
+        seq: i64,
+    }
+
+    impl Told {
+        fn new() -> Self {
+            let mut told = Self { board: Board::new(run_id(), None), lines: Vec::new(), seq: 0 };
+            told.run("run.created", json!({"team": "release"}));
+            told.run("run.started", json!({}));
+            told
+        }
+
+        fn happens(&mut self, kind: &str, (on, actor): (&str, &str), payload: Value) {
+            self.seq += 1;
+            let event = event(self.seq, kind, on, actor, payload);
+            self.board.event(&event);
+            self.lines.extend(Teller { several: false }.event(&self.board, &event));
+        }
+
+        fn run(&mut self, kind: &str, payload: Value) {
+            self.happens(kind, (RUN, "system"), payload);
+        }
+
+        fn made(&mut self, n: usize, (path, agent): (&str, &str)) {
+            let title = format!("{agent} works");
+            let payload = json!({"key": path, "title": title, "stage": "step", "agent": agent, "state": "ready"});
+            self.happens("task.created", (&task_id(n), "system"), payload);
+        }
+
+        fn task(&mut self, n: usize, kind: &str) {
+            self.happens(kind, (&task_id(n), "agent:ann"), json!({}));
+        }
+
+        fn drawn(&self, columns: usize, room: usize) -> String {
+            let now = Timestamp::from_micros(1_763_703_000_000_000 + self.seq * 1_000_000);
+            let lines = draw(&self.board, Shot { size: (columns, 24), now, frame: 0, footer: None }, room);
+            assert!(lines.len() <= room, "{} lines in {room}", lines.len());
+            let plain = lines.iter().map(|line| anstream::adapter::strip_str(line).to_string().trim_end().to_owned());
+            plain.inspect(|line| assert!(width(line) <= columns, "{columns}: `{line}`")).collect::<Vec<_>>().join("\n")
+        }
+    }
+
+    fn task_id(n: usize) -> String {
+        format!("task_01kap0000000000000000{n:05}")
+    }
+
+    /// A phase with a split that has ended, a vote under way, rounds, and a gate that sent the flow back.
+    fn begun() -> Told {
+        let mut told = Told::new();
+        told.run("run.phase_changed", json!({"phase": "look"}));
+        told.run("coordination.split.created", json!({"path": "look/views", "items": 3}));
+        for (n, agent) in ["ann", "bob", "eve"].into_iter().enumerate() {
+            told.made(n, (&format!("look/views/{agent}"), agent));
+            told.task(n, "task.started");
+        }
+        told.task(0, "task.completed");
+        told.task(1, "task.completed");
+        told.task(2, "task.failed");
+        told.run("coordination.sync.ready", json!({"path": "look/views", "completed": 2, "failed": 1, "met": true}));
+        let positions = json!([{"path": "/a", "positions": [], "settled": true}]);
+        told.run(
+            "coordination.merge.completed",
+            json!({"path": "look/list", "how": "best_of", "disagreements": positions}),
+        );
+        told.run("run.phase_ended", json!({"phase": "look", "summary": "two views\nof three"}));
+        told.run("coordination.round.started", json!({"path": "rounds", "round": 1, "max": 3}));
+        told.made(3, ("rounds/1/draft", "ann"));
+        told.task(3, "task.started");
+        told.task(3, "task.completed");
+        told.run("coordination.gate.checked", json!({"path": "rounds/1/_known", "open": true}));
+        told.run(
+            "coordination.gate.checked",
+            json!({"path": "rounds/1/bar", "open": false, "reason": "`draft` has no result"}),
+        );
+        told.run(
+            "coordination.vote.opened",
+            json!({"path": "choose", "voters": [["ann", 1.0], ["bob", 1.0], ["eve", 1.0]]}),
+        );
+        for (n, agent) in ["ann", "bob", "eve"].into_iter().enumerate() {
+            told.made(4 + n, (&format!("choose/{agent}"), agent));
+            told.task(4 + n, "task.started");
+        }
+        told.task(4, "task.completed");
+        told
+    }
+
+    #[test]
+    fn a_flow_is_a_tree_of_its_steps() {
+        let mut told = begun();
+        insta::assert_snapshot!("a_flow", told.drawn(80, 40));
+        insta::assert_snapshot!("a_flow_where_there_is_little_room", told.drawn(80, 9));
+        insta::assert_snapshot!("a_flow_on_a_narrow_terminal", told.drawn(40, 40));
+        told.task(5, "task.completed");
+        told.task(6, "task.completed");
+        let standing = json!([{"said": "yes", "voters": ["ann", "eve"]}, {"said": "no", "voters": ["bob"]}]);
+        let counted = json!({"path": "choose", "choice": "yes", "standing": standing, "dissent": [{"voter": "bob"}]});
+        told.run("coordination.vote.counted", counted);
+        assert!(told.drawn(80, 40).contains("choose  3 of 3  chosen: yes (yes 2, no 1); dissent: bob"));
+        insta::assert_snapshot!("a_flow_as_lines", told.lines.join("\n"));
+    }
+
+    #[test]
+    fn ten_thousand_parts_are_counted_and_not_listed() {
+        let mut told = Told::new();
+        told.run("coordination.split.created", json!({"path": "parts", "items": 10_000}));
+        (0..10_000).for_each(|n| told.made(n, (&format!("parts/{}", n + 1), "ann")));
+        (0..6_000).for_each(|n| told.task(n, "task.started"));
+        (0..5_000).for_each(|n| told.task(n, "task.completed"));
+        let drawn = told.drawn(80, 12);
+        assert!(drawn.starts_with("⠋ parts  5,000 of 10,000  10,000 parts at the same time\n"), "{drawn}");
+        assert!(drawn.ends_with("and 9,992 more"), "{drawn}");
+        assert!(told.lines.len() < 20, "{} lines", told.lines.len());
+        assert!(
+            told.lines.last().is_some_and(|line| line.ends_with("parts: 5,000 of 10,000 have ended")),
+            "{:?}",
+            told.lines
+        );
+    }
+
+    #[test]
+    fn every_size_fits() {
+        let told = begun();
+        for columns in [20, 40, 59, 60, 80, 200] {
+            for room in [1, 2, 5, 10, 50] {
+                told.drawn(columns, room);
+            }
+        }
     }
 }

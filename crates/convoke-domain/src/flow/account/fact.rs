@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::walk::{Walk, keys};
-use super::{EarlierVote, Fact, Judged, MOST_DISAGREEMENTS, MergeFact, ReviewFact, ReviewRound, SettleFact, Turn, VoteFact};
+use super::{
+    EarlierVote, Fact, Judged, MOST_DISAGREEMENTS, MergeFact, ReviewFact, ReviewRound, SettleFact, Turn, VoteFact,
+};
 use crate::event::Kind;
 use crate::flow::memory::{self, State};
 use crate::flow::{MAX_ROUNDS, ReviewStep, SettleStep, path};
@@ -16,7 +18,9 @@ impl Walk<'_> {
         let result = self.frame(at).and_then(|frame| frame.result.as_ref());
         let casting = result.and_then(|result| serde_json::from_value(result["casting"].clone()).ok());
         let counted = self.sources.notes.iter().filter(|note| {
-            note.kind == Kind::VoteCounted.as_str() && note.payload["path"] == at && note.payload["round"] != state.round
+            note.kind == Kind::VoteCounted.as_str()
+                && note.payload["path"] == at
+                && note.payload["round"] != state.round
         });
         let earlier = counted.map(|note| EarlierVote {
             round: note.payload["round"].as_u64().and_then(|round| u32::try_from(round).ok()).unwrap_or(1),
@@ -57,7 +61,10 @@ impl Walk<'_> {
             from: list("from"),
             missing: list("missing"),
             disagreements: serde_json::from_value(note["disagreements"].clone()).unwrap_or_default(),
-            more_disagreements: note["more_disagreements"].as_u64().and_then(|more| usize::try_from(more).ok()).unwrap_or(0),
+            more_disagreements: note["more_disagreements"]
+                .as_u64()
+                .and_then(|more| usize::try_from(more).ok())
+                .unwrap_or(0),
         };
         fact.more_disagreements += fact.disagreements.len().saturating_sub(MOST_DISAGREEMENTS);
         fact.disagreements.truncate(MOST_DISAGREEMENTS);
@@ -133,7 +140,9 @@ impl Walk<'_> {
             fact.author = fact.author.or_else(|| revision.map(|task| task.agent.clone()));
             fact.rounds.push(ReviewRound {
                 round,
-                verdict: self.result(&path::join(&inside, "_verdict")).and_then(|said| said.as_str().map(str::to_owned)),
+                verdict: self
+                    .result(&path::join(&inside, "_verdict"))
+                    .and_then(|said| said.as_str().map(str::to_owned)),
                 verdicts: keys.iter().map(|key| self.judged(&path::join(&verdicts, key), "verdict")).collect(),
                 revised: revision.is_some_and(|task| task.output.is_some()),
             });

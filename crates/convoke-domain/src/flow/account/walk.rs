@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{FlowAccount, GateFact, LoopFact, MOST_ITEMS, MOST_STEPS, Noted, PhaseAccount, Sources, SplitFact, Stand, StepAccount};
 use super::Fact;
+use super::{
+    FlowAccount, GateFact, LoopFact, MOST_ITEMS, MOST_STEPS, Noted, PhaseAccount, Sources, SplitFact, Stand,
+    StepAccount,
+};
 use crate::event::Kind;
 use crate::flow::memory::{Block, End, Frame, Split, State};
 use crate::flow::{Flow, Step, path};
@@ -67,7 +70,10 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(sources: Sources<'a>, own: &'a Flow) -> Self {
         let steps = sources.tasks.iter().filter(|task| task.stage == "step");
-        let notes = sources.notes.iter().filter_map(|note| Some(((note.kind.as_str(), note.payload["path"].as_str()?), &note.payload)));
+        let notes = sources
+            .notes
+            .iter()
+            .filter_map(|note| Some(((note.kind.as_str(), note.payload["path"].as_str()?), &note.payload)));
         let mut by_name = BTreeMap::new();
         gather(&own.steps, &mut by_name);
         Self {
@@ -143,7 +149,8 @@ impl<'a> Walk<'a> {
         // Of what a larger primitive is made of, what agents do is told: neither its values nor its loop.
         let is_machinery = step.id.starts_with('_') || matches!(kind, "value" | "loop") || state == Stand::Skipped;
         let is_hidden = place.inner && is_machinery;
-        let mut inside = Place { inner: place.inner || matches!(kind, "review" | "handoff" | "delegate" | "settle"), ..place };
+        let mut inside =
+            Place { inner: place.inner || matches!(kind, "review" | "handoff" | "delegate" | "settle"), ..place };
         if !is_hidden {
             let fact = self.fact(at, step, (kind, own));
             let title = self.tasks.get(at).map(|task| task.title.clone()).or_else(|| title_of(own.unwrap_or(step)));
@@ -296,7 +303,8 @@ impl<'a> Walk<'a> {
         let open = note["open"] == true;
         // A gate that sent the flow back has no result of its own.
         let went_back = !open && self.frame(at).is_none() && self.has_next_visit(at);
-        let back_to = step.gate.as_ref().and_then(|gate| gate.back_to.clone()).unwrap_or_else(|| "the step before it".into());
+        let back_to =
+            step.gate.as_ref().and_then(|gate| gate.back_to.clone()).unwrap_or_else(|| "the step before it".into());
         Some(Fact::Gate(GateFact {
             open,
             reason: note["reason"].as_str().map(str::to_owned),
