@@ -342,6 +342,3 @@ pub struct Sources<'a> {
     /// The run has ended, so that nothing is under way.
     pub has_ended: bool,
 }
-
-#[cfg(test)]
-mod tests;
