@@ -125,8 +125,11 @@ impl<'a> View<'a> {
 
     /// What members were asked for, in the order of the plan; in a flow, the tasks of its steps that are told nowhere else.
     pub(crate) fn contributions(&self) -> Vec<&'a TaskRecord> {
-        let is_result = |task: &TaskRecord| self.run.output.is_some() && task.output == self.run.output;
-        let steps = self.stage(Stage::Step).filter(|task| !self.told_elsewhere.contains(&task.key) && !is_result(task));
+        // The last task that said what the result is stands as the result.
+        let is_result = |task: &&TaskRecord| self.run.output.is_some() && task.output == self.run.output;
+        let result = self.stage(Stage::Step).filter(is_result).last().map(|task| task.id);
+        let is_own = |task: &&TaskRecord| !self.told_elsewhere.contains(&task.key) && Some(task.id) != result;
+        let steps = self.stage(Stage::Step).filter(is_own);
         self.stage(Stage::Work).chain(steps).collect()
     }
 
