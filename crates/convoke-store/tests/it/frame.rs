@@ -95,6 +95,7 @@ async fn what_was_written_down_is_found_in_order(place: Place) {
         first.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(),
         ["coordination.gate.checked", "coordination.merge.completed"]
     );
-    let rest = look!(store, tx => event::of_coordination(tx, RUN, first[1].seq, 10).await);
+    let second = first[1].seq;
+    let rest = look!(store, tx => event::of_coordination(tx, RUN, second, 10).await);
     assert_eq!(rest.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(), ["coordination.vote.counted"]);
 }
