@@ -5,6 +5,7 @@
 //! the event touches. Every loop, split and wait in it has a bound, so every run of it ends. Templates and conditions are
 //! in `template`, paths of what happened in `path`.
 
+pub mod account;
 pub mod expand;
 mod larger;
 pub mod machine;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::analytics::RunAnalytics;
 use crate::budget::Budget;
+use crate::flow::account::FlowAccount;
 use crate::id::{ApprovalId, HandoffId, MessageId, RunId, SessionId, TaskId, ThreadId};
 use crate::money::Money;
 use crate::time::Timestamp;
@@ -91,6 +92,9 @@ pub struct RunRecord {
     /// How it went, in figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analytics: Option<RunAnalytics>,
+    /// What its flow did, step by step; nothing for a run that a coordinator and workers carry out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowAccount>,
 }
 
 /// An offer to hand a task over.
@@ -142,11 +146,11 @@ pub struct RatingRecord {
 pub struct TaskRecord {
     /// The task.
     pub id: TaskId,
-    /// Its name within stage and round.
+    /// Its name within stage and round; in a flow the path of its step.
     pub key: String,
     /// One line.
     pub title: String,
-    /// What it is for: `plan`, `work`, `synthesis`, `validation`.
+    /// What it is for: `plan`, `work`, `synthesis`, `validation`; `step` in a flow.
     pub stage: String,
     /// The round.
     pub round: i64,

@@ -110,7 +110,7 @@ fn row(path: String, frame: &Frame) -> Result<frame::Record> {
     })
 }
 
-fn frame_of(row: &frame::Record) -> Result<Frame> {
+pub(crate) fn frame_of(row: &frame::Record) -> Result<Frame> {
     let mut frame: Frame = serde_json::from_str(&row.state)?;
     frame.result = row.result.as_deref().map(serde_json::from_str).transpose()?;
     frame.due = row.due.map(|due| due.as_micros());

@@ -3,6 +3,7 @@
 //! Rule: this is the only floor that writes state, and it writes through use cases alone. Model calls pass [`spend`], tool
 //! calls pass [`act`]. Start at [`Engine`], then [`drive`] for what an agent does, [`advance`] for what a run does.
 
+mod account;
 mod act;
 mod address;
 mod advance;

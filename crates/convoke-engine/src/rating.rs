@@ -6,12 +6,10 @@ use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::record::RatingRecord;
 use convoke_domain::refusal::Refusal;
-use convoke_domain::user::Role;
 use convoke_store::{Error, Result as Stored, Tx, UseCase, rating, run, task};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::approval::role_of;
 use crate::engine::emit;
 use crate::{Engine, Result};
 
@@ -50,7 +48,9 @@ pub struct Rate {
 impl Engine {
     /// A person rates a run, or work in it.
     pub async fn rate(&self, rate: Rate, user: &str) -> Result<RatingRecord> {
-        Ok(self.store().run(Give { ws: self.ws(), rate, who: format!("user:{user}") }).await?)
+        let give = Give { ws: self.ws(), rate, who: format!("user:{user}") };
+        give.check()?;
+        self.rate_as(user, "rate", give).await
     }
 }
 
@@ -68,13 +68,6 @@ impl UseCase for Give {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<RatingRecord> {
-        self.check()?;
-        if !role_of(tx, &self.who).await?.is_some_and(Role::may_rate) {
-            let name = self.who.trim_start_matches("user:");
-            let message = format!("`{name}` may look on, and not rate: owners, operators and approvers may");
-            let hint = format!("an owner gives the role: `convoke users role {name} approver`");
-            return Err(Refusal::new("role_denied", message).hint(hint).into());
-        }
         let Rate { run: id, stars, note, .. } = &self.rate;
         let (work, what) = self.find(tx).await?;
         let (task, agent) = work.unzip();

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::decision::logged;
 use crate::mail;
 use crate::spend::Journaled;
-use crate::{Engine, Result, analytics, inbox};
+use crate::{Engine, Result, account, analytics, inbox};
 
 /// Steps told of one attempt.
 const STEPS: usize = 10_000;
@@ -277,8 +277,10 @@ impl UseCase for Full {
             handoffs: Vec::new(),
             ratings: Vec::new(),
             analytics: None,
+            flow: None,
         };
         analytics::complete(tx, &mut record, &spec).await?;
+        record.flow = account::of(tx, &record, &spec).await?;
         Ok(record)
     }
 }

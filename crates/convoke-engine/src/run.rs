@@ -133,7 +133,8 @@ impl Engine {
             start,
             claim: room.spec(self),
         };
-        let (id, claimed) = self.store().run(create).await?;
+        let user = create.start.user.clone();
+        let (id, claimed) = self.start_as(&user, create).await?;
         self.take_over(claimed, room);
         Ok(id)
     }

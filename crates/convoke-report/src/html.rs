@@ -8,12 +8,12 @@ mod timeline;
 use convoke_domain::pattern::coordinator_worker::answer_of;
 use convoke_domain::record::{RunRecord, TaskRecord};
 
-use self::prose::prose;
-use crate::markdown::{brief, earlier_attempts};
+pub(crate) use self::prose::prose;
+use crate::markdown::{CONTRIBUTIONS_SHOWN, brief, earlier_attempts};
 use crate::quote::html as text;
 use crate::sheet::{self, CALLS_SHOWN, Call};
 use crate::view::{View, label};
-use crate::{SIMULATED, analytics, artifact, effect, phrase, quote, talk, validation};
+use crate::{SIMULATED, analytics, artifact, ballot, block, course, dispute, effect, phrase, quote, talk, validation};
 
 const STYLE: &str = include_str!("html/style.css");
 /// The most bytes of a tool's result that the page shows; the JSON has all that was kept.
@@ -48,6 +48,13 @@ fn sections(view: &View<'_>) -> String {
         section("result", "Result", Some(result(view))),
         section("wrong", "What went wrong", failures(view)),
         section("plan", "Plan", plan(view)),
+        section("course", "Course", block::html(&course::blocks(view))),
+        section("votes", "Votes", block::html(&ballot::blocks(view))),
+        section("disagreement", "Disagreement", block::html(&dispute::settled(view))),
+        section("reviews", "Reviews", block::html(&dispute::reviews(view))),
+        section("gates", "Gates", block::html(&dispute::gates(view))),
+        section("control", "Who had control", block::html(&dispute::control(view))),
+        section("agreement", "Agreement by round", block::html(&dispute::convergence(view))),
         section("contributions", "Contributions", contributions(view)),
         section("files", "Files", artifact::table(view).map(|table| table.html())),
         section("validation", "Validation", verdicts(view)),
@@ -72,7 +79,7 @@ fn section(id: &str, title: &str, body: Option<String>) -> String {
     body.map(|body| format!("<section id=\"{id}\">\n<h2>{title}</h2>\n{body}</section>\n")).unwrap_or_default()
 }
 
-fn paragraph(words: &str) -> String {
+pub(crate) fn paragraph(words: &str) -> String {
     format!("<p>{}</p>\n", spoken(words))
 }
 
@@ -141,7 +148,7 @@ fn held(view: &View<'_>) -> Option<String> {
 }
 
 /// A sentence in which names and commands stand between backticks.
-fn spoken(sentence: &str) -> String {
+pub(crate) fn spoken(sentence: &str) -> String {
     let Some(parts) = quote::spans(sentence) else { return text(sentence) };
     let part = |(place, part): (usize, &&str)| match place % 2 {
         1 => format!("<code>{}</code>", text(part)),
@@ -180,15 +187,19 @@ fn plan(view: &View<'_>) -> Option<String> {
 }
 
 fn contributions(view: &View<'_>) -> Option<String> {
-    let all: String = view.contributions().into_iter().map(|task| contribution(view, task)).collect();
-    (!all.is_empty()).then_some(all)
+    let all = view.contributions();
+    let mut told: String = all.iter().take(CONTRIBUTIONS_SHOWN).map(|task| contribution(view, task)).collect();
+    if all.len() > CONTRIBUTIONS_SHOWN {
+        told.push_str(&paragraph(&format!("{} more are in the JSON report.", all.len() - CONTRIBUTIONS_SHOWN)));
+    }
+    (!told.is_empty()).then_some(told)
 }
 
 fn contribution(view: &View<'_>, task: &TaskRecord) -> String {
     let took = view.took(task).map(phrase::duration);
     let figures = [took, Some(view.cost_of(task)), Some(phrase::plural(task.tokens, "token"))];
     let figures = figures.into_iter().flatten().collect::<Vec<_>>().join(" · ");
-    let fate = view.fate(task);
+    let (fate, name) = (view.fate(task), label(task));
     let notes: String = earlier_attempts(task).map(|line| format!("<p class=\"note\">{}</p>\n", text(&line))).collect();
     format!(
         "<details{}>\n<summary><span class=\"dot {}\" title=\"{}\"></span><span class=\"what\"><b>{}</b> {}</span>\
@@ -196,8 +207,8 @@ fn contribution(view: &View<'_>, task: &TaskRecord) -> String {
         if fate.is_some() { " open" } else { "" },
         mood(&task.state),
         text(&task.state),
-        text(&label(task)),
-        if label(task) == task.title { String::new() } else { text(&quote::one_line(&task.title, 200)) },
+        text(if name == task.title { &task.key } else { &name }),
+        text(&quote::one_line(&task.title, 200)),
         text(&task.agent),
         text(&task.state),
         fate.map(|fate| format!("<p class=\"fate {}\">{}</p>\n", mood(&task.state), spoken(&fate))).unwrap_or_default(),

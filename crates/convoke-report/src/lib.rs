@@ -6,7 +6,11 @@
 
 mod analytics;
 mod artifact;
+mod ballot;
+mod block;
+mod course;
 pub mod diagram;
+mod dispute;
 mod effect;
 mod html;
 mod json;

@@ -10,8 +10,10 @@ use convoke_domain::record::{RunRecord, TaskRecord};
 use crate::sheet::{self, CALLS_SHOWN};
 use crate::validation;
 use crate::view::{View, label};
-use crate::{SIMULATED, analytics, artifact, effect, nest, phrase, quote, talk};
+use crate::{SIMULATED, analytics, artifact, ballot, block, course, dispute, effect, nest, phrase, quote, talk};
 
+/// The most contributions that a report shows; the JSON has them all.
+pub(crate) const CONTRIBUTIONS_SHOWN: usize = 200;
 /// Length of the base-32 part of an id.
 const ID_CHARS: usize = 26;
 
@@ -36,6 +38,13 @@ fn write(view: &View<'_>) -> String {
         section("Result", Some(result(view))),
         section("What went wrong", failures(view)),
         section("Plan", plan(view)),
+        section("Course", block::markdown(&course::blocks(view))),
+        section("Votes", block::markdown(&ballot::blocks(view))),
+        section("Disagreement", block::markdown(&dispute::settled(view))),
+        section("Reviews", block::markdown(&dispute::reviews(view))),
+        section("Gates", block::markdown(&dispute::gates(view))),
+        section("Who had control", block::markdown(&dispute::control(view))),
+        section("Agreement by round", block::markdown(&dispute::convergence(view))),
         section("Contributions", contributions(view)),
         section("Files", artifact::table(view).map(|table| table.markdown())),
         section("Validation", verdicts(view)),
@@ -148,16 +157,19 @@ pub(crate) fn brief<'a>(view: &View<'a>) -> Option<&'a str> {
 }
 
 fn contributions(view: &View<'_>) -> Option<String> {
-    let told: Vec<_> =
-        view.contributions().into_iter().enumerate().map(|(n, task)| contribution(view, n + 1, task)).collect();
+    let all = view.contributions();
+    let shown = all.iter().take(CONTRIBUTIONS_SHOWN).enumerate();
+    let mut told: Vec<_> = shown.map(|(n, task)| contribution(view, n + 1, task)).collect();
+    if all.len() > CONTRIBUTIONS_SHOWN {
+        told.push(format!("{} more are in the JSON report.", all.len() - CONTRIBUTIONS_SHOWN));
+    }
     (!told.is_empty()).then(|| told.join("\n\n"))
 }
 
 fn contribution(view: &View<'_>, n: usize, task: &TaskRecord) -> String {
-    let title = quote::markdown(&quote::one_line(&task.title, 200));
-    // A step of a flow is called by its title.
-    let name = if label(task) == task.title { String::new() } else { format!("{}: ", quote::markdown(&label(task))) };
-    let mut text = format!("### {n}. {name}{title}\n\n{}", byline(view, task));
+    let title = quote::one_line(&task.title, 200);
+    let title = if label(task) == task.title { title } else { format!("{}: {title}", label(task)) };
+    let mut text = format!("### {n}. {}\n\n{}", quote::markdown(&title), byline(view, task));
     if let Some(fate) = view.fate(task) {
         text.push_str(&format!("\n\n**{}**", quote::markdown(&fate)));
     }
@@ -176,7 +188,9 @@ fn byline(view: &View<'_>, task: &TaskRecord) -> String {
     let tokens = phrase::plural(task.tokens, "token");
     let parts = [Some(task.state.clone()), took, Some(view.cost_of(task)), Some(tokens)];
     let parts: Vec<_> = parts.into_iter().flatten().map(|part| quote::markdown(&part)).collect();
-    format!("By {} · {}", quote::code(&task.agent), parts.join(" · "))
+    let path =
+        if task.stage == Stage::Step.as_str() { format!(" in {}", quote::code(&task.key)) } else { String::new() };
+    format!("By {}{path} · {}", quote::code(&task.agent), parts.join(" · "))
 }
 
 /// What became of the attempts before the last, one line each.

@@ -2,12 +2,16 @@
 //!
 //! Rule: no line is wider than [`WIDTH`] columns, and nothing that others wrote reaches the terminal unclean.
 
+use convoke_domain::flow::account::{Fact, FlowAccount, Stand, StepAccount, VoteFact};
+use convoke_domain::pattern::Stage;
 use convoke_domain::record::{AttemptRecord, RunRecord, StepRecord, TaskRecord};
+use convoke_domain::vote::Ballot;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::course::Shown;
 use crate::quote::{clean, one_line};
 use crate::view::{View, full_name};
-use crate::{SIMULATED, effect, phrase, sheet};
+use crate::{SIMULATED, course, effect, phrase, sheet};
 
 /// The most columns of a line.
 const WIDTH: usize = 110;
@@ -49,15 +53,17 @@ struct Line {
 /// A run as a tree, at most 110 columns wide; with ANSI colours if `color`. Ends with a line break.
 pub fn tree(run: &RunRecord, color: bool) -> String {
     let view = View::new(run);
-    let mut lines = Vec::new();
+    let mut lines = run.flow.as_ref().map(|flow| flow_lines(&view, flow)).unwrap_or_default();
+    let is_told = |task: &&TaskRecord| run.flow.is_none() || task.stage != Stage::Step.as_str();
+    let tasks: Vec<&TaskRecord> = run.tasks.iter().filter(is_told).collect();
     let mut stage = None;
-    for (place, task) in run.tasks.iter().enumerate() {
+    for (place, task) in tasks.iter().enumerate() {
         let own = (task.stage.as_str(), task.round);
         if stage != Some(own) {
             stage = Some(own);
             lines.push(stage_line(run, task));
         }
-        let is_last = run.tasks.get(place + 1).is_none_or(|next| (next.stage.as_str(), next.round) != own);
+        let is_last = tasks.get(place + 1).is_none_or(|next| (next.stage.as_str(), next.round) != own);
         task_lines(&view, task, is_last, &mut lines);
     }
     if !lines.is_empty() {
@@ -117,6 +123,114 @@ fn stage_line(run: &RunRecord, task: &TaskRecord) -> Line {
     Line { name, paint: Paint::Bold, ..Line::plain() }
 }
 
+/// The steps of a flow, what stands in a step below it.
+fn flow_lines(view: &View<'_>, flow: &FlowAccount) -> Vec<Line> {
+    let shown = course::shown(flow);
+    let mut rest = shown.as_slice();
+    let mut lines: Vec<Line> = Vec::new();
+    while !rest.is_empty() {
+        let (group, after) = flow_group(view, rest);
+        lines.extend(group);
+        rest = after;
+    }
+    if flow.more_steps > 0 {
+        let words = course::more(u64::try_from(flow.more_steps).unwrap_or(u64::MAX));
+        lines.push(Line { name: words, paint: Paint::Dim, ..Line::plain() });
+    }
+    lines
+}
+
+/// A step with all that stands in it, and what comes after.
+fn flow_group<'s, 'a>(view: &View<'_>, shown: &'s [Shown<'a>]) -> (Vec<Line>, &'s [Shown<'a>]) {
+    let Some((first, mut rest)) = shown.split_first() else { return (Vec::new(), shown) };
+    let (step, depth) = match first {
+        Shown::Step(step) => (step, step.depth as usize),
+        Shown::More(_, count) => {
+            return (vec![Line { name: course::more(*count), paint: Paint::Dim, ..Line::plain() }], rest);
+        }
+    };
+    let mut below = below(view, step);
+    while rest.first().is_some_and(|next| next.depth() > depth) {
+        let (group, after) = flow_group(view, rest);
+        below.push(group);
+        rest = after;
+    }
+    let mut lines = vec![flow_line(view, step)];
+    hang("", below, &mut lines);
+    (lines, rest)
+}
+
+/// What a step's line has below it of its own: steps of its task, why it failed, ballots.
+fn below(view: &View<'_>, step: &StepAccount) -> Vec<Vec<Line>> {
+    let mut below = view.step_at(&step.path).map(|task| task_below(view, task)).unwrap_or_default();
+    match &step.fact {
+        Some(Fact::Vote(vote)) => {
+            let ballots = vote.ballots.iter().take(course::PARTS_SHOWN);
+            below.extend(ballots.map(|ballot| vec![ballot_line(vote, ballot)]));
+            let rest = vote.ballots.len().saturating_sub(course::PARTS_SHOWN);
+            if rest > 0 {
+                below.push(note(&course::more(u64::try_from(rest).unwrap_or(u64::MAX)), Paint::Dim));
+            }
+        }
+        Some(Fact::Gate(_)) => {}
+        _ if view.step_at(&step.path).is_none() => {
+            below.extend(step.reason.as_deref().map(|reason| note(reason, stand_mark(step.state).1)));
+        }
+        _ => {}
+    }
+    below
+}
+
+fn ballot_line(vote: &VoteFact, ballot: &Ballot) -> Line {
+    let is_dissent = vote.dissent.iter().any(|other| other.voter == ballot.voter);
+    let choice = if ballot.abstains { "abstains".to_owned() } else { one_line(&ballot.choice, 200) };
+    let reason =
+        if ballot.reason.is_empty() { String::new() } else { format!(": {}", one_line(&ballot.reason, WIDTH)) };
+    Line {
+        name: format!("{} votes {choice}{reason}", one_line(&ballot.voter, 40)),
+        paint: if is_dissent { Paint::Held } else { Paint::Dim },
+        ..Line::plain()
+    }
+}
+
+fn flow_line(view: &View<'_>, step: &StepAccount) -> Line {
+    let task = view.step_at(&step.path);
+    let extent = view.extent(&step.path);
+    let again = if step.visit > 1 { format!(", visit {}", step.visit) } else { String::new() };
+    let title = step.title.as_deref().map(|title| format!(": {}", one_line(title, WIDTH))).unwrap_or_default();
+    let what = match step.kind.as_str() {
+        "task" | "item" => one_line(&step.name, 60),
+        "round" => format!("round {}", one_line(&step.name, 10)),
+        kind => format!("{kind} {}", one_line(&step.name, 60)),
+    };
+    let said = step.fact.as_ref().map(|_| format!("  {}", course::outcome(step).replace('`', ""))).unwrap_or_default();
+    let took = extent.took.map(phrase::duration).unwrap_or_else(|| "–".into());
+    let columns = match (task, extent.tasks) {
+        (Some(task), _) => [one_line(&task.agent, WIDTH), took, view.cost_of(task), phrase::number(task.tokens)],
+        (None, 0) => std::array::from_fn(|_| String::new()),
+        (None, _) => ["–".into(), took, extent.cost.to_string(), phrase::number(extent.tokens)],
+    };
+    let is_part = task.is_some() || matches!(step.kind.as_str(), "task" | "item" | "round");
+    Line {
+        mark: Some(stand_mark(step.state)),
+        name: format!("{what}{again}{title}{said}"),
+        paint: if is_part { Paint::Plain } else { Paint::Bold },
+        columns,
+        ..Line::plain()
+    }
+}
+
+fn stand_mark(stand: Stand) -> (&'static str, Paint) {
+    match stand {
+        Stand::Completed => ("✓", Paint::Good),
+        Stand::Failed => ("✗", Paint::Bad),
+        Stand::Cancelled => ("–", Paint::Bad),
+        Stand::Skipped => ("–", Paint::Dim),
+        Stand::Pending => ("○", Paint::Dim),
+        Stand::Open => ("●", Paint::Busy),
+    }
+}
+
 fn task_lines(view: &View<'_>, task: &TaskRecord, is_last: bool, lines: &mut Vec<Line>) {
     let [branch, trunk] = if is_last { ["└─ ", "   "] } else { ["├─ ", "│  "] };
     let took = view.took(task).map(phrase::duration).unwrap_or_else(|| "–".into());
@@ -127,6 +241,11 @@ fn task_lines(view: &View<'_>, task: &TaskRecord, is_last: bool, lines: &mut Vec
         columns: [one_line(&task.agent, WIDTH), took, view.cost_of(task), phrase::number(task.tokens)],
         ..Line::plain()
     });
+    hang(trunk, task_below(view, task), lines);
+}
+
+/// Groups of lines for the attempts of a task, its steps, and what became of it.
+fn task_below(view: &View<'_>, task: &TaskRecord) -> Vec<Vec<Line>> {
     let has_one = task.attempts.len() < 2;
     let fate = view.fate(task).filter(|_| task.state != "running");
     let mut below = Vec::new();
@@ -138,7 +257,7 @@ fn task_lines(view: &View<'_>, task: &TaskRecord, is_last: bool, lines: &mut Vec
         }
     }
     below.extend(fate.map(|fate| note(&fate, mark(&task.state).1)));
-    hang(trunk, below, lines);
+    below
 }
 
 /// Hangs groups of lines under a trunk: the first of each on a branch, the others below it.

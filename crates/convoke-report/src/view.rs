@@ -2,8 +2,11 @@
 //!
 //! Rule: nothing here knows a format. Start at [`View::headline`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use convoke_domain::flow::account::Fact;
+use convoke_domain::flow::path;
 use convoke_domain::money::Money;
 use convoke_domain::pattern::Stage;
 use convoke_domain::record::{AttemptRecord, RunRecord, StepRecord, TaskRecord, UsageRecord};
@@ -25,6 +28,23 @@ pub(crate) struct View<'a> {
     pub(crate) timed: bool,
     /// The last instant that the record knows; what has not ended is told as of then.
     pub(crate) until: Timestamp,
+    /// The tasks of its flow by path, where it has one.
+    steps: Vec<&'a TaskRecord>,
+    /// Paths of tasks whose results stand elsewhere in a report: ballots, verdicts, plans.
+    told_elsewhere: BTreeSet<String>,
+}
+
+/// What a part of a flow took: time from its first task to its last, dollars, tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Extent {
+    /// From the first claim to the last end.
+    pub(crate) took: Option<Duration>,
+    /// Dollars.
+    pub(crate) cost: Money,
+    /// Tokens.
+    pub(crate) tokens: i64,
+    /// Tasks.
+    pub(crate) tasks: usize,
 }
 
 /// Bills added up.
@@ -45,7 +65,29 @@ pub(crate) struct Bills {
 impl<'a> View<'a> {
     /// A view with times and ids.
     pub(crate) fn new(run: &'a RunRecord) -> Self {
-        Self { run, timed: true, until: last_instant(run) }
+        let mut steps: Vec<_> = run.tasks.iter().filter(|task| task.stage == Stage::Step.as_str()).collect();
+        steps.sort_by(|one, other| one.key.cmp(&other.key));
+        let told_elsewhere = told_elsewhere(run, &steps);
+        Self { run, timed: true, until: last_instant(run), steps, told_elsewhere }
+    }
+
+    /// What all tasks at a path and below it took together.
+    pub(crate) fn extent(&self, at: &str) -> Extent {
+        let inside: Vec<_> = self.step_at(at).into_iter().chain(tasks_below(&self.steps, at).iter().copied()).collect();
+        let began = inside.iter().filter_map(|task| task.started_at).min().filter(|_| self.timed);
+        let ended =
+            inside.iter().filter(|task| task.started_at.is_some()).map(|task| task.finished_at.unwrap_or(self.until));
+        Extent {
+            took: began.zip(ended.max()).map(|(began, ended)| ended.since(began)),
+            cost: inside.iter().map(|task| task.cost_usd).sum(),
+            tokens: inside.iter().map(|task| task.tokens).sum(),
+            tasks: inside.len(),
+        }
+    }
+
+    /// The task at a path of the flow.
+    pub(crate) fn step_at(&self, at: &str) -> Option<&'a TaskRecord> {
+        self.steps.binary_search_by(|task| task.key.as_str().cmp(at)).ok().map(|place| self.steps[place])
     }
 
     /// A view without them.
@@ -81,10 +123,14 @@ impl<'a> View<'a> {
         self.run.tasks.iter().filter(move |task| task.stage == stage.as_str())
     }
 
-    /// What members were asked for, in the order of the plan; in a flow, every task of its steps.
+    /// What members were asked for, in the order of the plan; in a flow, the tasks of its steps that are told nowhere else.
     pub(crate) fn contributions(&self) -> Vec<&'a TaskRecord> {
-        let stages = [Stage::Work, Stage::Step].map(Stage::as_str);
-        self.run.tasks.iter().filter(|task| stages.contains(&task.stage.as_str())).collect()
+        // The last task that said what the result is stands as the result.
+        let is_result = |task: &&TaskRecord| self.run.output.is_some() && task.output == self.run.output;
+        let result = self.stage(Stage::Step).filter(is_result).last().map(|task| task.id);
+        let is_own = |task: &&TaskRecord| !self.told_elsewhere.contains(&task.key) && Some(task.id) != result;
+        let steps = self.stage(Stage::Step).filter(is_own);
+        self.stage(Stage::Work).chain(steps).collect()
     }
 
     /// Synthesis results that a later one replaced.
@@ -271,6 +317,29 @@ pub(crate) fn full_name(task: &TaskRecord) -> String {
 /// True where the price of a row's model is not known.
 pub(crate) fn is_unpriced(row: &UsageRecord) -> bool {
     row.tariff == "unpriced"
+}
+
+/// Ballots stand among the votes, verdicts among the reviews; who plans what is seen in what was planned.
+fn told_elsewhere(run: &RunRecord, tasks: &[&TaskRecord]) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for step in run.flow.iter().flat_map(|flow| &flow.steps) {
+        let is_meant: fn(&str) -> bool = match (&step.fact, step.kind.as_str()) {
+            (Some(Fact::Vote(_)), _) => |_| true,
+            (Some(Fact::Review(_)), _) => |rest| rest.contains("/verdicts/"),
+            (Some(Fact::Split(_)), _) => |rest| rest == "/plan",
+            _ => continue,
+        };
+        let below = tasks_below(tasks, &step.path).iter().map(|task| &task.key);
+        paths.extend(below.filter(|key| is_meant(&key[step.path.len()..])).cloned());
+    }
+    paths
+}
+
+/// Of tasks sorted by path, those below one.
+fn tasks_below<'t, 'a>(tasks: &'t [&'a TaskRecord], at: &str) -> &'t [&'a TaskRecord] {
+    let (from, to) = path::below(at);
+    let [first, last] = [from, to].map(|end| tasks.partition_point(|task| task.key < end));
+    &tasks[first..last.max(first)]
 }
 
 fn model_steps(attempt: &AttemptRecord) -> impl Iterator<Item = &StepRecord> {

@@ -46,6 +46,16 @@ pub async fn after(tx: &mut Tx<'_>, ws: WorkspaceId, after: i64, run: Option<Run
     }
 }
 
+/// What was written down of how a run was coordinated, with a number above `after`, in order: gates, merges, votes, steps that were
+/// left out, phases.
+pub async fn of_coordination(tx: &mut Tx<'_>, run: RunId, after: i64, limit: u32) -> Result<Vec<Event>> {
+    let (ws, limit) = (tx.ws(), limit.min(MAX_PAGE));
+    let sql = "SELECT ws, seq, at, kind, entity, entity_id, run, actor, payload FROM event
+        WHERE ws=$1 AND run=$2 AND seq>$3 AND kind IN ('coordination.gate.checked', 'coordination.merge.completed',
+        'coordination.vote.counted', 'coordination.step.skipped', 'run.phase_changed', 'run.phase_ended') ORDER BY seq LIMIT $4";
+    tx.many(sql, p![ws, run, after, limit]).await
+}
+
 /// The number of the last event of a workspace; 0 if there is none.
 pub async fn head(tx: &mut Tx<'_>, ws: WorkspaceId) -> Result<i64> {
     // Not from `ws_head`, which a batch on SQLite writes once, at its end.

@@ -35,6 +35,16 @@ pub async fn within(tx: &mut Tx<'_>, run: RunId, range: (&str, &str)) -> Result<
     tx.many(sql, p![ws, run, range.0, range.1]).await
 }
 
+/// A run's frames by path, from behind `after`; results of more than `bytes` are left out.
+pub async fn page(tx: &mut Tx<'_>, run: RunId, after: Option<&str>, (bytes, limit): (i64, i64)) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    // The frame of the whole flow has the empty path.
+    let sql = "SELECT path, state, CASE WHEN LENGTH(result) <= CAST($5 AS BIGINT) THEN result END AS result, due FROM frame \
+               WHERE ws = $1 AND run = $2 AND path >= $3 AND path <> $4 ORDER BY path LIMIT $6";
+    let (from, not) = (after.unwrap_or(""), after.unwrap_or("\u{7f}"));
+    tx.many(sql, p![ws, run, from, not, bytes, limit]).await
+}
+
 /// Writes a frame.
 pub async fn put(tx: &mut Tx<'_>, run: RunId, frame: &Record) -> Result<()> {
     let ws = tx.ws();

@@ -72,7 +72,7 @@ fn table(runs: &[RunSummary]) -> Table {
         let took = run.finished_at.map(|at| text::duration(at.since(run.created_at)));
         table.row([
             run.id.to_string(),
-            run.state.clone(),
+            standing(run),
             text::clock(run.started_at.unwrap_or(run.created_at)),
             took.unwrap_or_default(),
             text::count(run.model_calls),
@@ -83,4 +83,12 @@ fn table(runs: &[RunSummary]) -> Table {
         ]);
     }
     table
+}
+
+/// The state; of a run that goes on, with the phase it is in.
+fn standing(run: &RunSummary) -> String {
+    match run.state.as_str() {
+        "running" => format!("running: {}", run.phase),
+        other => other.to_owned(),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use convoke_domain::flow::account::{Fact, Stand};
 use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::record::RunRecord;
 use convoke_domain::team::Team;
@@ -112,6 +113,41 @@ async fn a_flow_of_all_kinds_comes_to_its_end() {
     ] {
         assert!(events.iter().any(|event| event.kind == kind), "no {kind}");
     }
+    the_record_tells_all(&record);
+}
+
+/// The record of a run of [`all_kinds`] has its steps in the order of the flow, with what came of them.
+fn the_record_tells_all(record: &RunRecord) {
+    let flow = record.flow.as_ref().expect("what the flow did");
+    let phases: Vec<_> = flow.phases.iter().map(|phase| (phase.name.as_str(), phase.summary.as_deref())).collect();
+    assert_eq!(phases[0], ("look", Some("3 views")));
+    assert_eq!((phases[1].0, phases.len()), ("work", 2));
+    let told: Vec<_> = flow.steps.iter().map(|step| (step.path.as_str(), step.kind.as_str())).collect();
+    let mut rest = told.iter();
+    for step in [
+        ("look", "phase"),
+        ("look/views", "split"),
+        ("look/views/ann", "item"),
+        ("look/views/ann/view", "task"),
+        ("look/list", "merge"),
+        ("work/parts/plan", "task"),
+        ("work/rounds", "loop"),
+        ("work/rounds/1", "round"),
+        ("work/bar", "gate"),
+        ("check", "review"),
+        ("choose", "vote"),
+        ("end", "branch"),
+        ("end/ship", "task"),
+    ] {
+        assert!(rest.any(|one| *one == step), "{step:?} is not at its place among {told:?}");
+    }
+    assert!(flow.steps.iter().all(|step| step.state == Stand::Completed), "{:?}", flow.steps);
+    let fact = |path: &str| flow.steps.iter().find(|step| step.path == path).and_then(|step| step.fact.clone());
+    let Some(Fact::Vote(vote)) = fact("choose") else { panic!("a vote") };
+    assert_eq!((vote.choice.as_deref(), vote.ballots.len() + vote.outstanding.len()), (Some("yes"), 3));
+    let Some(Fact::Review(review)) = fact("check") else { panic!("a review") };
+    assert_eq!((review.author.as_deref(), review.rounds[0].verdicts.len()), (Some("ann"), 2));
+    assert!(matches!(fact("work/bar"), Some(Fact::Gate(gate)) if gate.open));
 }
 
 #[tokio::test]

@@ -63,8 +63,8 @@ async fn what_cannot_be_recorded_says_why_and_changes_nothing() {
         (vec![good(), case("q", "cost", Kind::Gold, 1.5)], "ada", "bad_outcome"),
         (vec![good(), case("", "cost", Kind::Gold, 1.0)], "ada", "bad_outcome"),
         (vec![good(); 1_001], "ada", "too_many_outcomes"),
-        (vec![good()], "eve", "role_denied"),
-        (vec![good()], "zoe", "role_denied"),
+        (vec![good()], "eve", "not_allowed"),
+        (vec![good()], "zoe", "not_allowed"),
     ];
     for (cases, user, code) in cases {
         let refused = hub.engine.record_outcomes(cases, user).await.expect_err(code);

@@ -98,8 +98,8 @@ async fn roles_are_given_by_owners_and_one_stays() {
     let roles: Vec<_> = engine.users("").await.expect("users").into_iter().map(|user| (user.name, user.role)).collect();
     assert_eq!(roles, [("ada".to_owned(), "owner".to_owned()), ("zoe".to_owned(), "viewer".to_owned())]);
     for (name, role, is_new, by, code) in [
-        ("zoe", Role::Owner, false, "user:zoe", "role_denied"),
-        ("zoe", Role::Owner, false, "agent:ada", "role_denied"),
+        ("zoe", Role::Owner, false, "user:zoe", "not_allowed"),
+        ("zoe", Role::Owner, false, "agent:ada", "not_allowed"),
         ("ada", Role::Viewer, false, "user:ada", "last_owner"),
         ("zoe", Role::Viewer, true, "user:ada", "user_exists"),
         ("ghost", Role::Viewer, false, "user:ada", "missing"),

@@ -5,8 +5,8 @@ use convoke_domain::id::{HandoffId, MemoryId, RunId, ThreadId, WorkspaceId};
 use convoke_domain::memory::{Note, Scope, Shelf};
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_engine::{EffectOutcome, Error, Resume, Which};
-use convoke_testkit::hub::{Hub, team};
+use convoke_engine::{About, EffectOutcome, Error, Rate, Resume, StartRun, TaskAnswer, Which};
+use convoke_testkit::hub::{Hub, profile, team};
 use convoke_testkit::model::{FakeModels, Gate};
 use convoke_testkit::tool::FakeTools;
 use serde_json::json;
@@ -31,6 +31,10 @@ const ACTS: &[(&str, Allows)] = &[
     ("archive", Role::may_govern),
     ("pause", Role::may_govern),
     ("resume", Role::may_govern),
+    ("start", Role::may_govern),
+    ("end", Role::may_govern),
+    ("rate", Role::may_rate),
+    ("appoint", Role::may_appoint),
     ("cancel", Role::may_govern),
 ];
 
@@ -57,6 +61,20 @@ async fn try_it(hub: &Hub, act: &str, run: RunId, user: &str) -> Result<(), Erro
         "archive" => engine.archive_threads(Timestamp::default(), user, 1).await.map(drop),
         "pause" => engine.pause(run, user).await,
         "resume" => engine.resume(run, Resume { user: user.into(), ..Resume::default() }).await,
+        // A name that is no user's is that of a program that holds the engine itself.
+        "start" if user == "ghost" => engine.cancel(run, user).await,
+        "start" => {
+            let team = team(&["logs"], json!({"rules": {"planning": "same_task"}}));
+            let profiles = ["lead", "logs"].map(|name| profile(name, json!({}))).into();
+            let start = hub.prepare(team, profiles, "Look again.").await.expect("a team");
+            engine.start_run(StartRun { user: user.into(), ..start }).await.map(drop)
+        }
+        "end" => engine.close_run(run, TaskAnswer::Done("x".into()), &format!("user:{user}")).await,
+        "rate" => {
+            let rate = Rate { run, about: About::Run, stars: 3, note: String::new() };
+            engine.rate(rate, user).await.map(drop)
+        }
+        "appoint" => engine.appoint("ghost of a user", Role::Viewer, false, &format!("user:{user}")).await,
         "cancel" => engine.cancel(run, user).await,
         other => panic!("nobody knows how to {other}"),
     }

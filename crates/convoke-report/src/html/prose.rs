@@ -7,7 +7,7 @@ use crate::nest::{DIALECT, pretty_json, shift};
 use crate::quote;
 
 /// The text as HTML under a heading of `level`.
-pub(super) fn prose(text: &str, level: usize) -> String {
+pub(crate) fn prose(text: &str, level: usize) -> String {
     if let Some(json) = pretty_json(text) {
         return format!("<pre><code>{}</code></pre>\n", quote::html(&json));
     }

@@ -20,10 +20,13 @@ fn every_kind_of_run_is_a_whole_page() {
         samples::unpriced(),
         samples::empty(),
         samples::with_people(),
+        samples::with_flow(),
     ] {
         let page = html(&run);
         assert!(page.starts_with("<!doctype html>\n") && page.ends_with("</body>\n</html>\n"));
-        for tag in ["section", "details", "table", "svg", "div", "dl", "main", "header", "p", "span", "code", "pre"] {
+        for tag in [
+            "section", "details", "table", "svg", "div", "dl", "main", "header", "p", "span", "code", "pre", "ul", "li",
+        ] {
             let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
             assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag} in {}", run.summary.state);
         }

@@ -2,6 +2,7 @@
 
 use convoke_domain::record::RunRecord;
 use convoke_report::{html, markdown};
+use serde_json::Value;
 
 use crate::samples;
 
@@ -38,11 +39,36 @@ fn poisoned(mut run: RunRecord, text: &str) -> RunRecord {
         (effect.key, effect.tool, effect.note) = (text.into(), text.into(), some());
         effect.resolved_by = effect.resolved_by.as_ref().map(|_| text.to_owned());
     }
+    if let Some(flow) = &mut run.flow {
+        let mut value = serde_json::to_value(&*flow).expect("JSON");
+        poison(&mut value, text);
+        *flow = serde_json::from_value(value).expect("the same with other texts");
+    }
     run
 }
 
-fn all() -> [RunRecord; 5] {
-    [samples::completed(), samples::failed(), samples::waiting(), samples::out_of_budget(), samples::unpriced()]
+/// Makes every text of a value `text` that is not one of a few words of ours.
+fn poison(value: &mut Value, text: &str) {
+    const OURS: [&str; 8] = ["state", "wait", "majority", "tie", "is", "task", "started_at", "finished_at"];
+    match value {
+        Value::String(own) => text.clone_into(own),
+        Value::Array(list) => list.iter_mut().for_each(|one| poison(one, text)),
+        Value::Object(fields) => {
+            fields.iter_mut().filter(|(name, _)| !OURS.contains(&name.as_str())).for_each(|(_, one)| poison(one, text));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn all() -> [RunRecord; 6] {
+    [
+        samples::completed(),
+        samples::failed(),
+        samples::waiting(),
+        samples::out_of_budget(),
+        samples::unpriced(),
+        samples::with_flow(),
+    ]
 }
 
 /// Every tag of a page, as its text between the brackets.
@@ -57,10 +83,48 @@ fn attributes(tag: &str) -> Vec<&str> {
     names.map(|name| name.trim_end_matches('=')).filter(|name| !name.is_empty() && *name != "/").collect()
 }
 
-const TAGS: [&str; 40] = [
-    "head", "title", "body", "html", "main", "header", "footer", "section", "p", "span", "h1", "h2", "h3", "h4", "h5",
-    "h6", "b", "strong", "code", "pre", "div", "dl", "dt", "dd", "ul", "ol", "li", "details", "summary", "table",
-    "thead", "tbody", "tfoot", "tr", "th", "td", "svg", "rect", "a", "style",
+const TAGS: [&str; 41] = [
+    "blockquote",
+    "head",
+    "title",
+    "body",
+    "html",
+    "main",
+    "header",
+    "footer",
+    "section",
+    "p",
+    "span",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "b",
+    "strong",
+    "code",
+    "pre",
+    "div",
+    "dl",
+    "dt",
+    "dd",
+    "ul",
+    "ol",
+    "li",
+    "details",
+    "summary",
+    "table",
+    "thead",
+    "tbody",
+    "tfoot",
+    "tr",
+    "th",
+    "td",
+    "svg",
+    "rect",
+    "a",
+    "style",
 ];
 const ATTRIBUTES: [&str; 19] = [
     "class",

@@ -17,7 +17,8 @@ fn waiting() {
 
 #[test]
 fn the_version_comes_first_and_the_record_reads_back() {
-    for run in [samples::completed(), samples::failed(), samples::empty(), samples::with_people()] {
+    for run in [samples::completed(), samples::failed(), samples::empty(), samples::with_people(), samples::with_flow()]
+    {
         let told = json(&run);
         assert_eq!(
             told.as_object().and_then(|fields| fields.iter().next()),
@@ -46,7 +47,7 @@ fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 #[test]
 fn every_field_is_documented_and_none_beside() {
     let mut told = BTreeSet::new();
-    for run in [samples::with_people(), samples::waiting()] {
+    for run in [samples::with_people(), samples::waiting(), samples::with_flow()] {
         fields(&json(&run), "", &mut told);
     }
     let rows = DOCS.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));

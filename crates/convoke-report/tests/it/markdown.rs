@@ -1,5 +1,6 @@
 //! The Markdown report.
 
+use convoke_domain::flow::account::{Fact, Stand, StepAccount};
 use convoke_domain::money::Money;
 use convoke_domain::record::RunRecord;
 use convoke_report::{markdown, markdown_without_times};
@@ -9,6 +10,31 @@ use crate::samples;
 #[test]
 fn completed() {
     insta::assert_snapshot!(markdown(&samples::completed()));
+}
+
+#[test]
+fn with_flow() {
+    insta::assert_snapshot!(markdown(&samples::with_flow()));
+}
+
+#[test]
+fn of_many_parts_the_first_and_the_failed_are_listed() {
+    let mut run = samples::with_flow();
+    let flow = run.flow.as_mut().expect("a flow");
+    let item = flow.steps.iter().find(|step| step.path == "look/views/ann").expect("an item").clone();
+    let place = flow.steps.iter().position(|step| step.path == "look/views/eve").expect("an item") + 1;
+    let part = |n: usize| {
+        let state = if n == 150 { Stand::Failed } else { Stand::Completed };
+        StepAccount { path: format!("look/views/{n}"), name: n.to_string(), state, task: None, ..item.clone() }
+    };
+    flow.steps.splice(place..place, (0..190).map(part));
+    let split = flow.steps.iter_mut().find(|step| step.path == "look/views").expect("a split");
+    let Some(Fact::Split(fact)) = &mut split.fact else { panic!("a split") };
+    (fact.items, fact.more_items) = (10_000, 9_800);
+    let report = markdown(&run);
+    let course = sections(&report, &["Course"]);
+    assert!(course.contains("`150`") && course.contains("`26`") && !course.contains("`27`"), "{course}");
+    assert!(course.contains("    - … and 9,962 more\n"), "{course}");
 }
 
 #[test]

@@ -27,6 +27,11 @@ pub(crate) fn task_id(stage: &str, key: &str, round: i64) -> TaskId {
     TaskId::derived(at(0), &[stage.as_bytes(), key.as_bytes(), &round.to_be_bytes()])
 }
 
+/// A run of a flow with phases, splits, rounds, votes, a review, gates, a handoff and a delegation, as it was recorded.
+pub(crate) fn with_flow() -> RunRecord {
+    serde_json::from_str(include_str!("flow.json")).expect("a record")
+}
+
 /// A run in which nothing has happened.
 pub(crate) fn empty() -> RunRecord {
     RunRecord {
@@ -64,6 +69,7 @@ pub(crate) fn empty() -> RunRecord {
         handoffs: Vec::new(),
         ratings: Vec::new(),
         analytics: None,
+        flow: None,
     }
 }
 

@@ -11,6 +11,11 @@ fn completed() {
 }
 
 #[test]
+fn with_flow() {
+    insta::assert_snapshot!(tree(&samples::with_flow(), false));
+}
+
+#[test]
 fn failed() {
     insta::assert_snapshot!(tree(&samples::failed(), false));
 }

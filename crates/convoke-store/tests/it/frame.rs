@@ -1,12 +1,19 @@
 //! Frames of flows on each database: by path, by range, by when they fall due.
 
+use convoke_domain::event::{Kind, NewEvent};
 use convoke_domain::time::Timestamp;
-use convoke_store::{frame, task};
+use convoke_store::{event, frame, task};
+use serde_json::json;
 
 use crate::noun::{NOW, RUN, ready, with_run};
 use crate::support::{Place, act, cases, look};
 
-cases! { a_part_is_a_range, what_falls_due_is_found_until_it_is_stilled, tasks_of_flows_are_found_by_path }
+cases! {
+    a_part_is_a_range,
+    what_falls_due_is_found_until_it_is_stilled,
+    tasks_of_flows_are_found_by_path,
+    what_was_written_down_is_found_in_order,
+}
 
 fn record(path: &str, due: Option<Timestamp>) -> frame::Record {
     frame::Record { path: path.into(), state: format!("{{\"at\":\"{path}\"}}"), result: None, due }
@@ -26,6 +33,13 @@ async fn a_part_is_a_range(place: Place) {
     assert_eq!((b.result.as_deref(), b.state.as_str()), (Some("[1]"), "{\"at\":\"b\"}"));
     assert!(look!(store, tx => frame::get(tx, RUN, "").await).is_some());
     assert_eq!(look!(store, tx => frame::get(tx, RUN, "c").await), None);
+    let first = look!(store, tx => frame::page(tx, RUN, None, (2, 3)).await);
+    assert_eq!(first.iter().map(|row| row.path.as_str()).collect::<Vec<_>>(), ["", "a", "a/1"]);
+    let rest = look!(store, tx => frame::page(tx, RUN, Some("a/1"), (2, 100)).await);
+    assert_eq!(rest.iter().map(|row| row.path.as_str()).collect::<Vec<_>>(), ["a/1/x", "a/10", "a~2", "a~2/1", "b"]);
+    assert_eq!(rest[4].result, None, "it has more bytes than were asked for");
+    let whole = look!(store, tx => frame::page(tx, RUN, Some("a~2/1"), (3, 100)).await);
+    assert_eq!(whole[0].result.as_deref(), Some("[1]"));
 }
 
 async fn what_falls_due_is_found_until_it_is_stilled(place: Place) {
@@ -64,4 +78,24 @@ async fn tasks_of_flows_are_found_by_path(place: Place) {
     assert_eq!(look!(store, tx => task::open_within(tx, RUN, ("s/", "s0")).await).len(), 1);
     assert_eq!(look!(store, tx => task::path(tx, crate::noun::task_id(3)).await).as_deref(), Some("t"));
     assert_eq!(look!(store, tx => task::path(tx, crate::noun::task_id(5)).await), None);
+}
+
+async fn what_was_written_down_is_found_in_order(place: Place) {
+    let store = with_run(&place).await;
+    let kinds = [Kind::GateChecked, Kind::TaskStarted, Kind::MergeCompleted, Kind::SplitCreated, Kind::VoteCounted];
+    act!(store, tx => {
+        for kind in kinds {
+            let (entity_id, actor, payload) = (RUN.to_string(), "system".to_owned(), json!({"path": "a"}));
+            tx.emit(NewEvent { kind, entity: "run", entity_id, run: Some(RUN), actor, payload });
+        }
+        Ok(())
+    });
+    let first = look!(store, tx => event::of_coordination(tx, RUN, 0, 2).await);
+    assert_eq!(
+        first.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(),
+        ["coordination.gate.checked", "coordination.merge.completed"]
+    );
+    let second = first[1].seq;
+    let rest = look!(store, tx => event::of_coordination(tx, RUN, second, 10).await);
+    assert_eq!(rest.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(), ["coordination.vote.counted"]);
 }

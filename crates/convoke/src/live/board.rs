@@ -13,6 +13,7 @@ use convoke_domain::run::State;
 use convoke_domain::time::Timestamp;
 use convoke_engine::{Pulse, PulseKind};
 
+use super::course::Course;
 use crate::text;
 
 /// Bytes of a reply that are kept to show its last words.
@@ -71,6 +72,8 @@ pub struct Job {
     pub title: String,
     /// Who does it.
     pub agent: String,
+    /// Where in the flow it stands, where it is a step of one.
+    pub path: Option<String>,
     /// How it stands.
     pub mark: Mark,
     /// What happens in it.
@@ -141,6 +144,8 @@ pub struct Board {
     pub finished: Option<Timestamp>,
     /// Tasks in the order in which they were made.
     pub jobs: Vec<Job>,
+    /// Its flow, where it has one.
+    pub course: Course,
     /// What the person who watches should know, the newest last.
     pub notices: Vec<String>,
     /// Place of the last event that was folded in.
@@ -162,6 +167,7 @@ impl Board {
             created: Timestamp::default(),
             finished: None,
             jobs: Vec::new(),
+            course: Course::default(),
             notices: Vec::new(),
             seen: 0,
             by_id: HashMap::new(),
@@ -227,6 +233,7 @@ impl Board {
                 self.phase = said("phase").unwrap_or_default();
                 return;
             }
+            _ if event.kind.starts_with("coordination.") => return self.course.note(kind, event),
             Kind::RunStarted | Kind::RunResumed => State::Running,
             Kind::RunPaused => State::Paused,
             Kind::RunWaiting => State::Waiting,
@@ -252,6 +259,7 @@ impl Board {
             self.notice(notice);
         }
         let Some(job) = self.job_mut(&event.entity_id) else { return };
+        let was = job.mark;
         let error = || text::line(event.payload["error"].as_str().unwrap_or_default());
         match kind {
             Kind::TaskReady | Kind::TaskRequeued => job.mark = Mark::Ready,
@@ -274,15 +282,25 @@ impl Board {
             Kind::StepCompleted | Kind::StepFailed => job.step(event),
             _ => {}
         }
+        if job.mark != was
+            && let (Some(path), is) = (job.path.clone(), job.mark)
+        {
+            self.course.mark(&path, was, is);
+        }
     }
 
     fn create(&mut self, event: &Event) {
         let said = |key: &str| text::line(event.payload[key].as_str().unwrap_or_default());
         let mark = if event.payload["state"] == "ready" { Mark::Ready } else { Mark::Pending };
+        let path = (event.payload["stage"] == "step").then(|| said("key"));
+        if let Some(path) = &path {
+            self.course.put(path, self.jobs.len());
+        }
         self.by_id.insert(event.entity_id.clone(), self.jobs.len());
         self.jobs.push(Job {
             title: said("title"),
             agent: said("agent"),
+            path,
             mark,
             doing: Doing::Nothing,
             started: None,

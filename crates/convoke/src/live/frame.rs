@@ -5,6 +5,7 @@ use convoke_domain::run::State;
 use convoke_domain::time::Timestamp;
 
 use super::board::{Board, Doing, Job, Mark};
+use super::tree;
 use crate::text::{self, BOLD, CYAN, DIM, GREEN, RED, YELLOW, cut, cut_start, pad, pad_start, paint, width};
 use crate::which;
 
@@ -14,11 +15,11 @@ const COST: usize = 10;
 /// Columns for the time a task took.
 const TIME: usize = 8;
 /// Columns that an agent's name may take.
-const AGENT: usize = 24;
+pub(super) const AGENT: usize = 24;
 /// Below this many columns the figures are left out.
-const NARROW: usize = 60;
+pub(super) const NARROW: usize = 60;
 /// Turns while something is under way.
-const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+pub(super) const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
 /// What a frame is drawn for.
 #[derive(Debug, Clone, Copy)]
@@ -58,15 +59,27 @@ fn one(board: &Board, shot: Shot<'_>, room: usize) -> Vec<String> {
     let columns = shot.size.0;
     let mut lines = head(board, shot);
     let notices = board.notices.len().min(room.saturating_sub(4));
-    let (jobs, hidden) = chosen(&board.jobs, room.saturating_sub(lines.len() + 1 + notices));
+    let room = room.saturating_sub(lines.len() + 1 + notices);
     lines.push(String::new());
-    let agent = jobs.iter().map(|job| width(&job.agent)).max().unwrap_or(0).min(AGENT).min(columns / 3);
-    lines.extend(jobs.iter().map(|job| task(job, shot, agent)));
-    if hidden > 0 {
-        lines.push(paint(DIM, &cut(&format!("  and {} more", text::many(hidden, "task")), columns)));
+    if board.course.is_empty() {
+        lines.extend(tasks(board, shot, room));
+    } else {
+        lines.extend(tree::draw(board, shot, room));
     }
     let told = board.notices.iter().rev().take(notices).rev();
     lines.extend(told.map(|notice| paint(YELLOW, &cut(&format!("! {notice}"), columns))));
+    lines
+}
+
+/// The tasks in the order in which they were made.
+fn tasks(board: &Board, shot: Shot<'_>, room: usize) -> Vec<String> {
+    let columns = shot.size.0;
+    let (jobs, hidden) = chosen(&board.jobs, room);
+    let agent = jobs.iter().map(|job| width(&job.agent)).max().unwrap_or(0).min(AGENT).min(columns / 3);
+    let mut lines: Vec<String> = jobs.iter().map(|job| task(job, shot, (0, agent))).collect();
+    if hidden > 0 {
+        lines.push(paint(DIM, &cut(&format!("  and {} more", text::many(hidden, "task")), columns)));
+    }
     lines
 }
 
@@ -134,14 +147,16 @@ fn chosen(jobs: &[Job], room: usize) -> (Vec<&Job>, usize) {
     (order.into_iter().map(|at| &jobs[at]).collect(), jobs.len() - room)
 }
 
-fn task(job: &Job, shot: Shot<'_>, agent: usize) -> String {
+/// A task's line, moved in by `indent`; `agent` columns are for names.
+pub(super) fn task(job: &Job, shot: Shot<'_>, (indent, agent): (usize, usize)) -> String {
     let columns = shot.size.0;
     let figures = if columns < NARROW { String::new() } else { figures(job) };
-    let room = columns.saturating_sub(2 + agent + 2 + width(&figures));
+    let room = columns.saturating_sub(indent + 2 + agent + 2 + width(&figures));
     let (style, mark) = marked(job, shot.frame);
     let name = pad(&job.agent, agent);
     let name = if job.mark == Mark::Running { paint(BOLD, &name) } else { name };
-    format!("{} {name}  {}{}", paint(style, mark), middle(job, shot.now, room), paint(DIM, &figures))
+    let indent = " ".repeat(indent);
+    format!("{indent}{} {name}  {}{}", paint(style, mark), middle(job, shot.now, room), paint(DIM, &figures))
 }
 
 fn marked(job: &Job, frame: usize) -> (anstyle::Style, &'static str) {

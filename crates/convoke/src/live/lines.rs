@@ -5,11 +5,15 @@ use convoke_domain::time::Timestamp;
 use convoke_engine::{Pulse, PulseKind};
 
 use super::board::{Board, Job, call, who};
+use super::course;
 use crate::text;
 use crate::which;
 
 /// Columns of an agent's name that all lines leave room for.
 const AGENT: usize = 22;
+/// Parts of a split above which each is not told of by itself, and how often it is told then how far it is.
+const MANY: usize = 50;
+const PARTS_TOLD: usize = 20;
 /// Columns of what a line quotes.
 const QUOTE: usize = 160;
 
@@ -28,6 +32,8 @@ impl Teller {
         let words = match kind {
             Kind::RunCreated => begins(board),
             Kind::RunPhaseChanged => format!("phase: {}", said("phase")),
+            Kind::RunPhaseEnded => passed_on(event),
+            _ if event.kind.starts_with("coordination.") => return self.coordination(board, kind, event),
             Kind::RunPaused => format!("paused: {}", said("reason")),
             Kind::RunResumed => "goes on".to_owned(),
             Kind::RunWaiting => format!("waits: {}", said("reason")),
@@ -49,6 +55,40 @@ impl Teller {
         Some(self.line(event.at, board, &words))
     }
 
+    /// What happened to a step of a flow, if it is worth a line.
+    fn coordination(self, board: &Board, kind: Kind, event: &Event) -> Option<String> {
+        let is_told = match kind {
+            Kind::SplitCreated => event.payload["items"].as_u64().unwrap_or(0) > 1,
+            Kind::SyncReady => event.payload["met"] == false || event.payload["failed"].as_u64().unwrap_or(0) > 0,
+            Kind::StepSkipped => event.payload["reason"].is_string(),
+            Kind::SyncCreated | Kind::JoinCreated => false,
+            _ => true,
+        };
+        let (words, alarm) = course::said(kind, event).filter(|_| is_told)?;
+        if !alarm && course::is_machinery(event.payload["path"].as_str().unwrap_or_default()) {
+            return None;
+        }
+        Some(self.line(event.at, board, &format!("{}: {words}", text::cut(&said(event, "path"), QUOTE))))
+    }
+
+    /// Of a split with many parts only now and then how far it is, unless something is wrong.
+    fn of_many(self, board: &Board, job: &Job, kind: Kind) -> Option<Option<String>> {
+        let above = board.course.above(job.path.as_deref()?)?;
+        if above.children.len() <= MANY {
+            return None;
+        }
+        let (ended, all) = (above.counts.ended(), above.counts.all);
+        match kind {
+            Kind::TaskStarted | Kind::TaskCancelled => Some(None),
+            Kind::TaskCompleted if ended.is_multiple_of((all / PARTS_TOLD).max(1)) || ended == all => {
+                let (ended, all) = [ended, all].map(|count| i64::try_from(count).unwrap_or(i64::MAX)).into();
+                Some(Some(format!("{}: {} of {} have ended", above.path, text::count(ended), text::count(all))))
+            }
+            Kind::TaskCompleted => Some(None),
+            _ => None,
+        }
+    }
+
     /// Who writes to whom; answers are told of by the end of their question.
     fn message(self, board: &Board, event: &Event) -> Option<String> {
         let kind = said(event, "kind");
@@ -63,6 +103,9 @@ impl Teller {
     }
 
     fn task(self, board: &Board, job: &Job, kind: Kind, event: &Event) -> Option<String> {
+        if let Some(words) = self.of_many(board, job, kind) {
+            return words.map(|words| self.line(event.at, board, &words));
+        }
         let error = || text::cut(&text::line(event.payload["error"].as_str().unwrap_or_default()), QUOTE);
         let words = match kind {
             Kind::TaskStarted => format!("begins: {}", job.title),
@@ -119,6 +162,13 @@ pub fn time_of(at: Timestamp) -> String {
 
 fn said(event: &Event, key: &str) -> String {
     text::line(event.payload[key].as_str().unwrap_or_default())
+}
+
+/// A phase that ended, with what the next ones are told.
+fn passed_on(event: &Event) -> String {
+    let summary = text::cut(&said(event, "summary"), QUOTE);
+    let summary = if summary.is_empty() { String::new() } else { format!(", and passes on: {summary}") };
+    format!("phase {} has ended{summary}", said(event, "phase"))
 }
 
 fn answers(choice: &str) -> String {

@@ -40,7 +40,11 @@ fn steady(text: &str) -> String {
             "Timeline" => rows(section, 4, 3),
             "Evidence" => rows(section, 1, 3),
             "Contributions" => contributions(section),
-            _ => section.lines().filter(|line| !differs(line)).map(|line| format!("{line}\n")).collect(),
+            _ => section
+                .lines()
+                .filter(|line| !differs(line))
+                .map(|line| format!("{}\n", without_figures(line)))
+                .collect(),
         };
         out.push_str(if out.is_empty() { "" } else { "\n## " });
         out.push_str(body.trim_end());
@@ -66,6 +70,18 @@ fn contribution(part: &str) -> String {
         None => line.to_owned(),
     });
     lines.collect::<Vec<_>>().join("\n").trim_end().to_owned() + "\n"
+}
+
+/// A line without how long it took and what it cost.
+fn without_figures(line: &str) -> String {
+    let line = line.split(", which took ").next().unwrap_or(line);
+    let is_figure = |part: &str| {
+        let is_time = part.ends_with(" ms") || part.ends_with(" s") || part.ends_with(" min");
+        part.starts_with('$')
+            || part.ends_with(" tokens")
+            || (is_time && part.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    line.split(" · ").filter(|part| !is_figure(part)).collect::<Vec<_>>().join(" · ")
 }
 
 /// Lines of the head that no two runs share.
