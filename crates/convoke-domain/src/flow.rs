@@ -7,6 +7,7 @@
 
 pub mod expand;
 pub mod machine;
+pub mod made;
 pub mod memory;
 pub mod parameter;
 pub mod path;

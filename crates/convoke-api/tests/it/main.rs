@@ -5,4 +5,5 @@ mod docs;
 mod export;
 mod library;
 mod pattern;
+mod random;
 mod schema;

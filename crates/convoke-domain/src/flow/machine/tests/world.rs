@@ -42,7 +42,7 @@ impl World {
     /// A run of steps given as JSON.
     pub(super) fn of(steps: Value) -> Self {
         let flow = Flow { steps: serde_json::from_value(steps).expect("steps"), ..Flow::default() };
-        Self(Rehearsal::begin(Arc::new(spec(&flow, &["a", "b", "c", "rev"], json!({})))))
+        Self(Rehearsal::begin(Arc::new(spec(&flow, &["a", "b", "c", "rev"], json!({}))), "the task"))
     }
 
     pub(super) fn open(&self) -> Vec<String> {
