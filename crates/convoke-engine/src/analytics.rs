@@ -139,7 +139,8 @@ async fn trace(tx: &mut Tx<'_>, run: RunId, spec: &RunSpec) -> Stored<Trace> {
     Ok(Trace { edges, marks, capacity, letters, votes, interruptions })
 }
 
-async fn edges(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<(TaskId, TaskId)>> {
+/// Which task waited for which.
+pub(crate) async fn edges(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<(TaskId, TaskId)>> {
     let (mut edges, mut after) = (Vec::new(), (NO_TASK, NO_TASK));
     loop {
         let page = analytics::edges(tx, run, after, PAGE).await?;

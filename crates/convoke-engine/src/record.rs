@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use convoke_domain::flow::Flow;
 use convoke_domain::budget::Budget;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::money::Money;
@@ -73,6 +74,11 @@ impl Engine {
     /// One run in full.
     pub async fn run_record(&self, run: RunId) -> Result<RunRecord> {
         Ok(self.store().read(Full { ws: self.ws(), run }).await?)
+    }
+
+    /// What a diagram of a run needs besides its record: the flow it follows, if it does, and which task waited for which.
+    pub async fn run_course(&self, run: RunId) -> Result<(Option<Flow>, Vec<(TaskId, TaskId)>)> {
+        Ok(self.store().read(Course { ws: self.ws(), run }).await?)
     }
 
     /// The budgets that a run falls under: its own and its session's.
@@ -206,6 +212,25 @@ impl UseCase for Summary {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         let row = find(tx, self.run).await?;
         summarize(tx, &row).await
+    }
+}
+
+struct Course {
+    ws: WorkspaceId,
+    run: RunId,
+}
+
+impl UseCase for Course {
+    type Out = (Option<Flow>, Vec<(TaskId, TaskId)>);
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        let row = find(tx, self.run).await?;
+        let spec: RunSpec = serde_json::from_slice(&blob::get(tx, row.spec.parse()?).await?)?;
+        Ok((spec.team.flow, analytics::edges(tx, self.run).await?))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod analytics;
 mod artifact;
+pub mod diagram;
 mod effect;
 mod html;
 mod json;

@@ -132,8 +132,10 @@ pub enum Command {
     Profiles(crate::profiles::ProfilesArgs),
     /// Teams of agents
     Teams(crate::teams::TeamsArgs),
-    /// Check profile and team files
+    /// Check files of profiles, teams, patterns and scripts, a folder of them, or a saved team
     Validate(crate::validate::ValidateArgs),
+    /// Draw what a team or pattern does, or where a run stands
+    Diagram(crate::diagram::DiagramArgs),
     /// Make a folder with a small team to start from
     Init(crate::init::InitArgs),
     /// Say whether everything that is needed is there

@@ -16,6 +16,7 @@ mod db;
 mod decision;
 mod definition;
 mod demo;
+mod diagram;
 mod doctor;
 mod error;
 mod events;
@@ -166,6 +167,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,
         Command::Validate(command) => command.act(global).await,
+        Command::Diagram(command) => command.act(global).await,
         Command::Init(command) => command.act(global),
         Command::Doctor(command) => command.act(global).await,
         Command::Stats(command) => command.act(global).await,

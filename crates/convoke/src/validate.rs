@@ -1,30 +1,38 @@
 //! `convoke validate`: are these files right? Nothing is saved.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use convoke_api::{Bundle, Problem, Problems, Source};
 use serde_json::json;
 
 use crate::args::Global;
-use crate::error::{Exit, Result};
+use crate::error::{Exit, Failure, Result};
 use crate::hub::Hub;
 use crate::text::{self, GREEN, RED, paint};
-use crate::{definition, say, wire};
+use crate::{definition, job, say, wire};
+
+/// The most files of a folder, and how deep it is looked through.
+const MAX_FILES: usize = 1_000;
+const MAX_DEPTH: usize = 8;
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// YAML files: profiles and teams, which may refer to each other and to what is saved, and scripts
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    /// YAML files of profiles, teams, patterns and scripts, folders of them, or names of saved teams; what they define may refer
+    /// to each other and to what is saved
+    #[arg(required = true, value_name = "FILE|FOLDER|TEAM")]
+    pub what: Vec<String>,
 }
 
 impl ValidateArgs {
     pub async fn act(self, global: &Global) -> Result<Exit> {
-        let texts = definition::texts(&self.files)?;
+        let hub = Hub::up_to_date(global).await?;
+        let mut texts = Vec::new();
+        for what in &self.what {
+            texts.extend(found(&hub, what).await?);
+        }
         let (scripts, texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(_, text)| is_script(text));
         let mut problems: Vec<Problem> = scripts.iter().filter_map(|(file, text)| flaw(file, text)).collect();
-        let hub = Hub::up_to_date(global).await?;
         let known = definition::known(&hub).await?;
         let sources: Vec<Source<'_>> = texts.iter().map(|(file, text)| Source { file, text }).collect();
         let read = if sources.is_empty() { Ok(Bundle::default()) } else { convoke_api::read(&sources, &known) };
@@ -37,6 +45,53 @@ impl ValidateArgs {
             }
         }
     }
+}
+
+/// The texts that a word on the command line means.
+async fn found(hub: &Hub, what: &str) -> Result<Vec<(String, String)>> {
+    let path = Path::new(what);
+    if path.is_dir() {
+        let mut files = Vec::new();
+        files_in(path, MAX_DEPTH, &mut files)?;
+        files.sort();
+        if files.is_empty() {
+            let failure = Failure::usage("missing_file", format!("there are no files to check in `{what}`"));
+            return Err(failure.hint("definitions are files whose names end in `.yaml`, `.yml` or `.json`"));
+        }
+        return definition::texts(&files);
+    }
+    if job::is_path(what) || path.exists() {
+        return definition::texts(&[path.to_path_buf()]);
+    }
+    let teams = hub.engine.teams().await?;
+    let Some(team) = teams.iter().find(|team| team.body.name == what) else {
+        let failure = Failure::usage("missing", format!("there is no team `{what}`, and no file of that name"));
+        return Err(failure.hint("`convoke teams` lists teams; a file is given by its path, such as `./team.yaml`"));
+    };
+    Ok(vec![(format!("team {what}"), convoke_api::bundle_to_yaml(&team.body, &[]))])
+}
+
+/// The definitions in a folder and those below it; what is hidden is left out.
+fn files_in(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
+    let unreadable = |cause: std::io::Error| Failure::usage("io", format!("cannot read `{}`", folder.display())).cause(cause);
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_definition = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() && depth > 0 {
+            files_in(&path, depth - 1, files)?;
+        } else if is_definition && path.is_file() {
+            files.push(path);
+        }
+        if files.len() > MAX_FILES {
+            let message = format!("`{}` holds more than {MAX_FILES} files", folder.display());
+            return Err(Failure::usage("too_many_files", message).hint("name a smaller folder"));
+        }
+    }
+    Ok(())
 }
 
 /// True for a script that plays a model: it has a list of agents, and is of no kind.
@@ -56,10 +111,15 @@ fn flaw(file: &str, text: &str) -> Option<Problem> {
 fn right(global: &Global, bundle: &Bundle, scripts: usize) -> Result<Exit> {
     let profiles: Vec<&str> = bundle.profiles.iter().map(|one| one.name.as_str()).collect();
     let teams: Vec<&str> = bundle.teams.iter().map(|one| one.name.as_str()).collect();
+    let patterns: Vec<&str> = bundle.patterns.iter().map(|one| one.name.as_str()).collect();
     if global.json {
-        say::json(&json!({"valid": true, "profiles": profiles, "teams": teams, "scripts": scripts, "problems": []}))?;
+        let names = json!({"valid": true, "profiles": profiles, "teams": teams, "patterns": patterns, "scripts": scripts, "problems": []});
+        say::json(&names)?;
     } else if !global.quiet {
         let mut what = vec![text::many(profiles.len(), "profile"), text::many(teams.len(), "team")];
+        if !patterns.is_empty() {
+            what.push(text::many(patterns.len(), "pattern"));
+        }
         if scripts > 0 {
             what.push(text::many(scripts, "script"));
         }
@@ -70,10 +130,11 @@ fn right(global: &Global, bundle: &Bundle, scripts: usize) -> Result<Exit> {
 
 fn wrong(global: &Global, problems: &Problems) -> Result<Exit> {
     if global.json {
-        say::json(&json!({"valid": false, "profiles": [], "teams": [], "scripts": 0, "problems": problems}))?;
+        let none = json!({"valid": false, "profiles": [], "teams": [], "patterns": [], "scripts": 0, "problems": problems});
+        say::json(&none)?;
     } else {
         say::text(&definition::listed(problems))?;
         say::note(&format!("\n{} {}", paint(RED, "invalid:"), text::many(problems.0.len(), "problem")));
     }
-    Ok(Exit::Failed)
+    Ok(Exit::Usage)
 }

@@ -42,6 +42,23 @@ fn examples_in_the_reference_are_right() {
     }
 }
 
+/// Each pattern of the guide by itself, and its team with the last of them.
+#[test]
+fn the_guide_to_patterns_is_right() {
+    let path = format!("{}/../../docs/guide/pattern.md", env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(&path).expect("the page");
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let library = convoke_api::library::bundle();
+    let known = Known::default().with_profiles(&library.profiles);
+    let [patterns @ .., team] = examples.as_slice() else { panic!("{path} has examples") };
+    for pattern in patterns {
+        read_one(&path, pattern, &known).unwrap_or_else(|problems| panic!("{problems}"));
+    }
+    let both = format!("{}---\n{team}", patterns.last().expect("a pattern"));
+    let bundle = read_one(&path, &both, &known).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!((bundle.patterns.len(), bundle.teams[0].flow.is_some()), (1, true));
+}
+
 /// Puts a table between each pair of marks, made from the schema of the part of the page it stands in.
 fn fill(page: &str, schemas: &[(&str, &Value)]) -> String {
     let mut text = String::new();

@@ -40,7 +40,17 @@ fn every_file_is_built_in() {
 
 #[test]
 fn profiles_and_teams_are_right_and_name_only_what_exists() {
-    let tools = ["read_file", "list_files", "search_files", "query_table", "write_file", "patch_file", "lock", "unlock", "send"];
+    let tools = [
+        "read_file",
+        "list_files",
+        "search_files",
+        "query_table",
+        "write_file",
+        "patch_file",
+        "lock",
+        "unlock",
+        "send",
+    ];
     let known = Known::new(tools, ["anthropic"]);
     let sources: Vec<Source<'_>> =
         library::files().iter().map(|file| Source { file: file.path, text: file.text }).collect();

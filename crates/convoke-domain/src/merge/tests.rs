@@ -128,7 +128,7 @@ proptest! {
         for how in HOWS.into_iter().filter(|how| *how != How::Combine) {
             let merged = merge(&by(how), &inputs);
             prop_assert!(merged.disagreements.is_empty(), "{how:?}: {:?}", merged.disagreements);
-            let again = merge(&by(how), &given(&[merged.value.clone()]));
+            let again = merge(&by(how), &given(std::slice::from_ref(&merged.value)));
             prop_assert_eq!(&again.value, &merged.value, "{:?} of one result is that result", how);
         }
     }

@@ -92,10 +92,10 @@ impl Tally {
 pub fn tally(rule: &VoteRule, electorate: &[(String, f64)], ballots: &[Ballot]) -> Tally {
     let count = Count::of(rule, electorate, ballots);
     let now = count.outcome();
-    let waits = !count.out.is_empty() && !(rule.early_stop && count.is_certain(&now));
+    let is_over = count.out.is_empty() || rule.early_stop && count.is_certain(&now);
     let ahead: Vec<&str> = count.ahead();
     let dissent = |ballot: &Ballot| chooses(rule, ballot) && !ahead.contains(&ballot.canonical.as_str());
-    let has_dissent = !waits && !matches!(now, Outcome::NoQuorum);
+    let has_dissent = is_over && !matches!(now, Outcome::NoQuorum);
     Tally {
         standing: count.standing(),
         ballots: count.ballots.iter().map(|ballot| (*ballot).clone()).collect(),
@@ -114,10 +114,10 @@ pub fn tally(rule: &VoteRule, electorate: &[(String, f64)], ballots: &[Ballot]) 
         outstanding: count.out.iter().map(|voter| voter.name.to_owned()).collect(),
         turnout: count.turnout(),
         quorum_met: count.meets_quorum(false),
-        decided_early: !waits && !count.out.is_empty(),
-        tie_broken: !waits && matches!(now, Outcome::Decided { .. }) && count.top().len() > 1,
+        decided_early: is_over && !count.out.is_empty(),
+        tie_broken: is_over && matches!(now, Outcome::Decided { .. }) && count.top().len() > 1,
         agreement: part(count.piles.first().map_or(0, |pile| pile.weight), count.cast),
-        outcome: if waits { Outcome::Open } else { now },
+        outcome: if is_over { now } else { Outcome::Open },
     }
 }
 

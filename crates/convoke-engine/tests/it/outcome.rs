@@ -94,7 +94,7 @@ async fn vote(hub: &Hub) -> Value {
 async fn a_run_votes_by_what_was_known_when_it_started() {
     let hub = hub(FakeModels::new(|request| {
         let choice = if request.origin.agent == "logs" { "x" } else { "y" };
-        Ok(says(&json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
+        Ok(says(json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
     }))
     .await;
     assert_eq!(vote(&hub).await["choice"], "y", "nothing is known: two against one");

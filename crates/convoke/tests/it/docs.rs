@@ -105,10 +105,11 @@ const BEFORE: [&str; 7] = [
     "code: \"",
 ];
 /// Files in which more is a code: what stands before it there.
-const THERE: [(&str, &str); 3] = [
+const THERE: [(&str, &str); 4] = [
     ("convoke-port/src/model.rs", "=> \""),
     ("convoke-store/src/error.rs", "=> \""),
     ("convoke-api/src/", "finding(\""),
+    ("convoke-api/src/flow", "self.say(node, \""),
 ];
 
 /// Every code in sources of the program.

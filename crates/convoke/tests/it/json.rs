@@ -36,7 +36,21 @@ fn a_run_and_all_that_is_told_of_it() {
     assert_eq!(events.last().expect("an event")["kind"], "run.completed");
 
     let stats = place.json(&["stats"]);
-    assert_eq!(keys(&stats), ["agents_total", "agents_active", "capacity", "queue_size", "tasks", "runs", "events"]);
+    assert_eq!(
+        keys(&stats),
+        [
+            "agents_total",
+            "agents_active",
+            "capacity",
+            "queue_size",
+            "tasks",
+            "runs",
+            "messages",
+            "decisions",
+            "open_questions",
+            "events"
+        ]
+    );
     assert_eq!(stats["runs"]["completed"], 1);
     assert_eq!(place.json(&["db", "verify"])["sound"], true);
     assert_eq!(place.json(&["audit", "verify"])["problems"], serde_json::json!([]));

@@ -4,6 +4,7 @@ mod analytics;
 mod budget;
 mod db;
 mod demo;
+mod diagram;
 mod docs;
 mod govern;
 mod inbox;

@@ -134,6 +134,6 @@ fn a_script_is_validated_with_its_templates() {
       = fix: see docs/reference/script.md for what a script may hold
 
     invalid: 1 problem
-    [exit 1]
+    [exit 2]
     ");
 }

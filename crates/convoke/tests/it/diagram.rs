@@ -1,0 +1,84 @@
+//! Diagrams, and the page that shows those of the library's patterns.
+
+use convoke_api::library;
+use convoke_report::diagram;
+
+use crate::support::Place;
+
+/// Run with `CONVOKE_UPDATE_DOCS=1` to write the page anew.
+#[test]
+fn the_page_shows_every_pattern_of_the_library() {
+    let path = format!("{}/../../docs/concept/patterns.md", env!("CARGO_MANIFEST_DIR"));
+    let mut page = String::from(HEAD);
+    for pattern in library::patterns() {
+        page.push_str(&format!("\n## {}\n\n{}\n", pattern.name, pattern.description.trim()));
+        if !pattern.parameters.is_empty() {
+            page.push_str("\n| parameter | type | default | meaning |\n|---|---|---|---|\n");
+        }
+        for (name, parameter) in &pattern.parameters {
+            let kind = serde_json::to_value(parameter.r#type).expect("a word");
+            let default = parameter.default.as_ref().map_or("required".to_owned(), |value| format!("`{value}`"));
+            let about = parameter.description.replace('|', "\\|").replace('\n', " ");
+            let kind = kind.as_str().unwrap_or_default();
+            page.push_str(&format!("| `{name}` | {kind} | {} | {about} |\n", default.replace('|', "\\|")));
+        }
+        let drawn = diagram::mermaid(&diagram::of_flow("", &pattern.flow()));
+        page.push_str(&format!("\n```mermaid\n{drawn}```\n"));
+    }
+    if std::env::var_os("CONVOKE_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("writes the page");
+    }
+    let kept = std::fs::read_to_string(&path).expect("the page");
+    assert!(kept == page, "{path} is out of date; run with CONVOKE_UPDATE_DOCS=1");
+}
+
+const HEAD: &str = "# Patterns of the library
+
+How members can work together, each with what a team may set under `with` and what it does. Each is a file in `library/patterns/`, in the
+language of [flows](flows.md); [write your own](../guide/pattern.md) begins with one of them. `coordinator_worker` (`supervisor`) is not among them: it is built in,
+and described under [coordination](coordination.md). `convoke diagram NAME` draws these, your own, teams and runs.
+";
+
+#[test]
+fn teams_patterns_and_runs_are_drawn() {
+    let place = Place::new();
+    let pattern = place.done(&["diagram", "parallel"]);
+    assert!(pattern.contains("flowchart TD") && pattern.contains("<b>work</b>"), "{pattern}");
+    let team = place.done(&["diagram", "incident-response", "--format", "svg"]);
+    assert!(team.starts_with("<svg ") && team.contains("security-specialist") && team.ends_with("</svg>\n"), "{team}");
+    place.done(&["demo", "--quiet"]);
+    let run = place.json(&["diagram", "last"]);
+    assert_eq!((run["kind"].as_str(), run["format"].as_str()), (Some("run"), Some("mermaid")));
+    let drawn = run["diagram"].as_str().expect("a text");
+    assert!(drawn.contains("<b>synthesis</b>") && drawn.contains("class s0 done"), "{drawn}");
+    place.done(&["diagram", "last", "--output", "run.svg"]);
+    assert!(std::fs::read_to_string(place.path("run.svg")).expect("the file").contains("class=\"done\""));
+    let told = place.told(&["diagram", "paralel"]);
+    assert!(told.contains("not a run") || told.contains("no run"), "{told}");
+}
+
+#[test]
+fn a_folder_and_a_saved_team_are_validated() {
+    let place = Place::new();
+    place.write("defs/.hidden.yaml", "nonsense");
+    place.write("defs/pattern.yaml", "kind: pattern\nname: mine\nsteps:\n  - {id: a, task: {agent: \"{{ coordinator }}\", instructions: x}}\n");
+    place.write("defs/teams/team.yaml", "kind: team\nname: t\ncoordinator: logs-specialist\nmembers: [{profile: logs-specialist}]\npattern: mine\n");
+    let told = place.json(&["validate", "defs", "incident-response"]);
+    assert_eq!(told["patterns"], serde_json::json!(["mine"]));
+    assert_eq!(told["teams"], serde_json::json!(["t", "incident-response"]));
+    place.write("defs/teams/other.yaml", "kind: team\nname: u\ncoordinator: logs-specialist\nmembers: [{profile: logs-specialist}]\npattern: mien\n");
+    let told = place.told(&["validate", "defs"]);
+    insta::assert_snapshot!(told, @r"
+    $ convoke validate defs
+    error[unknown_pattern]: there is no pattern `mien`
+     --> defs/teams/other.yaml:5:10
+      |
+    5 | pattern: mien
+      |          ^^^^
+      = fix: did you mean `mine`?
+
+    invalid: 1 problem
+    [exit 2]
+    ");
+    assert!(place.told(&["validate", "no-such-team"]).contains("[exit 2]"));
+}
