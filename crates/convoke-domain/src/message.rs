@@ -10,6 +10,7 @@ use crate::refusal::Refusal;
 use crate::task::Priority;
 use crate::time::Timestamp;
 
+pub mod template;
 #[cfg(test)]
 mod tests;
 

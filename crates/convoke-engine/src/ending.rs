@@ -46,12 +46,16 @@ impl Journal {
                 let error = format!("{code}: {message}");
                 attempt::end(tx, self.at.task, self.at.attempt, "failed", Some(&error)).await?;
                 agent::count(tx, &held.agent, -1).await?;
-                self.leave(tx, held, false).await?;
                 if *can_pass && held.retries_left > 0 {
+                    self.leave(tx, held, false).await?;
                     return self.retry(tx, held, &error, *not_before).await;
                 }
                 match self.fallback(tx, held).await? {
-                    Some(other) => self.reassign(tx, held, &error, &other).await?,
+                    Some(other) => {
+                        self.leave(tx, held, false).await?;
+                        self.reassign(tx, held, &error, &other).await?;
+                    }
+                    // What it read counts as read: no other attempt reads it again.
                     None => self.fail(tx, held, code, &error).await?,
                 }
                 wait::rest(tx, self.at.run).await

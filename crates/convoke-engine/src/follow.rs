@@ -8,9 +8,10 @@ use std::time::Duration;
 use convoke_domain::event::{Event, Kind};
 use convoke_domain::id::{MessageId, RunId, ThreadId};
 use convoke_domain::record::MessageRecord;
-use convoke_store::Feed;
+use convoke_store::{Feed, event, message};
 use tokio::time::{Instant, timeout_at};
 
+use crate::thread::message_record;
 use crate::{Engine, Reader, Result};
 
 /// Events read at once.
@@ -58,30 +59,50 @@ impl Follow {
                 return Ok(found);
             }
             if !is_page {
-                // Whatever comes, or was missed, is a reason to look again.
-                let _ = timeout_at(deadline.min(Instant::now() + LOOK), self.feed.next()).await;
+                self.wait(deadline.min(Instant::now() + LOOK)).await;
             }
         }
     }
 
-    /// The messages of one page of events, and whether the page was full.
+    /// Waits until something has come that was not looked at, or the time is up. Whatever was missed is a reason to look, too.
+    async fn wait(&mut self, until: Instant) {
+        let ws = self.engine.ws().0;
+        while let Ok(Some(Ok(event))) = timeout_at(until, self.feed.next()).await {
+            if event.workspace == ws && event.seq > self.after {
+                return;
+            }
+        }
+    }
+
+    /// The messages of one page of events, and whether the page was full. All in one look: what comes in a burst waits for no
+    /// other message of it.
     async fn read(&mut self) -> Result<(Vec<(i64, MessageRecord)>, bool)> {
-        let ws = self.engine.ws();
-        let page = self.engine.store().events_after(ws, self.after, self.what.run, PAGE).await?;
-        let mut found = Vec::new();
-        for event in &page {
-            self.after = event.seq;
-            let Some(id) = self.wanted(event) else { continue };
-            if let Some(message) = self.engine.message(id, self.reader.clone()).await? {
-                found.push((event.seq, message));
-            }
-        }
-        Ok((found, page.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX)))
+        let (ws, what, after) = (self.engine.ws(), self.what, self.after);
+        let (found, last, events) = self
+            .engine
+            .read(self.reader.clone(), (ws, what, after), |tx, (ws, what, after), viewer| {
+                Box::pin(async move {
+                    let page = event::after(tx, *ws, *after, what.run, PAGE).await?;
+                    let mut found = Vec::new();
+                    for event in &page {
+                        let Some(id) = what.wanted(event) else { continue };
+                        if let Some(row) = message::get(tx, id, viewer).await? {
+                            found.push((event.seq, message_record(row, Vec::new())?));
+                        }
+                    }
+                    Ok((found, page.last().map_or(*after, |event| event.seq), page.len()))
+                })
+            })
+            .await?;
+        self.after = last;
+        Ok((found, events >= usize::try_from(PAGE).unwrap_or(usize::MAX)))
     }
+}
 
+impl What {
     fn wanted(&self, event: &Event) -> Option<MessageId> {
         let is_message = event.kind == Kind::AgentMessageSent.as_str();
-        let here = self.what.thread.is_none_or(|thread| event.payload["thread"] == thread.to_string());
+        let here = self.thread.is_none_or(|thread| event.payload["thread"] == thread.to_string());
         if is_message && here { event.entity_id.parse().ok() } else { None }
     }
 }

@@ -49,6 +49,7 @@ mod rights;
 mod run;
 mod say;
 mod schema;
+mod search;
 mod spawn;
 mod spend;
 mod thread;

@@ -1,5 +1,8 @@
 //! Mail: messages are given to an agent between two turns, never in the middle of one. What was given is a step of the
 //! attempt, so that an attempt which goes on after a crash has read the same.
+//!
+//! Rule: an agent with several tasks at once is given a message in one of them: an answer in the one that asked, anything else
+//! in the one that looks first. Alerts that are critical or cut calls are given in all of them.
 
 use convoke_domain::event::Kind;
 use convoke_domain::id::{MessageId, WorkspaceId};
@@ -100,18 +103,36 @@ const THREADS: i64 = 1_000;
 #[derive(Debug, Clone)]
 struct Mail {
     id: MessageId,
-    /// It was said to all: a cursor tells how far its thread was read, not a receipt.
-    is_to_all: bool,
+    way: Way,
+}
+
+/// What keeps track of a message.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    /// A receipt.
+    Addressed,
+    /// A cursor: it was said to all.
+    ToAll,
+    /// Nothing any more: another task of the agent was given it, and all of them must know.
+    Again,
 }
 
 /// All that waits for the task's agent, and the threads in which it is behind.
 async fn box_of(tx: &mut Tx<'_>, at: &Assignment, who: &str) -> Result<(Vec<Waiting<Mail>>, Vec<thread::Behind>)> {
-    let addressed = message::queued(tx, who, at.run, (at.task, at.attempt), LOOK).await?;
-    let mut all: Vec<_> = addressed.into_iter().map(|found| waiting(found, false)).collect();
+    let mut addressed = message::queued(tx, who, at.run, (at.task, at.attempt), LOOK).await?;
+    if !addressed.is_empty() {
+        let elsewhere = message::of_other_tasks(tx, who, at.run, at.task).await?;
+        addressed.retain(|found| !elsewhere.contains(&(found.message,)));
+    }
+    let mut all: Vec<_> = addressed.into_iter().map(|found| waiting(found, Way::Addressed)).collect();
     let behind = thread::behind(tx, who, at.run, THREADS).await?;
     for one in &behind {
         let found = message::to_all(tx, one.thread, one.cursor, who, LOOK).await?;
-        all.extend(found.into_iter().map(|found| waiting(found, true)));
+        all.extend(found.into_iter().map(|found| waiting(found, Way::ToAll)));
+    }
+    if let Some(since) = message::looked_at(tx, (at.task, at.attempt)).await? {
+        let alerts = message::alerts_given(tx, who, at.run, (at.task, since), LOOK).await?;
+        all.extend(alerts.into_iter().map(|found| waiting(found, Way::Again)));
     }
     Ok((all, behind))
 }
@@ -149,8 +170,8 @@ async fn letters(tx: &mut Tx<'_>, at: &Assignment) -> Result<Option<(String, usi
     Ok(Some((letter::letters(&given, left.len()), left.len())))
 }
 
-fn waiting(found: message::Queued, is_to_all: bool) -> Waiting<Mail> {
-    let what = Mail { id: found.message, is_to_all };
+fn waiting(found: message::Queued, way: Way) -> Waiting<Mail> {
+    let what = Mail { id: found.message, way };
     Waiting { thread: found.thread, n: found.n, priority: Priority::parse(&found.priority), at: found.at, what }
 }
 
@@ -169,7 +190,7 @@ async fn give(
         if given.len() >= GIVEN || (bytes > GIVEN_BYTES && !given.is_empty()) {
             return Ok((given, std::iter::once(next).chain(rest).collect()));
         }
-        if !next.what.is_to_all {
+        if next.what.way == Way::Addressed {
             message::delivered(tx, found.id, who, Some((at.task, at.attempt))).await?;
         }
         if is_wanted(tx, &found).await? {
@@ -194,7 +215,8 @@ async fn move_on(
     at: &Assignment,
     (one, left): (thread::Behind, &[Waiting<Mail>]),
 ) -> Result<()> {
-    let first = left.iter().filter(|mail| mail.what.is_to_all && mail.thread == one.thread).map(|mail| mail.n).min();
+    let first =
+        left.iter().filter(|mail| mail.what.way == Way::ToAll && mail.thread == one.thread).map(|mail| mail.n).min();
     let cursor = first.map_or(one.last_n, |n| n - 1);
     let back = if one.task == Some(at.task) { one.back } else { one.cursor };
     thread::move_cursor(tx, one.thread, who, cursor, (Some(at.task), back)).await

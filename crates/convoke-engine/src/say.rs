@@ -277,7 +277,12 @@ async fn wake_sleepers(tx: &mut Tx<'_>, run: RunId, agent: Option<&str>, letter:
             all
         }
     };
-    for sleeper in sleepers {
+    let meant_for = match (agent, letter.new.reply_to) {
+        (Some(agent), Some(parent)) if !sleepers.is_empty() => row::open_task_of(tx, parent, agent).await?,
+        _ => None,
+    };
+    // An answer is given to the task that asked, and to no other one of its agent.
+    for sleeper in sleepers.into_iter().filter(|sleeper| meant_for.is_none_or(|task| task == sleeper.task)) {
         let wanted = step::get(tx, sleeper.step()).await?.and_then(|step| step.input).unwrap_or_default();
         let wanted: Wanted = serde_json::from_str(&wanted).unwrap_or_default();
         if wanted.fits(&letter.by.who.to_string(), letter.new.kind.as_str()) {

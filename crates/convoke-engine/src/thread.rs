@@ -182,24 +182,6 @@ impl Engine {
         Ok(whole)
     }
 
-    /// Messages that hold these words, the newest first. Archived ones are found through their threads alone.
-    pub async fn search_messages(
-        &self,
-        words: &str,
-        run: Option<RunId>,
-        reader: Reader,
-        limit: i64,
-    ) -> Result<Vec<MessageRecord>> {
-        let plain = words.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        self.read(reader, (format!("%{plain}%"), run, limit.min(PAGE)), |tx, (pattern, run, limit), viewer| {
-            Box::pin(async move {
-                let found = message::search(tx, pattern, *run, viewer, *limit).await?;
-                found.into_iter().map(|row| message_record(row, Vec::new())).collect()
-            })
-        })
-        .await
-    }
-
     /// One message; nothing if it is not there or not for this reader.
     pub async fn message(&self, id: MessageId, reader: Reader) -> Result<Option<MessageRecord>> {
         self.read(reader, id, |tx, id, viewer| {

@@ -159,10 +159,16 @@ pub(crate) async fn withdraw(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
 }
 
 impl crate::Engine {
-    /// Ends what has fallen due while nobody was at work.
-    pub async fn fall_due(&self) -> crate::Result<()> {
-        while self.store().run(FallDue { ws: self.ws() }).await? == usize::try_from(BATCH).unwrap_or(usize::MAX) {}
-        Ok(())
+    /// Ends what has fallen due while nobody was at work. Gives how many questions, approvals and waits that were.
+    pub async fn fall_due(&self) -> crate::Result<usize> {
+        let mut ended = 0;
+        loop {
+            let some = self.store().run(FallDue { ws: self.ws() }).await?;
+            ended += some;
+            if some < usize::try_from(BATCH).unwrap_or(usize::MAX) {
+                return Ok(ended);
+            }
+        }
     }
 }
 

@@ -81,9 +81,10 @@ impl<'a> View<'a> {
         self.run.tasks.iter().filter(move |task| task.stage == stage.as_str())
     }
 
-    /// What members were asked for, in the order of the plan.
+    /// What members were asked for, in the order of the plan; in a flow, every task of its steps.
     pub(crate) fn contributions(&self) -> Vec<&'a TaskRecord> {
-        self.stage(Stage::Work).collect()
+        let stages = [Stage::Work, Stage::Step].map(Stage::as_str);
+        self.run.tasks.iter().filter(|task| stages.contains(&task.stage.as_str())).collect()
     }
 
     /// Synthesis results that a later one replaced.
@@ -250,9 +251,14 @@ impl<'a> View<'a> {
     }
 }
 
-/// A task's name for people: its key for a member's work, else its stage; with the round where there are several.
+/// A task's name for people: its key for a member's work, its title for a step of a flow, else its stage; with the round
+/// where there are several.
 pub(crate) fn label(task: &TaskRecord) -> String {
-    let name = if task.stage == Stage::Work.as_str() { &task.key } else { &task.stage };
+    let name = match Stage::parse(&task.stage) {
+        Some(Stage::Work) => &task.key,
+        Some(Stage::Step) => &task.title,
+        _ => &task.stage,
+    };
     if task.round > 1 { format!("{name} (round {})", task.round) } else { name.clone() }
 }
 

@@ -8,6 +8,9 @@ use convoke_domain::time::Timestamp;
 use crate::thread::Viewer;
 use crate::{Result, Tx, p, row};
 
+/// The longest that an id waits until its message is stored, in milliseconds.
+const ID_LAG_MS: i64 = 60_000;
+
 /// A message that is about to be stored.
 #[derive(Debug, Clone)]
 pub struct NewRow<'a> {
@@ -146,23 +149,23 @@ pub async fn of_run(
     .await
 }
 
-/// Messages that hold `pattern` (of LIKE, `\` before what is meant as it stands), the newest first.
-pub async fn search(
+/// Messages before `before`, or from the newest, of one run or of all, as far as `viewer` may see them.
+pub async fn before(
     tx: &mut Tx<'_>,
-    pattern: &str,
+    before: Option<MessageId>,
     run: Option<RunId>,
     viewer: Viewer<'_>,
     limit: i64,
 ) -> Result<Vec<Record>> {
     let (ws, (who, all)) = (tx.ws(), viewer.parts());
+    let before = before.map_or(convoke_domain::id::LAST, |id| id.0);
     let (any, run) = (run.is_none(), run.map_or(uuid::Uuid::nil(), |run| run.0));
     tx.many(
         "SELECT x.id, x.thread, x.n, x.run, x.sender, x.audience, x.kind, x.priority, x.subject, x.body, x.reply_to, x.hops, x.cancels, x.at \
-         FROM message x JOIN thread t ON t.ws = x.ws AND t.id = x.thread WHERE x.ws = $1 \
-         AND (LOWER(x.body) LIKE $2 ESCAPE '\\' OR LOWER(COALESCE(x.subject, '')) LIKE $2 ESCAPE '\\') \
+         FROM message x JOIN thread t ON t.ws = x.ws AND t.id = x.thread WHERE x.ws = $1 AND x.id < $2 \
          AND (CAST($7 AS BIGINT) = 1 OR x.run = $3) AND (t.is_private = 0 OR CAST($5 AS BIGINT) = 1 OR EXISTS \
          (SELECT 1 FROM participant m WHERE m.ws = t.ws AND m.thread = t.id AND m.who = $4)) ORDER BY x.id DESC LIMIT $6",
-        p![ws, pattern, run, who, all, limit, any],
+        p![ws, before, run, who, all, limit, any],
     )
     .await
 }
@@ -200,6 +203,69 @@ pub async fn queued(
     let sql = "SELECT message, thread, n, priority, at FROM receipt WHERE ws = $1 AND who = $2 AND (run = $3 OR run IS NULL) \
                AND state = 'queued' ORDER BY at, message LIMIT $4";
     tx.many(sql, p![ws, who, run, limit]).await
+}
+
+/// What waits for `who` and answers something that another open task of theirs has said: it is given there.
+pub async fn of_other_tasks(tx: &mut Tx<'_>, who: &str, run: RunId, task: TaskId) -> Result<Vec<(MessageId,)>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT r.message FROM receipt r JOIN message x ON x.ws = r.ws AND x.id = r.message \
+         JOIN message q ON q.ws = x.ws AND q.id = x.reply_to AND q.sender = r.who JOIN task t ON t.ws = q.ws AND t.id = q.task \
+         WHERE r.ws = $1 AND r.who = $2 AND r.run = $3 AND r.state = 'queued' AND t.id <> $4 AND 'agent:' || t.agent = r.who \
+         AND t.state IN ('pending', 'ready', 'running', 'waiting', 'blocked') ORDER BY r.message",
+        p![ws, who, run, task],
+    )
+    .await
+}
+
+/// The task of `agent` in which a message was said, if it has not ended.
+pub async fn open_task_of(tx: &mut Tx<'_>, id: MessageId, agent: &str) -> Result<Option<TaskId>> {
+    let ws = tx.ws();
+    let found: Option<(TaskId,)> = tx
+        .opt(
+            "SELECT t.id FROM message x JOIN task t ON t.ws = x.ws AND t.id = x.task WHERE x.ws = $1 AND x.id = $2 AND t.agent = $3 \
+             AND x.sender = 'agent:' || t.agent AND t.state IN ('pending', 'ready', 'running', 'waiting', 'blocked')",
+            p![ws, id, agent],
+        )
+        .await?;
+    Ok(found.map(|(task,)| task))
+}
+
+/// When a task was last given messages, or began.
+pub async fn looked_at(tx: &mut Tx<'_>, (task, attempt): (TaskId, i64)) -> Result<Option<Timestamp>> {
+    let ws = tx.ws();
+    let found: Option<(Option<Timestamp>,)> = tx
+        .opt(
+            "SELECT COALESCE((SELECT MAX(s.finished_at) FROM step s WHERE s.ws = t.ws AND s.task = t.id AND s.attempt = $3 \
+             AND s.kind = 'message'), t.started_at) FROM task t WHERE t.ws = $1 AND t.id = $2",
+            p![ws, task, attempt],
+        )
+        .await?;
+    Ok(found.and_then(|(at,)| at))
+}
+
+/// Alerts of a run since a time, critical ones and those that cut calls, that another task of `who` was given already: each
+/// of their tasks is to hear of them.
+pub async fn alerts_given(
+    tx: &mut Tx<'_>,
+    who: &str,
+    run: RunId,
+    (task, since): (TaskId, Timestamp),
+    limit: i64,
+) -> Result<Vec<Queued>> {
+    let ws = tx.ws();
+    // Ids begin with the time at which they were made, a little before their message is stored: earlier ones are not looked at.
+    let first = since.as_millis().saturating_sub(ID_LAG_MS).max(0);
+    let first = uuid::Uuid::from_u128(u128::from(first.unsigned_abs()) << 80);
+    tx.many(
+        "SELECT x.id AS message, x.thread, x.n, x.priority, x.at FROM message x WHERE x.ws = $1 AND x.run = $2 AND x.id >= $3 \
+         AND x.at >= $4 AND x.kind = 'alert' AND (x.priority = 'critical' OR x.cancels = 1) AND x.sender <> $5 AND (EXISTS \
+         (SELECT 1 FROM receipt r WHERE r.ws = x.ws AND r.message = x.id AND r.who = $5 AND r.state <> 'queued' AND r.task <> $6) \
+         OR (x.audience IS NULL AND EXISTS (SELECT 1 FROM participant m WHERE m.ws = x.ws AND m.thread = x.thread AND m.who = $5 \
+         AND m.cursor >= x.n))) ORDER BY x.id LIMIT $7",
+        p![ws, run, first, since, who, task, limit],
+    )
+    .await
 }
 
 /// Messages to all in a thread after `after` that `who` did not say itself, without their text.

@@ -2,6 +2,8 @@
 
 use clap::Args;
 use convoke_domain::record::{InboxEntry, InboxKind};
+use convoke_domain::time::Timestamp;
+use convoke_port::clock::{Clock, SystemClock};
 use serde_json::Value;
 
 use crate::args::Global;
@@ -73,7 +75,7 @@ fn as_json(place: &Place, entry: &InboxEntry) -> Result<Value> {
 }
 
 fn as_text(place: &Place, entry: &InboxEntry) -> String {
-    let due = entry.due.map(|due| format!(" · until {}", text::clock(due))).unwrap_or_default();
+    let due = entry.due.map(|due| format!(" · {}", until(entry.kind, due, SystemClock.now()))).unwrap_or_default();
     let head = format!("{} · since {} (UTC){due}", text::line(&entry.from), text::clock(entry.since));
     let mut out = format!("{} {}\n", paint(BOLD, &format!("{:9}", entry.kind.as_str())), text::line(&entry.title));
     out.push_str(&format!("          {}\n", paint(DIM, &head)));
@@ -84,6 +86,20 @@ fn as_text(place: &Place, entry: &InboxEntry) -> String {
         out.push_str(&format!("          {}\n", paint(CYAN, &command)));
     }
     out
+}
+
+/// Until when an answer is waited for. Nobody takes a default while nobody is at work.
+fn until(kind: InboxKind, due: Timestamp, now: Timestamp) -> String {
+    match (kind, due > now) {
+        (InboxKind::Question, true) => {
+            format!("until {} (UTC); after that, `convoke resume` goes on without an answer", text::clock(due))
+        }
+        (InboxKind::Question, false) => format!(
+            "its time was over at {} (UTC): `convoke resume` goes on without an answer, unless you give one first",
+            text::clock(due)
+        ),
+        _ => format!("until {}", text::clock(due)),
+    }
 }
 
 /// What a person should know before answering, made harmless.
@@ -131,5 +147,20 @@ pub async fn full_id(global: &Global, part: &str) -> Result<String> {
             Err(Failure::usage("ambiguous", format!("`{part}` may be any of {}", ids.join(", ")))
                 .hint("give more of the id"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_nobody_keeps_says_what_keeps_it() {
+        let at = |secs: i64| Timestamp::from_micros(secs * 1_000_000);
+        let ahead = until(InboxKind::Question, at(60), at(0));
+        assert_eq!(ahead, "until 1970-01-01 00:01:00 (UTC); after that, `convoke resume` goes on without an answer");
+        let over = until(InboxKind::Question, at(60), at(60));
+        assert!(over.contains("goes on without an answer, unless you give one first"), "{over}");
+        assert_eq!(until(InboxKind::Approval, at(60), at(0)), "until 1970-01-01 00:01:00");
     }
 }

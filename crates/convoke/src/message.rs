@@ -2,7 +2,7 @@
 
 use clap::Args;
 use convoke_domain::id::MessageId;
-use convoke_domain::message::{BODY_BYTES, Kind};
+use convoke_domain::message::{BODY_BYTES, Kind, template};
 use convoke_domain::task::Priority;
 use convoke_engine::NewMessage;
 use serde_json::json;
@@ -29,6 +29,12 @@ pub struct SayArgs {
     /// note, finding, alert, question or request
     #[arg(long, value_name = "KIND", default_value = "note", value_parser = kind)]
     pub kind: Kind,
+    /// The kind whose template is filled in with `--field`: note, finding, alert, question or request
+    #[arg(long, value_name = "KIND", value_parser = kind, conflicts_with = "kind")]
+    pub template: Option<Kind>,
+    /// A field of the template; a wrong or missing one is refused with the names of all
+    #[arg(long = "field", value_name = "NAME=TEXT", value_parser = field, requires = "template")]
+    pub fields: Vec<(String, String)>,
     /// critical, high, normal or low
     #[arg(long, value_name = "PRIORITY", default_value = "normal", value_parser = priority)]
     pub priority: Priority,
@@ -48,6 +54,11 @@ fn kind(text: &str) -> Result<Kind, String> {
     known.ok_or_else(|| "write note, finding, alert, question or request".to_owned())
 }
 
+fn field(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.trim().is_empty());
+    pair.map(|(name, value)| (name.trim().to_owned(), value.to_owned())).ok_or_else(|| "write NAME=TEXT".to_owned())
+}
+
 fn priority(text: &str) -> Result<Priority, String> {
     let known = Priority::ALL.into_iter().find(|priority| priority.as_str() == text);
     known.ok_or_else(|| "write critical, high, normal or low".to_owned())
@@ -56,6 +67,11 @@ fn priority(text: &str) -> Result<Priority, String> {
 impl SayArgs {
     pub async fn act(self, global: &Global) -> Result<Exit> {
         let text = if self.text == "-" { crate::file::read_input(BODY_BYTES as u64)? } else { self.text };
+        let text = match self.template {
+            Some(kind) => template::fill(kind, &text, &self.fields.into_iter().collect())
+                .map_err(convoke_engine::Error::Refused)?,
+            None => text,
+        };
         let reply_to = self.reply_to.as_deref().map(message_id).transpose()?;
         let to: Vec<_> = match self.to.as_str() {
             "all" => Vec::new(),
@@ -68,7 +84,7 @@ impl SayArgs {
         };
         let user = hub.user.clone();
         drop(hub);
-        let (kind, priority) = (self.kind, self.priority);
+        let (kind, priority) = (self.template.unwrap_or(self.kind), self.priority);
         let (subject, thread, cancels) = (self.subject, self.thread, self.cancels);
         let message = NewMessage { to, thread, kind, priority, subject, body: text, reply_to, cancels, ask: None };
         carry_out(global, Request::Say { run, message: Box::new(message), user }).await?;

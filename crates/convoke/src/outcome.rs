@@ -261,7 +261,7 @@ pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
     });
     let questions = record.decisions.iter().filter(|asked| is_for_people(asked)).map(|asked| {
         let (who, what) = (text::line(asked.asked_by.trim_start_matches("agent:")), text::line(&asked.question));
-        let until = asked.due.map(|due| format!(" (until {} UTC)", text::clock(due))).unwrap_or_default();
+        let until = until(asked);
         let id = asked.id.to_string();
         let answers: Vec<_> = inbox::answers(&id, &asked.options).into_iter().map(command).collect();
         format!("{who} asks: {}{until}: {}", text::cut(&what, ARGS_SHOWN), answers.join(", or "))
@@ -279,6 +279,16 @@ pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
         format!("say what became of {}: {answer}", text::line(&effect.tool))
     });
     approvals.chain(questions).chain(tasks).chain(unknown).collect()
+}
+
+/// Until when an answer to a question is waited for, and what comes then: nobody takes a default while nobody is at work.
+fn until(asked: &DecisionRecord) -> String {
+    let Some(due) = asked.due else { return String::new() };
+    let then = match &asked.default {
+        Some(default) => format!("the default `{}` is taken", text::cut(&text::line(default), ARGS_SHOWN)),
+        None => "the agent goes on without".to_owned(),
+    };
+    format!(" (until {} UTC; after that, `convoke resume` goes on and {then})", text::clock(due))
 }
 
 /// Whether a question is open, and a person can answer it.

@@ -10,7 +10,7 @@ use crate::args::{Global, money, tokens};
 use crate::control::{self, Request};
 use crate::error::{Exit, Failure, Result};
 use crate::hub::Hub;
-use crate::live::watch::{View, Watch};
+use crate::live::watch::{View, Watch, can_be_asked};
 use crate::outcome;
 use crate::place::Place;
 use crate::run::{Work, open};
@@ -44,7 +44,13 @@ impl ResumeArgs {
             other => other?,
         };
         // What was to end while nobody was at work.
-        hub.engine.fall_due().await?;
+        let ended = hub.engine.fall_due().await?;
+        if ended > 0 && !global.quiet {
+            let what = text::many(ended, "wait");
+            say::note(&format!(
+                "{what} had come to an end while nobody was at work: where there was a default, it is taken"
+            ));
+        }
         match &self.run {
             Some(run) => {
                 let run = which::run(&hub.engine, run).await?;
@@ -89,6 +95,17 @@ impl ResumeArgs {
 /// Runs that a crash or a stop left behind. Those that are held or wait are told, with what they need.
 async fn unfinished(global: &Global, hub: &Hub) -> Result<Vec<RunId>> {
     let all = hub.engine.unfinished(MAX_RUNS).await?;
+    let asked = match View::asks(global.quiet, global.json) {
+        true => hub
+            .engine
+            .inbox(&hub.user)
+            .await?
+            .iter()
+            .filter(|one| can_be_asked(one))
+            .filter_map(|one| one.run)
+            .collect(),
+        false => Vec::new(),
+    };
     let mut going = Vec::new();
     for (run, state, reason) in all {
         let reason = text::line(reason.as_deref().unwrap_or("no reason was given"));
@@ -97,6 +114,8 @@ async fn unfinished(global: &Global, hub: &Hub) -> Result<Vec<RunId>> {
                 let resume = hub.place.command(&format!("resume {run}"));
                 say::note(&format!("run {run} is paused: {reason}. Let it go on: {resume}"));
             }
+            // What it waits for is asked in place, as `run` does.
+            "waiting" if asked.contains(&run) => going.push(run),
             "waiting" => {
                 say::note(&format!("run {run} waits: {reason}"));
                 let record = hub.engine.run_record(run).await?;

@@ -58,9 +58,9 @@ pub enum Action {
         /// The thread's id
         thread: String,
     },
-    /// Find messages that hold these words
+    /// Find messages that hold all of these words
     Search {
-        /// The words
+        /// The words, in any order and case; what stands in double quotes stays together
         words: String,
         /// Only messages of this run
         #[arg(long, value_name = "RUN")]

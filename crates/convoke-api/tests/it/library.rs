@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use convoke_api::{Kind, Known, Source, bundle_to_yaml, example, library, read, schema};
+use convoke_domain::flow::PatternFile;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -101,4 +102,48 @@ fn every_team_has_a_script() {
         assert!(library::scripts().iter().any(|(name, _)| *name == team.name), "{}", team.name);
         assert!(example::of(&team.name).is_some(), "{}", team.name);
     }
+}
+
+/// Run with `CONVOKE_WRITE_DOCS=1` to write the tables anew.
+#[test]
+fn the_page_on_patterns_has_every_parameter() {
+    let path = root().join("docs/concept/patterns.md");
+    let kept = std::fs::read_to_string(&path).expect("the page");
+    let mut wanted = String::new();
+    let mut shown = Vec::new();
+    let mut parts = kept.split("<!-- parameters ");
+    wanted.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let (name, rest) = part.split_once(" -->").expect("a mark");
+        let (_, after) = rest.split_once("<!-- end -->").expect("its end");
+        let pattern = library::patterns().iter().find(|one| one.name == name).expect(name);
+        shown.push(name);
+        wanted.push_str(&format!("<!-- parameters {name} -->\n\n{}\n<!-- end -->{after}", parameters(pattern)));
+    }
+    let all: Vec<&str> = library::patterns().iter().map(|one| one.name.as_str()).collect();
+    shown.sort_unstable();
+    assert_eq!(shown, all);
+    match std::env::var_os("CONVOKE_WRITE_DOCS") {
+        Some(_) => std::fs::write(&path, &wanted).expect("writes the page"),
+        None => assert_eq!(kept, wanted, "the page is out of date; run with CONVOKE_WRITE_DOCS=1"),
+    }
+}
+
+fn parameters(pattern: &PatternFile) -> String {
+    let mut text = "| parameter | type | default | meaning |\n|---|---|---|---|\n".to_owned();
+    for (name, one) in &pattern.parameters {
+        let kind = serde_json::to_value(one.r#type).expect("a word");
+        let bounds = match (one.min, one.max) {
+            (Some(min), Some(max)) => format!(", {min} to {max}"),
+            _ => String::new(),
+        };
+        let default = match &one.default {
+            Some(serde_json::Value::String(text)) if !text.is_empty() => format!("`{text}`"),
+            Some(value) => format!("`{value}`"),
+            None => "required".to_owned(),
+        };
+        let kind = kind.as_str().unwrap_or_default();
+        text.push_str(&format!("| `{name}` | {kind}{bounds} | {default} | {} |\n", one.description));
+    }
+    text
 }

@@ -23,8 +23,9 @@ fn all(steps: &[Step], conflict: Conflict) -> Vec<Step> {
 
 fn expand_step(step: &Step, conflict: Conflict) -> Step {
     let mut out = step.clone();
+    let title = out.title.clone().unwrap_or_else(|| out.id.replace('_', " "));
     if let Some(review) = out.review.take() {
-        return all_of(review_steps(&review), out, conflict);
+        return all_of(review_steps(&review, &title), out, conflict);
     }
     if let Some(handoff) = out.handoff.take() {
         return all_of(handoff_steps(&handoff), out, conflict);
@@ -80,6 +81,10 @@ fn task(id: &str, task: TaskStep) -> Step {
     Step { task: Some(task), ..named(id) }
 }
 
+fn titled(id: &str, title: String, does: TaskStep) -> Step {
+    Step { title: Some(title), ..task(id, does) }
+}
+
 fn rounds(steps: Vec<Step>, until: &str, max: Count, on_limit: OnLimit) -> Step {
     let body = LoopStep { r#do: steps, until: until.to_owned(), max, on_limit };
     Step { r#loop: Some(body), ..named("rounds") }
@@ -105,7 +110,7 @@ fn limit_of(count: &Count) -> String {
     }
 }
 
-fn review_steps(review: &ReviewStep) -> Vec<Step> {
+fn review_steps(review: &ReviewStep, title: &str) -> Vec<Step> {
     let work = value("_work", format!("previous.revision if previous.revision is not none else results.{}", review.of));
     let judge = TaskStep {
         agent: "{{ _reviewer }}".into(),
@@ -124,7 +129,7 @@ fn review_steps(review: &ReviewStep) -> Vec<Step> {
     let split = SplitStep {
         over: Some(format!("({}) | without({})", review.reviewers, as_expression(&review.author))),
         r#as: "_reviewer".into(),
-        r#do: vec![task("review", judge)],
+        r#do: vec![titled("review", format!("{title}: {{{{ _reviewer }}}}"), judge)],
         limit: 100,
         sync: Sync { least: Some(Count::Number(1)), ..Sync::default() },
         ..SplitStep::default()
@@ -148,7 +153,7 @@ fn review_steps(review: &ReviewStep) -> Vec<Step> {
         work,
         Step { split: Some(split), ..named("verdicts") },
         value("_verdict", format!("results.verdicts | verdict({accept})")),
-        Step { when: Some(may_revise), ..task("revision", revise) },
+        Step { when: Some(may_revise), ..titled("revision", format!("{title}: {} revises", review.author), revise) },
         value("_outcome", outcome),
     ];
     let mut steps = vec![rounds(body, "results._verdict != 'revise'", review.rounds.clone(), review.on_limit)];
@@ -200,7 +205,7 @@ fn handoff_steps(handoff: &HandoffStep) -> Vec<Step> {
                    'chain': ((previous._outcome.chain if round > 1 else []) + [results._holder])}";
     let body = vec![
         value("_holder", holder),
-        task("work", work),
+        titled("work", "{{ results._holder }} has control".into(), work),
         Step { gate: Some(gate), ..named("_known") },
         value("_outcome", outcome),
     ];
@@ -233,7 +238,10 @@ fn delegate_steps(delegate: &DelegateStep) -> Vec<Step> {
         }))),
         ..TaskStep::default()
     };
-    let body = vec![task("work", work), task("judgement", judge)];
+    let body = vec![
+        titled("work", format!("{} works for {}", delegate.to, delegate.by), work),
+        titled("judgement", format!("{} judges what {} made", delegate.by, delegate.to), judge),
+    ];
     let max = one_more(&Count::Number(delegate.retries));
     vec![rounds(body, "results.judgement.accept", max, OnLimit::Fail), value("_result", "results.rounds.result")]
 }
@@ -297,7 +305,7 @@ fn settle_steps(settle: &SettleStep, policy: Conflict) -> Vec<Step> {
         output: Some(object(json!({"answer": {"type": "string"}, "reason": {"type": "string"}}))),
         ..TaskStep::default()
     };
-    let judge = task("judge", judge);
+    let judge = titled("judge", "Settle what the answers disagree on".into(), judge);
     let weighed = |by: &str, reason: &str| {
         format!(
             "{{'answer': results._weighed.answer, 'settled_by': '{by}', 'reason': '{reason}', 'disagreement': results._said, \

@@ -2,10 +2,11 @@
 //!
 //! Rule: who speaks is the caller; no argument says so. All of it passes the *say* door, [`crate::say::say`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use convoke_domain::event::Kind as EventKind;
-use convoke_domain::message::{self as domain, Ask, Kind, WAIT_MOST_S, WAIT_S};
+use convoke_domain::message::{self as domain, Ask, Kind, WAIT_MOST_S, WAIT_S, template};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::task::{Priority, WaitReason};
 use convoke_domain::team::EscalationPolicy;
@@ -23,6 +24,9 @@ use crate::escalate::{Stuck, next_step};
 use crate::mail;
 use crate::say::{NewMessage, Said, Speaker, Wanted, say, stop_pair, wait_key};
 
+/// What `fields` are, for models; the templates are [`template::fields`].
+const FIELDS: &str = "Fills in the template of the kind, so that nobody has to ask back: alert (impact, action, since?), finding (evidence, \
+                      confidence?, impact?, next?), note (why?, next?). Those with ? may be left out.";
 /// Characters of a progress note.
 const PROGRESS_CHARS: usize = 500;
 
@@ -95,6 +99,7 @@ fn common() -> Value {
         "subject": {"type": "string", "maxLength": 200},
         "kind": {"enum": ["note", "finding", "alert"], "default": "note"},
         "priority": {"enum": ["critical", "high", "normal", "low"], "default": "normal"},
+        "fields": {"type": "object", "additionalProperties": {"type": "string"}, "description": FIELDS},
         "cancels": {"type": "boolean", "default": false, "description": "Cuts the model calls that recipients are making, so that they read it at once; for the coordinator, with an alert"},
     })
 }
@@ -196,19 +201,25 @@ struct SendArgs {
     #[serde(default)]
     cancels: bool,
     thread: Option<String>,
+    fields: Option<BTreeMap<String, String>>,
 }
 
-impl From<SendArgs> for NewMessage {
-    fn from(args: SendArgs) -> Self {
-        Self {
-            to: args.to.map(To::names).unwrap_or_default(),
-            thread: args.thread,
-            kind: args.kind,
-            priority: args.priority,
-            subject: args.subject,
-            cancels: args.cancels,
-            ..Self::note("", args.message)
-        }
+impl SendArgs {
+    /// The message, with the fields of its kind's template where they are given.
+    fn message(self) -> Result<NewMessage, Refusal> {
+        let body = match &self.fields {
+            Some(fields) => template::fill(self.kind, &self.message, fields)?,
+            None => self.message,
+        };
+        Ok(NewMessage {
+            to: self.to.map(To::names).unwrap_or_default(),
+            thread: self.thread,
+            kind: self.kind,
+            priority: self.priority,
+            subject: self.subject,
+            cancels: self.cancels,
+            ..NewMessage::note("", body)
+        })
     }
 }
 
@@ -221,7 +232,7 @@ async fn send(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answ
     if args.to.is_none() {
         return Err(Refusal::new("no_recipient", "the message names no recipient").into());
     }
-    post(tx, caller, &args.into()).await
+    post(tx, caller, &args.message()?).await
 }
 
 async fn broadcast(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
@@ -229,7 +240,7 @@ async fn broadcast(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result
     if args.to.is_some() || args.thread.is_some() {
         return Err(Refusal::new("bad_arguments", "a broadcast goes to everybody; use `send` to name somebody").into());
     }
-    post(tx, caller, &args.into()).await
+    post(tx, caller, &args.message()?).await
 }
 
 /// Posts a message whose kind the agent chose.

@@ -1,5 +1,7 @@
 //! The *say* door: who may speak, what arrives when, how questions end.
 
+mod schedule;
+
 use std::time::Duration;
 
 use convoke_domain::id::{MessageId, RunId};
@@ -99,8 +101,11 @@ async fn a_message_wakes_who_waits_for_it_and_is_read() {
 #[tokio::test]
 async fn a_broadcast_is_one_row_and_reaches_all() {
     let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
-        ("logs", 1) => calls("broadcast", json!({"message": "It is the disk.", "priority": "high"})),
-        ("cost", _) if !heard(request).contains("msg_") => calls("wait_for", json!({"kind": "note"})),
+        ("logs", 1) => calls(
+            "broadcast",
+            json!({"message": "It is the disk.", "priority": "high", "kind": "finding", "fields": {"evidence": "df says 100%"}}),
+        ),
+        ("cost", _) if !heard(request).contains("msg_") => calls("wait_for", json!({"kind": "finding"})),
         ("cost" | "lead", _) => Ok(says(heard(request))),
         _ => Ok(says("fine")),
     });
@@ -108,6 +113,7 @@ async fn a_broadcast_is_one_row_and_reaches_all() {
     let record = hub.ended(run).await;
     assert!(output(&record, "cost").contains("from agent:logs to all, high]"), "{}", output(&record, "cost"));
     let result = record.output.expect("a result");
+    assert!(result.contains("| Evidence: df says 100%"), "the template is filled in: {result}");
     assert!(result.contains("| It is the disk."), "whoever begins later reads it too: {result}");
     let all = said(&hub, run).await;
     assert_eq!(all.len(), 1, "one row");
@@ -373,7 +379,7 @@ async fn two_that_write_to_and_fro_are_told_then_stopped() {
 #[tokio::test]
 async fn a_private_thread_is_read_by_its_ends_and_the_audit() {
     let models = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
-        ("logs", 1) => calls("send", json!({"to": "cost", "message": "between us"})),
+        ("logs", 1) => calls("send", json!({"to": "cost", "message": "between us: Ärger"})),
         _ => Ok(says("fine")),
     });
     let (hub, run) = begin(models, json!({})).await;
@@ -384,9 +390,15 @@ async fn a_private_thread_is_read_by_its_ends_and_the_audit() {
     let filter = ThreadFilter { run: Some(run), ..ThreadFilter::default() };
     assert!(hub.engine.threads(filter, stranger.clone(), 10).await.expect("threads").is_empty());
     assert_eq!(hub.engine.thread(thread.id, stranger.clone(), 0, 10).await.expect_err("hidden").code(), "missing");
-    let found = |reader| hub.engine.search_messages("BETWEEN us", None, reader, 10);
+    let found = |reader| hub.engine.search_messages("ÄRGER between us", None, reader, 10);
     assert!(found(stranger).await.expect("a search").is_empty());
     assert_eq!(found(audit()).await.expect("a search").len(), 1);
+    for (words, hits) in [("US \"between\"", 1), ("\"us between\"", 0), ("between them", 0)] {
+        let found = hub.engine.search_messages(words, Some(run), audit(), 10).await.expect("a search");
+        assert_eq!(found.len(), hits, "{words}");
+    }
+    let refused = hub.engine.search_messages(" ", None, audit(), 10).await.expect_err("no words");
+    assert_eq!(refused.code(), "bad_search");
     let end = Reader::User("x".into());
     assert!(found(end).await.expect("a search").is_empty());
     hub.engine.audit_threads("tester", "a look").await.expect("an owner");
@@ -438,6 +450,8 @@ async fn wrong_calls_are_told_what_is_wrong() {
         ("send", json!({"to": "cost", "message": "hi", "thread": "the pub"})),
         ("send", json!({"to": "cost", "message": "hi", "from": "agent:lead"})),
         ("send", json!({"message": "hi"})),
+        ("send", json!({"to": "cost", "message": "hi", "kind": "alert", "fields": {"impact": "much"}})),
+        ("send", json!({"to": "cost", "message": "hi", "fields": {"colour": "red"}})),
         ("broadcast", json!({"to": "cost", "message": "hi"})),
         ("ask", json!({"to": [], "question": "Why?"})),
         ("ask", json!({"to": "cost", "question": "Why?", "options": ["a"], "default": "b"})),
@@ -544,4 +558,53 @@ async fn a_time_that_passes_ends_a_wait() {
     let record = hub.ended(run).await;
     assert!(output(&record, "logs").contains("no message came in time"), "{}", output(&record, "logs"));
     assert!(started.elapsed() >= Duration::from_secs(1));
+}
+
+/// `logs` has two tasks at once.
+#[tokio::test]
+async fn an_alert_reaches_every_task_of_an_agent_and_an_answer_the_one_that_asked() {
+    let models = FakeModels::new(|request| {
+        match (request.origin.agent.as_str(), request.origin.task_key.as_str(), request.origin.turn) {
+            // It asks, and goes on without waiting; the other task looks for messages first.
+            ("logs", "asks", 1) => {
+                calls("ask", json!({"to": "cost", "question": "How much?", "kind": "request", "wait": false}))
+            }
+            ("logs", "asks", 2) => calls("wait_for", json!({"from": "cost", "kind": "response", "timeout_s": 20})),
+            ("logs", "asks", 3) if !heard(request).contains("Stop at once.") => {
+                calls("wait_for", json!({"kind": "alert", "timeout_s": 20}))
+            }
+            ("logs", "watches", 1) => calls("wait_for", json!({"from": "cost", "timeout_s": 20})),
+            ("logs", _, _) => Ok(says(heard(request))),
+            ("cost", "bills", 1) => calls("wait_for", json!({"kind": "request", "timeout_s": 20})),
+            ("cost", "bills", 2) => {
+                let text = heard(request);
+                let id = text.split("[request ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+                calls("reply", json!({"to": id, "message": "Twice as much."}))
+            }
+            ("cost", "bills", 3) => calls(
+                "send",
+                json!({"to": "logs", "kind": "alert", "priority": "critical", "message": "Stop at once."}),
+            ),
+            _ => Ok(says("fine")),
+        }
+    });
+    let hub = Hub::new(models, FakeTools::none()).await;
+    hub.engine.ensure_user("tester").await.expect("a user");
+    let can = json!({"tools": ["@talk"]});
+    let profiles = ["lead", "logs", "cost"].map(|name| profile(name, can.clone())).to_vec();
+    let task = |key: &str, who: &str| json!({"key": key, "title": key, "assignee": who});
+    let tasks = json!([task("asks", "logs"), task("watches", "logs"), task("bills", "cost")]);
+    let rules = json!({"planning": "fixed", "retries": 0});
+    let team = team(&["logs", "cost"], json!({"rules": rules, "tasks": tasks}));
+    let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    let record = hub.ended(run).await;
+    let output = |key: &str| {
+        let found = record.tasks.iter().find(|task| task.key == key).expect("a task");
+        found.output.clone().unwrap_or_default()
+    };
+    let (asks, watches) = (output("asks"), output("watches"));
+    assert!(asks.contains("| Twice as much."), "the answer comes to the task that asked: {asks}");
+    assert!(!watches.contains("Twice as much."), "and to no other: {watches}");
+    assert!(watches.contains("| Stop at once.") && asks.contains("| Stop at once."), "{watches}\n{asks}");
 }

@@ -16,6 +16,7 @@ cases! {
     a_message_has_a_receipt_for_each_recipient,
     a_broadcast_is_one_row_with_cursors,
     running_tasks_are_told,
+    answers_and_alerts_find_their_tasks,
     questions_end_once,
     tasks_tell_how_far_they_are,
     random_schedules_keep_their_receipts,
@@ -126,11 +127,15 @@ async fn a_message_has_a_receipt_for_each_recipient(place: Place) {
     let found = look!(store, tx => message::get(tx, message_id(1), bob).await).expect("a message");
     assert_eq!((found.body.as_str(), found.n, found.at), ("The Disk is full", 1, NOW));
     assert_eq!(look!(store, tx => message::get(tx, message_id(1), eve).await), None);
-    for (pattern, viewer, hits) in
-        [("%disk%", bob, 1), ("%disk%", eve, 0), ("%100\\%%", Viewer::Audit, 1), ("%x\\%%", Viewer::Audit, 0)]
-    {
-        let found = look!(store, tx => message::search(tx, pattern, Some(RUN), viewer, 10).await);
-        assert_eq!(found.len(), hits, "{pattern}");
+    for (before, viewer, hits) in [
+        (None, bob, 1),
+        (None, eve, 0),
+        (Some(message_id(2)), Viewer::Audit, 1),
+        (Some(message_id(1)), Viewer::Audit, 0),
+    ] {
+        let found = look!(store, tx => message::before(tx, before, Some(RUN), viewer, 10).await);
+        assert_eq!(found.len(), hits, "{before:?}");
+        assert_eq!(look!(store, tx => message::before(tx, before, None, viewer, 10).await).len(), hits);
     }
     assert_eq!(look!(store, tx => message::of_run(tx, RUN, None, bob, 10).await).len(), 1);
     assert!(look!(store, tx => message::of_run(tx, RUN, None, eve, 10).await).is_empty());
@@ -225,6 +230,48 @@ async fn running_tasks_are_told(place: Place) {
         wait::insert(tx, &row).await
     });
     assert_eq!(look!(store, tx => wait::of_run(tx, "message", RUN).await).len(), 1);
+}
+
+async fn answers_and_alerts_find_their_tasks(place: Place) {
+    let store = with_threads(&place).await;
+    act!(store, tx => {
+        for n in [1, 2] {
+            task::insert(tx, &ready(n, "bob")).await?;
+        }
+        let asked = message::NewRow { sender: "agent:bob", task: Some(task_id(1)), ..new_message(1, 1, 2, Some("[\"agent:ada\"]")) };
+        message::insert(tx, &asked).await?;
+        let answer = message::NewRow { reply_to: Some(message_id(1)), ..new_message(2, 2, 2, Some("[\"agent:bob\"]")) };
+        let alert = message::NewRow { kind: "alert", priority: "critical", ..new_message(3, 3, 2, Some("[\"agent:bob\"]")) };
+        for new in [&answer, &alert] {
+            message::insert(tx, new).await?;
+            message::insert_receipt(tx, new, "agent:bob").await?;
+        }
+        message::delivered(tx, message_id(3), "agent:bob", Some((task_id(1), 1))).await?;
+        message::insert(tx, &message::NewRow { kind: "alert", cancels: true, ..new_message(4, 1, 1, None) }).await
+    });
+    let elsewhere = |n| {
+        let store = store.clone();
+        async move { look!(store, tx => message::of_other_tasks(tx, "agent:bob", RUN, task_id(n)).await) }
+    };
+    assert_eq!((elsewhere(1).await, elsewhere(2).await), (vec![], vec![(message_id(2),)]));
+    let of = |agent: &'static str| {
+        let store = store.clone();
+        async move { look!(store, tx => message::open_task_of(tx, message_id(1), agent).await) }
+    };
+    assert_eq!((of("bob").await, of("ada").await), (Some(task_id(1)), None));
+    assert_eq!(look!(store, tx => message::looked_at(tx, (task_id(1), 1)).await), None, "it has not begun");
+    let long_ago = Timestamp::from_micros(0);
+    let given = |n, since| {
+        let store = store.clone();
+        async move {
+            let found = look!(store, tx => message::alerts_given(tx, "agent:bob", RUN, (task_id(n), since), 10).await);
+            found.into_iter().map(|one| one.message).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!((given(1, long_ago).await, given(2, long_ago).await), (vec![], vec![message_id(3)]));
+    act!(store, tx => thread::move_cursor(tx, thread_id(1), "agent:bob", 1, (Some(task_id(1)), 0)).await);
+    assert_eq!(given(2, long_ago).await, [message_id(3), message_id(4)]);
+    assert!(given(2, Timestamp::from_micros(NOW.as_micros() + 1)).await.is_empty());
 }
 
 async fn questions_end_once(place: Place) {

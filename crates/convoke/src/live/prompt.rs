@@ -151,16 +151,18 @@ impl Prompt {
                 let who = entry.from.trim_start_matches("agent:");
                 let keys =
                     if entry.options.is_empty() { "an answer · /later" } else { "an option or its number · /later" };
-                (format!("? {who} asks: {}", entry.title), keys)
+                let until = entry.due.map(|due| format!(" (until {} UTC)", text::clock(due))).unwrap_or_default();
+                (format!("? {who} asks{until}: {}", entry.title), keys)
             }
             _ => (format!("? for you to do: {}", entry.title), "an answer · /no WHY decline · /later"),
         };
         let mut lines = vec![String::new(), paint(BOLD, &cut(&text::line(&title), columns))];
-        lines.extend(
-            inbox::about(entry).lines().take(DETAILS).map(|line| paint(DIM, &cut(&format!("  {line}"), columns))),
-        );
+        let about = inbox::about(entry);
+        // A question of one line is its own title.
+        let about = about.lines().filter(|line| *line != entry.title).take(DETAILS);
+        lines.extend(about.map(|line| paint(DIM, &cut(&format!("  {line}"), columns))));
         let options = entry.options.iter().enumerate();
-        lines.extend(options.map(|(at, option)| cut(&text::line(&format!("  {}  {option}", at + 1)), columns)));
+        lines.extend(options.map(|(at, option)| cut(&format!("  {}  {}", at + 1, text::line(option)), columns)));
         lines.extend(self.note.iter().map(|note| paint(YELLOW, &cut(&text::line(note), columns))));
         lines.push(paint(DIM, &cut(keys, columns)));
         lines.push(format!("> {}", cut_start(&format!("{}▏", self.typed), columns.saturating_sub(2).max(1))));

@@ -4,6 +4,7 @@
 //! Start at [`Watch::new`], then [`Watch::until_rest`].
 
 use std::future::Future;
+use std::io::IsTerminal;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use convoke_domain::approval::Choice;
 use convoke_domain::event::Event;
 use convoke_domain::id::{MessageId, RunId, WorkspaceId};
 use convoke_domain::money::Money;
-use convoke_domain::record::InboxKind;
+use convoke_domain::record::{InboxEntry, InboxKind};
 use convoke_domain::time::Timestamp;
 use convoke_engine::{Engine, Pulse, TaskAnswer, Worker};
 use convoke_port::clock::{Clock, SystemClock};
@@ -50,6 +51,12 @@ pub enum View {
 }
 
 impl View {
+    /// True if a person sits at the terminal who sees a live view and can answer in it.
+    pub fn asks(quiet: bool, as_json: bool) -> bool {
+        let stream = if as_json { Stream::Err } else { Stream::Out };
+        !quiet && stream.is_terminal() && std::io::stdin().is_terminal()
+    }
+
     /// The view that suits the terminal and what was asked for.
     pub fn suited(quiet: bool, as_json: bool, several: bool) -> Self {
         let stream = if as_json { Stream::Err } else { Stream::Out };
@@ -192,10 +199,7 @@ impl Watch {
         let Some(user) = self.user.clone().filter(|_| std::mem::take(&mut self.look)) else { return Ok(()) };
         let runs = self.runs();
         let mut waiting = self.engine.inbox(&user).await?;
-        waiting.retain(|entry| {
-            matches!(entry.kind, InboxKind::Approval | InboxKind::Question | InboxKind::Task)
-                && entry.run.is_some_and(|run| runs.contains(&run))
-        });
+        waiting.retain(|entry| can_be_asked(entry) && entry.run.is_some_and(|run| runs.contains(&run)));
         if !waiting.is_empty() && self.keys.is_none() {
             self.keys = Keys::open();
         }
@@ -287,7 +291,7 @@ impl Watch {
     }
 
     fn fold(&mut self, at: usize, event: &Event, tell: bool) {
-        self.look |= event.kind.starts_with("approval.") || event.kind.starts_with("task.");
+        self.look |= ["approval.", "question.", "task."].iter().any(|noun| event.kind.starts_with(noun));
         let board = &mut self.boards[at];
         if board.event(event)
             && tell
@@ -319,6 +323,11 @@ impl Watch {
         screen.show(&log::take(), &lines[over.min(lines.len())..]);
         self.frame += 1;
     }
+}
+
+/// Whether an entry of the inbox is one that is answered in place.
+pub fn can_be_asked(entry: &InboxEntry) -> bool {
+    matches!(entry.kind, InboxKind::Approval | InboxKind::Question | InboxKind::Task)
 }
 
 /// What goes on cannot be stored, so this process ends; everything that was acknowledged is there for the next.

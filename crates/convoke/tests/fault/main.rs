@@ -4,6 +4,7 @@
 mod approval;
 mod cost;
 mod disk;
+mod doomed;
 mod effect;
 mod hostile;
 mod kill;
@@ -15,3 +16,4 @@ mod power_disk;
 mod program;
 mod same;
 mod support;
+mod together;

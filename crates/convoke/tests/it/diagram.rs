@@ -8,20 +8,10 @@ use crate::support::Place;
 /// Run with `CONVOKE_UPDATE_DOCS=1` to write the page anew.
 #[test]
 fn the_page_shows_every_pattern_of_the_library() {
-    let path = format!("{}/../../docs/concept/patterns.md", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../../docs/reference/patterns.md", env!("CARGO_MANIFEST_DIR"));
     let mut page = String::from(HEAD);
     for pattern in library::patterns() {
         page.push_str(&format!("\n## {}\n\n{}\n", pattern.name, pattern.description.trim()));
-        if !pattern.parameters.is_empty() {
-            page.push_str("\n| parameter | type | default | meaning |\n|---|---|---|---|\n");
-        }
-        for (name, parameter) in &pattern.parameters {
-            let kind = serde_json::to_value(parameter.r#type).expect("a word");
-            let default = parameter.default.as_ref().map_or("required".to_owned(), |value| format!("`{value}`"));
-            let about = parameter.description.replace('|', "\\|").replace('\n', " ");
-            let kind = kind.as_str().unwrap_or_default();
-            page.push_str(&format!("| `{name}` | {kind} | {} | {about} |\n", default.replace('|', "\\|")));
-        }
         let drawn = diagram::mermaid(&diagram::of_flow("", &pattern.flow()));
         page.push_str(&format!("\n```mermaid\n{drawn}```\n"));
     }
@@ -32,11 +22,10 @@ fn the_page_shows_every_pattern_of_the_library() {
     assert!(kept == page, "{path} is out of date; run with CONVOKE_UPDATE_DOCS=1");
 }
 
-const HEAD: &str = "# Patterns of the library
+const HEAD: &str = "# Diagrams of the library's patterns
 
-How members can work together, each with what a team may set under `with` and what it does. Each is a file in `library/patterns/`, in the
-language of [flows](flows.md); [write your own](../guide/pattern.md) begins with one of them. `coordinator_worker` (`supervisor`) is not among them: it is built in,
-and described under [coordination](coordination.md). `convoke diagram NAME` draws these, your own, teams and runs.
+What happens in what order. When to use which, and what a team may set, is under [patterns](../concept/patterns.md). `convoke diagram NAME`
+draws these, your own, teams and runs.
 ";
 
 #[test]

@@ -72,11 +72,17 @@ fn the_examples_run() {
     run("examples/incident-response/run.md");
     run("examples/lint-and-review/run.md");
     run("examples/working-together/README.md");
+    run("examples/patterns/README.md");
 }
 
 #[test]
 fn getting_started_runs() {
     run("docs/guide/getting-started.md");
+}
+
+#[test]
+fn the_library_of_teams_runs() {
+    run("docs/guide/teams-library.md");
 }
 
 #[test]

@@ -27,6 +27,22 @@ const SCRIPT: &str = "agents:\n  lead:\n    - text: \"Together: {% for part in c
     worker:\n    - when: {turn: 1}\n      text: It must be kept.\n      tools:\n        \
     - {label: wrote, name: write_file, input: {path: note.txt, content: kept}}\n    - text: \"{{ results.wrote.content }}\"\n";
 
+/// A worker that asks: once and waits, once and goes on.
+const ASKING: &str = "kind: profile\nname: lead\nrole: coordinator\nprompt: You lead.\n\
+    ---\nkind: profile\nname: worker\nprompt: You work.\ntools: [\"@talk\"]\n\
+    ---\nkind: team\nname: office\ncoordinator: lead\nmembers:\n  - {profile: worker}\nrules: {planning: same_task}\n";
+
+/// A script in which it asks so.
+fn asks(more: &str) -> String {
+    format!(
+        "agents:\n  lead:\n    - text: \"Together: {{% for part in context.contributions %}}{{{{ part.output }}}} {{% endfor %}}\"\n  \
+         worker:\n    - when: {{turn: 1}}\n      tools:\n        \
+         - {{label: colour, name: ask, input: {{to: user, question: Which colour?, options: [red, blue], {more}}}}}\n    \
+         - when: {{turn: 2}}\n      latency_ms: 1500\n      text: I go on.\n      tools: [{{label: waited, name: wait_for, input: {{timeout_s: 1}}}}]\n    \
+         - text: \"It is {{{{ results.colour.content | regex_find('[|] (red|blue)', 1) }}}}.\"\n"
+    )
+}
+
 /// A terminal with a program in it.
 struct Terminal {
     master: File,
@@ -141,4 +157,56 @@ fn what_is_put_off_waits_in_the_inbox() {
     terminal.until("convoke approve appr_");
     assert_eq!(terminal.end(), 5);
     assert_eq!(place.json(&["inbox"]).as_array().map(Vec::len), Some(1));
+}
+
+fn asking(more: &str) -> (Place, String) {
+    let place = Place::new();
+    place.write("office.yaml", ASKING);
+    let script = place.write("script.yaml", &asks(more));
+    (place, format!("script/{}", script.display()))
+}
+
+#[test]
+fn a_question_is_answered_in_place_by_its_number() {
+    let (place, model) = asking("impact: The paint.");
+    let mut terminal = Terminal::start(&place, &["run", "office.yaml", "Paint it", "--model", &model]);
+    terminal.until("worker asks: Which colour?");
+    terminal.until("what depends on it: The paint.");
+    terminal.until("2  blue");
+    terminal.until("> ");
+    terminal.types("3\r");
+    terminal.until("write one of the options");
+    terminal.types("2\r");
+    terminal.until("It is blue.");
+    assert_eq!(terminal.end(), 0);
+    assert_eq!(place.json(&["decisions", "last"])[0]["choice"], "blue");
+}
+
+#[test]
+fn what_was_put_off_is_asked_again_when_the_run_is_resumed() {
+    let (place, model) = asking("default: red, within_s: 3600");
+    let mut terminal = Terminal::start(&place, &["run", "office.yaml", "Paint it", "--model", &model]);
+    terminal.until("worker asks (until ");
+    terminal.until("> ");
+    terminal.types("/later\r");
+    terminal.until("`convoke resume` goes on and the default `red` is taken");
+    assert_eq!(terminal.end(), 5);
+    let told = place.done(&["inbox"]);
+    assert!(told.contains("after that, `convoke resume` goes on without an answer"), "{told}");
+    let mut terminal = Terminal::start(&place, &["resume"]);
+    terminal.until("worker asks (until ");
+    terminal.until("> ");
+    terminal.types("blue\r");
+    terminal.until("It is blue.");
+    assert_eq!(terminal.end(), 0);
+}
+
+#[test]
+fn a_question_nobody_waits_for_is_asked_and_goes_away_with_its_time() {
+    let (place, model) = asking("default: red, within_s: 1, wait: false");
+    let mut terminal = Terminal::start(&place, &["run", "office.yaml", "Paint it", "--model", &model]);
+    terminal.until("worker asks (until ");
+    terminal.until("Together: ");
+    assert_eq!(terminal.end(), 0);
+    assert_eq!(place.json(&["decisions", "last"])[0]["standing"], "defaulted");
 }

@@ -4,13 +4,13 @@ import time
 
 import requests
 
-from settings import CARRIER_TOKEN, CARRIER_URL, TIMEOUT_S
+from settings import ACCESS_TOKEN, CARRIER_URL, TIMEOUT_S
 from store import all_parcels, find
 
 
 def state_of(number):
     try:
-        answer = requests.get(f"{CARRIER_URL}/track/{number}", headers={"token": CARRIER_TOKEN}, timeout=TIMEOUT_S, verify=False)
+        answer = requests.get(f"{CARRIER_URL}/track/{number}", headers={"token": ACCESS_TOKEN}, timeout=TIMEOUT_S, verify=False)
         return answer.json()["state"]
     except Exception: pass
 
