@@ -16,7 +16,7 @@ use convoke_domain::team::Team;
 use serde_json::{Value, json};
 
 /// Runs of one pattern or team.
-const RUNS: u64 = 10_000;
+const RUNS: u64 = 300;
 /// Of so many, one is played again with crashes.
 const PER_CRASH: u64 = 10;
 /// Tasks that no run of the library's patterns may go beyond with these plans.
@@ -45,7 +45,10 @@ impl Chooser for Chance<'_> {
         }
     }
 
-    fn text(&mut self, _: &str) -> String {
+    fn text(&mut self, at: &str) -> String {
+        if matches!(at, "hand_to" | "next") && self.draw.chance(80) {
+            return self.members[self.draw.below(self.members.len())].clone();
+        }
         match self.draw.below(8) {
             0..=3 => ["x", "y", "42", ""][self.draw.below(4)].to_owned(),
             4..=6 => self.members[self.draw.below(self.members.len())].clone(),
