@@ -36,6 +36,7 @@ mod memory;
 mod message;
 mod outcome;
 mod place;
+mod plan;
 mod profiles;
 mod rate;
 mod report;
@@ -133,6 +134,7 @@ async fn act(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Demo(command) => command.act(global).await,
         Command::Run(command) => command.act(global).await,
+        Command::Plan(command) => command.act(global).await,
         Command::Resume(command) => command.act(global).await,
         Command::Cancel(command) => command.act(global).await,
         Command::Pause(command) => command.act(global).await,

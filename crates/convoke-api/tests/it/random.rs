@@ -1,7 +1,7 @@
 //! Random runs of every pattern of the library: tasks end in any order, well or badly, in time or not, with answers that fit what was
 //! asked for and say anything. Each run ends within its limits and leaves nothing over, and ends the same after any crash.
 //!
-//! A failure names the pattern and the seed; `CONVOKE_SEED=N` runs that seed alone.
+//! A failure names the pattern and the seed; `CONVOKE_SEED=N` runs that seed alone, `CONVOKE_RUNS=10000` so many of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::team::Team;
 use serde_json::{Value, json};
 
-/// Runs of one pattern or team.
-const RUNS: u64 = 300;
+/// Runs of one pattern or team, unless `CONVOKE_RUNS` says otherwise: all of them together are to take seconds, not minutes.
+const RUNS: u64 = 1_000;
 /// Of so many, one is played again with crashes.
 const PER_CRASH: u64 = 10;
 /// Tasks that no run of the library's patterns may go beyond with these plans.
@@ -119,11 +119,12 @@ fn play(spec: &Arc<RunSpec>, members: &[String], seed: u64, crashes: bool) -> Pl
 
 /// Plays all runs of these specs, in turn, and says how they came out.
 fn play_all(name: &str, specs: &[Arc<RunSpec>]) {
-    let only: Option<u64> = std::env::var("CONVOKE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let set = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let (only, runs) = (set("CONVOKE_SEED"), set("CONVOKE_RUNS").unwrap_or(RUNS));
     let mut ends = [0_u64; 4];
     let mut most = 0;
     let began = std::time::Instant::now();
-    for seed in only.map_or(0..RUNS, |seed| seed..seed + 1) {
+    for seed in only.map_or(0..runs, |seed| seed..seed + 1) {
         let spec = &specs[seed as usize % specs.len()];
         let mut members: Vec<String> = spec.members().into_iter().map(|(name, _)| name).collect();
         members.push(spec.team.coordinator.clone());
@@ -142,11 +143,11 @@ fn play_all(name: &str, specs: &[Arc<RunSpec>]) {
     }
     let [completed, failed, escalated, cancelled] = ends;
     println!(
-        "{name}: seeds 0 to {RUNS}: {completed} completed, {failed} failed, {escalated} escalated, {cancelled} cancelled; at most {most} \
+        "{name}: seeds 0 to {runs}: {completed} completed, {failed} failed, {escalated} escalated, {cancelled} cancelled; at most {most} \
          tasks; {:?}",
         began.elapsed()
     );
-    assert!(only.is_some() || completed > RUNS / 50, "{name}: too few complete for the runs to say much: {completed}");
+    assert!(only.is_some() || completed > runs / 50, "{name}: too few complete for the runs to say much: {completed}");
 }
 
 /// Names the pattern and the seed where a run panics.
