@@ -11,6 +11,9 @@ use super::{
     OnClosed, OnFailure, OnLimit, ReviewStep, SettleStep, SplitStep, Step, Sync, TaskStep,
 };
 
+/// The step in which a review says what it came to.
+pub(super) const REVIEWED: &str = "_reviewed";
+
 /// The flow in the smaller primitives, for a team that settles disagreement like this.
 pub fn expand(flow: &Flow, conflict: Conflict) -> Flow {
     let steps = flow.steps.iter().map(|step| expand_step(step, conflict)).collect();
@@ -156,7 +159,15 @@ fn review_steps(review: &ReviewStep, title: &str) -> Vec<Step> {
         Step { when: Some(may_revise), ..titled("revision", format!("{title}: {} revises", review.author), revise) },
         value("_outcome", outcome),
     ];
-    let mut steps = vec![rounds(body, "results._verdict != 'revise'", review.rounds.clone(), review.on_limit)];
+    // What it came to is taken down before it may fail of it.
+    let reviewed = format!("{{'author': {}, 'verdict': results.rounds.verdict, 'rounds': results.rounds.rounds}}", as_expression(&review.author));
+    let last = rounds(body, "results._verdict != 'revise'", review.rounds.clone(), OnLimit::Continue);
+    let mut steps = vec![last, value(REVIEWED, reviewed)];
+    if let Some(on_fail) = closed(review.on_limit) {
+        let gate = GateStep { check: Some("results.rounds.verdict != 'revise'".into()), on_fail, ..GateStep::default() };
+        let title = Some("the last round still asks for a revision".into());
+        steps.push(Step { gate: Some(gate), title, ..named("_settled") });
+    }
     if let Some(on_fail) = closed(review.on_reject) {
         let gate =
             GateStep { check: Some("results.rounds.verdict != 'reject'".into()), on_fail, ..GateStep::default() };

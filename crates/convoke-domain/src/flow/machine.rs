@@ -117,6 +117,8 @@ pub enum What {
     VoteOpened,
     /// Ballots were counted.
     VoteCounted,
+    /// Reviewers came to a verdict, or to the end of their rounds.
+    ReviewEnded,
     /// A gate was tried.
     GateChecked,
     /// A step was left out, or the flow went on without it.
@@ -494,7 +496,13 @@ impl<'a> Machine<'a, '_> {
         }
         if let Some(expression) = &step.value {
             return Ok(match self.evaluate(at, expression)? {
-                Ok(value) => self.leaf(at, value),
+                Ok(value) => {
+                    if step.id == super::expand::REVIEWED {
+                        let review = path::split(at).map_or("", |(review, _)| review).to_owned();
+                        self.note(What::ReviewEnded, &review, value.clone());
+                    }
+                    self.leaf(at, value)
+                }
                 Err(reason) => failed(reason),
             });
         }

@@ -49,6 +49,11 @@ impl World {
         self.0.open()
     }
 
+    /// Tasks that were called off.
+    pub(super) fn off(&self) -> Vec<String> {
+        self.0.tasks().iter().filter(|(_, task)| task.off).map(|(at, _)| at.clone()).collect()
+    }
+
     pub(super) fn end(&self) -> Option<&RunEnd> {
         self.0.end.as_ref()
     }
