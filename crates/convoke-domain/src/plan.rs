@@ -278,8 +278,7 @@ impl Rehearsed {
             let per_token = if place == 2 { 2 } else { BYTES_PER_TOKEN };
             // Each call sends what was said before it.
             let input = calls * (bytes / per_token) + added * (calls * calls.saturating_sub(1) / 2);
-            let usage =
-                Usage { input_tokens: input, output_tokens: calls * outputs[place], ..Usage::default() };
+            let usage = Usage { input_tokens: input, output_tokens: calls * outputs[place], ..Usage::default() };
             sum.calls += calls;
             sum.tokens += usage.total();
             sum.cost_usd += price.of(usage);
@@ -389,7 +388,10 @@ mod tests {
         assert_eq!((takes.least.calls, takes.typical.calls, takes.most.calls), (2, 5, 11));
         assert!(takes.least.cost_usd < takes.typical.cost_usd && takes.typical.cost_usd < takes.most.cost_usd);
         assert_eq!((found.width.most, found.rounds.most, found.completed), (1, 0, found.rehearsals));
-        assert_eq!(found.agents.iter().map(|one| (one.agent.as_str(), one.asks.len())).collect::<Vec<_>>(), [("a", 0), ("b", 1)]);
+        assert_eq!(
+            found.agents.iter().map(|one| (one.agent.as_str(), one.asks.len())).collect::<Vec<_>>(),
+            [("a", 0), ("b", 1)]
+        );
         assert_eq!(found, forecast(&spec(Some(json!({"steps": [step("one", "a"), step("two", "b")]}))), "T", &rates()));
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use convoke_domain::flow::Flow;
 use convoke_domain::budget::Budget;
+use convoke_domain::flow::Flow;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::record::{

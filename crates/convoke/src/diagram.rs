@@ -83,7 +83,8 @@ impl DiagramArgs {
         }
         let run = which::run(&hub.engine, &self.what).await.map_err(|failure| {
             let names: Vec<&str> = library::patterns().iter().map(|pattern| pattern.name.as_str()).collect();
-            failure.hint(format!("`convoke teams` and `convoke runs` list teams and runs; patterns: {}", names.join(", ")))
+            failure
+                .hint(format!("`convoke teams` and `convoke runs` list teams and runs; patterns: {}", names.join(", ")))
         })?;
         let record = hub.engine.run_record(run).await?;
         let (flow, edges) = hub.engine.run_course(run).await?;
@@ -96,8 +97,7 @@ fn of_bundle(file: &str, bundle: &Bundle) -> Result<(&'static str, Diagram)> {
         ([team], _) => Ok(("team", diagram::of_team(team))),
         ([], [pattern]) => Ok(("pattern", diagram::of_flow(&pattern.name, &pattern.flow()))),
         (teams, patterns) => {
-            let [teams, patterns] =
-                [text::many(teams.len(), "team"), text::many(patterns.len(), "pattern")];
+            let [teams, patterns] = [text::many(teams.len(), "team"), text::many(patterns.len(), "pattern")];
             let message = format!("`{file}` holds {teams} and {patterns}; a diagram needs one");
             Err(Failure::usage("which_team", message).hint("put each into a file of its own"))
         }

@@ -117,7 +117,8 @@ impl PlanArgs {
             parameters: BTreeMap::new(),
             weights: Default::default(),
         };
-        spec.settle_flow().map_err(|reason| Failure::usage("bad_flow", format!("the flow cannot be used: {reason}")))?;
+        spec.settle_flow()
+            .map_err(|reason| Failure::usage("bad_flow", format!("the flow cannot be used: {reason}")))?;
         Ok(spec)
     }
 
@@ -182,25 +183,34 @@ fn warnings(forecast: &Forecast, cap: Option<Money>, most_tokens: Option<i64>) -
     let least = forecast.takes.least;
     if let Some(cap) = cap {
         if least.cost_usd > cap {
-            found.push(format!("the budget of {cap} cannot suffice: the least that the run takes is about {}", least.cost_usd));
+            found.push(format!(
+                "the budget of {cap} cannot suffice: the least that the run takes is about {}",
+                least.cost_usd
+            ));
         } else if forecast.dearest_call_usd > cap {
             found.push(format!(
                 "the budget of {cap} cannot suffice: one call is held to cost up to {} before it is made",
                 forecast.dearest_call_usd
             ));
         } else if forecast.takes.typical.cost_usd > cap {
-            found.push(format!("the budget of {cap} may not suffice: a run typically takes {}", forecast.takes.typical.cost_usd));
+            found.push(format!(
+                "the budget of {cap} may not suffice: a run typically takes {}",
+                forecast.takes.typical.cost_usd
+            ));
         }
     }
     if let Some(most) = most_tokens.filter(|most| i64::try_from(least.tokens).unwrap_or(i64::MAX) > *most) {
         let (most, least) = (text::count(most), count(least.tokens));
-        found.push(format!("the budget of {most} tokens cannot suffice: the least that the run takes is about {least}"));
+        found
+            .push(format!("the budget of {most} tokens cannot suffice: the least that the run takes is about {least}"));
     }
     if forecast.completed == 0 {
         found.push("no rehearsal came to a result: see what `convoke validate` says of the team".to_owned());
     }
     if forecast.broken_off {
-        found.push("rehearsals were broken off where they had too many tasks: the most is more than is shown".to_owned());
+        found.push(
+            "rehearsals were broken off where they had too many tasks: the most is more than is shown".to_owned(),
+        );
     }
     found
 }
@@ -223,7 +233,11 @@ fn as_json(spec: &RunSpec, planned: &Planned) -> Value {
 fn tell(spec: &RunSpec, planned: &Planned) -> Result<()> {
     let forecast = &planned.forecast;
     let pattern = spec.team.pattern.as_str();
-    say::line(&format!("{}  {}", paint(BOLD, &spec.team.name), paint(DIM, &format!("by `{pattern}`; nothing was called"))))?;
+    say::line(&format!(
+        "{}  {}",
+        paint(BOLD, &spec.team.name),
+        paint(DIM, &format!("by `{pattern}`; nothing was called"))
+    ))?;
     say::line("")?;
     say::text(&takes(forecast, planned).text(room()))?;
     say::line("")?;
@@ -237,16 +251,25 @@ fn tell(spec: &RunSpec, planned: &Planned) -> Result<()> {
     }
     if let Some(record) = &planned.played {
         let run = &record.summary;
-        let why = run.error.as_ref().or(run.reason.as_ref()).map(|why| format!(": {}", text::line(why))).unwrap_or_default();
+        let why =
+            run.error.as_ref().or(run.reason.as_ref()).map(|why| format!(": {}", text::line(why))).unwrap_or_default();
         say::line(&format!(
             "\n{}  {}{why}; {}, {} and {}, {} tokens, {} (simulated)",
-            paint(BOLD, "With the script"), run.state, text::many(record.tasks.len(), "task"), calls(run.model_calls, "model call"),
-            calls(run.tool_calls, "tool call"), text::count(run.tokens), run.cost_usd
+            paint(BOLD, "With the script"),
+            run.state,
+            text::many(record.tasks.len(), "task"),
+            calls(run.model_calls, "model call"),
+            calls(run.tool_calls, "tool call"),
+            text::count(run.tokens),
+            run.cost_usd
         ))?;
     }
     if !planned.unpriced.is_empty() {
         let who = planned.unpriced.join(", ");
-        say::line(&format!("\n{}", paint(YELLOW, &format!("not in the cost, as no price is known of the model: {who}"))))?;
+        say::line(&format!(
+            "\n{}",
+            paint(YELLOW, &format!("not in the cost, as no price is known of the model: {who}"))
+        ))?;
     }
     for warning in &planned.warnings {
         say::line(&format!("\n{} {}", paint(YELLOW, "warning:"), warning))?;
@@ -281,7 +304,8 @@ fn takes(forecast: &Forecast, planned: &Planned) -> Table {
 }
 
 fn agents(forecast: &Forecast) -> Table {
-    let mut table = Table::new(&[("AGENT", Side::Left), ("TASKS", Side::Right), ("TYPICAL", Side::Right), ("MODEL", Side::Left)]);
+    let mut table =
+        Table::new(&[("AGENT", Side::Left), ("TASKS", Side::Right), ("TYPICAL", Side::Right), ("MODEL", Side::Left)]);
     for share in &forecast.agents {
         let Range { least, typical, most } = share.tasks;
         let tasks = if least == most { count(least) } else { format!("{}–{}", count(least), count(most)) };

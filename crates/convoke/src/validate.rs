@@ -73,7 +73,8 @@ async fn found(hub: &Hub, what: &str) -> Result<Vec<(String, String)>> {
 
 /// The definitions in a folder and those below it; what is hidden is left out.
 fn files_in(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
-    let unreadable = |cause: std::io::Error| Failure::usage("io", format!("cannot read `{}`", folder.display())).cause(cause);
+    let unreadable =
+        |cause: std::io::Error| Failure::usage("io", format!("cannot read `{}`", folder.display())).cause(cause);
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -130,7 +131,8 @@ fn right(global: &Global, bundle: &Bundle, scripts: usize) -> Result<Exit> {
 
 fn wrong(global: &Global, problems: &Problems) -> Result<Exit> {
     if global.json {
-        let none = json!({"valid": false, "profiles": [], "teams": [], "patterns": [], "scripts": 0, "problems": problems});
+        let none =
+            json!({"valid": false, "profiles": [], "teams": [], "patterns": [], "scripts": 0, "problems": problems});
         say::json(&none)?;
     } else {
         say::text(&definition::listed(problems))?;

@@ -76,7 +76,8 @@ struct Harmless(Arc<dyn Tools>);
 impl Tools for Harmless {
     fn offer<'a>(&'a self, scope: &'a ToolScope) -> BoxFuture<'a, (Vec<ToolInfo>, Vec<String>)> {
         Box::pin(async move {
-            let scope = ToolScope { mcp_servers: BTreeMap::new(), shell: false, http_hosts: Vec::new(), ..scope.clone() };
+            let scope =
+                ToolScope { mcp_servers: BTreeMap::new(), shell: false, http_hosts: Vec::new(), ..scope.clone() };
             self.0.offer(&scope).await
         })
     }

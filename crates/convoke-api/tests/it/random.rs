@@ -236,8 +236,19 @@ macro_rules! patterns {
 }
 
 patterns!(
-    consensus, debate, ensemble, handoff, hierarchical, majority_vote, parallel, parallel_implementation, peer_review, peer_to_peer,
-    review_feedback_loop, sequential, weighted_vote
+    consensus,
+    debate,
+    ensemble,
+    handoff,
+    hierarchical,
+    majority_vote,
+    parallel,
+    parallel_implementation,
+    peer_review,
+    peer_to_peer,
+    review_feedback_loop,
+    sequential,
+    weighted_vote
 );
 
 #[test]

@@ -160,18 +160,25 @@ fn review_steps(review: &ReviewStep, title: &str) -> Vec<Step> {
         value("_outcome", outcome),
     ];
     // What it came to is taken down before it may fail of it.
-    let reviewed = format!("{{'author': {}, 'verdict': results.rounds.verdict, 'rounds': results.rounds.rounds}}", as_expression(&review.author));
+    let reviewed = format!(
+        "{{'author': {}, 'verdict': results.rounds.verdict, 'rounds': results.rounds.rounds}}",
+        as_expression(&review.author)
+    );
     let last = rounds(body, "results._verdict != 'revise'", review.rounds.clone(), OnLimit::Continue);
-    let mut steps = vec![last, value(REVIEWED, reviewed)];
+    let others = format!("({}) | without({}) | length > 0", review.reviewers, as_expression(&review.author));
+    let somebody = GateStep { check: Some(others), ..GateStep::default() };
+    let title = Some("there is nobody but the author to review it".into());
+    let mut steps = vec![Step { gate: Some(somebody), title, ..named("_others") }, last, value(REVIEWED, reviewed)];
     if let Some(on_fail) = closed(review.on_limit) {
-        let gate = GateStep { check: Some("results.rounds.verdict != 'revise'".into()), on_fail, ..GateStep::default() };
+        let gate =
+            GateStep { check: Some("results.rounds.verdict != 'revise'".into()), on_fail, ..GateStep::default() };
         let title = Some("the last round still asks for a revision".into());
         steps.push(Step { gate: Some(gate), title, ..named("_settled") });
     }
     if let Some(on_fail) = closed(review.on_reject) {
         let gate =
             GateStep { check: Some("results.rounds.verdict != 'reject'".into()), on_fail, ..GateStep::default() };
-        steps.push(Step { gate: Some(gate), ..named("_accepted") });
+        steps.push(Step { gate: Some(gate), title: Some("the reviewers reject it".into()), ..named("_accepted") });
     }
     steps.push(value("_result", "results.rounds"));
     steps
@@ -217,7 +224,7 @@ fn handoff_steps(handoff: &HandoffStep) -> Vec<Step> {
     let body = vec![
         value("_holder", holder),
         titled("work", "{{ results._holder }} has control".into(), work),
-        Step { gate: Some(gate), ..named("_known") },
+        Step { gate: Some(gate), title: Some("it was handed to nobody who may have it".into()), ..named("_known") },
         value("_outcome", outcome),
     ];
     let done = "results.work.status == 'done'";

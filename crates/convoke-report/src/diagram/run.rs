@@ -152,7 +152,8 @@ fn tasks(run: &RunRecord, edges: &[(TaskId, TaskId)]) -> Lane {
 fn planned(run: &RunRecord, edges: &[Edge]) -> Vec<Edge> {
     let stages = || run.tasks.iter().take(BOXES).enumerate();
     let is = |task: &TaskRecord, stage: Stage| task.stage == stage.as_str();
-    let plan = |round: i64| stages().find(|(_, task)| is(task, Stage::Plan) && task.round == round).map(|(place, _)| place);
+    let plan =
+        |round: i64| stages().find(|(_, task)| is(task, Stage::Plan) && task.round == round).map(|(place, _)| place);
     stages()
         .filter(|(to, task)| is(task, Stage::Work) && !edges.iter().any(|edge| edge.to == *to))
         .filter_map(|(to, task)| Some(Edge { from: plan(task.round)?, to, label: String::new(), is_back: false }))

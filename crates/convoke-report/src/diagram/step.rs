@@ -13,14 +13,24 @@ pub(super) fn lane(steps: &[Step], label: &str, standings: &Standings) -> Lane {
     let mut edges = Vec::new();
     for (to, step) in steps.iter().enumerate() {
         for from in before(steps, to) {
-            edges.push(Edge { from, to, label: step.when.as_deref().map(|when| short(&format!("when {when}"))).unwrap_or_default(), is_back: false });
+            edges.push(Edge {
+                from,
+                to,
+                label: step.when.as_deref().map(|when| short(&format!("when {when}"))).unwrap_or_default(),
+                is_back: false,
+            });
         }
         if let Some(gate) = step.gate.as_ref().filter(|gate| gate.on_fail == OnClosed::Back) {
             let back = match &gate.back_to {
                 Some(id) => steps.iter().position(|other| other.id == *id),
                 None => to.checked_sub(1),
             };
-            edges.extend(back.map(|back| Edge { from: to, to: back, label: format!("else back, at most {}×", gate.max), is_back: true }));
+            edges.extend(back.map(|back| Edge {
+                from: to,
+                to: back,
+                label: format!("else back, at most {}×", gate.max),
+                is_back: true,
+            }));
         }
     }
     Lane { label: short(label), boxes, edges }
@@ -53,7 +63,8 @@ fn shape(step: &Step, standings: &Standings) -> Shape {
 fn body(step: &Step, standings: &Standings) -> Shape {
     let leaf = |look, lines: Vec<String>| Shape { look, lines, ..Shape::default() };
     if let Some(task) = &step.task {
-        let who = if task.agent.is_empty() { format!("whoever can: {}", task.needs.join(", ")) } else { name(&task.agent) };
+        let who =
+            if task.agent.is_empty() { format!("whoever can: {}", task.needs.join(", ")) } else { name(&task.agent) };
         return leaf(Look::Work, vec![short(&who)]);
     }
     if let Some(value) = &step.value {
@@ -86,7 +97,8 @@ fn body(step: &Step, standings: &Standings) -> Shape {
     }
     if let Some(handoff) = &step.handoff {
         let among = handoff.among.as_deref().unwrap_or("members");
-        let lines = [format!("from {}", name(&handoff.start)), format!("among {among}, at most {}", number(&handoff.max))];
+        let lines =
+            [format!("from {}", name(&handoff.start)), format!("among {among}, at most {}", number(&handoff.max))];
         return leaf(Look::Work, lines.map(|line| short(&line)).into());
     }
     if let Some(ask) = &step.ask {

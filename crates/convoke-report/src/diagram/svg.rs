@@ -46,7 +46,12 @@ pub fn svg(diagram: &Diagram) -> String {
         escape(&diagram.title)
     );
     if !diagram.title.is_empty() {
-        let _ = writeln!(text, "<text class=\"t\" x=\"{MARGIN}\" y=\"{:.0}\">{}</text>", MARGIN + 8.0, escape(&diagram.title));
+        let _ = writeln!(
+            text,
+            "<text class=\"t\" x=\"{MARGIN}\" y=\"{:.0}\">{}</text>",
+            MARGIN + 8.0,
+            escape(&diagram.title)
+        );
     }
     text.push_str(&out.text);
     text.push_str("</svg>\n");
@@ -174,7 +179,10 @@ impl Canvas {
         let class = shape.state.map_or(look, Mood::word);
         let round = if shape.look == Look::Data { 14 } else { 5 };
         let (w, h) = (spot.width, spot.height);
-        let _ = writeln!(self.text, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"{round}\"/>");
+        let _ = writeln!(
+            self.text,
+            "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"{round}\"/>"
+        );
         let mut line = y + LINE + 1.0;
         self.words("n", (x + w / 2.0, line), &shape.name);
         for text in shape.lines.iter().filter(|line| !line.is_empty()) {
@@ -186,14 +194,21 @@ impl Canvas {
             if has_frames && !lane.lane.label.is_empty() {
                 let (x, y) = (x + dx - 6.0, y + dy - 8.0);
                 let (w, h) = (lane.width + 12.0, lane.height + 14.0);
-                let _ = writeln!(self.text, "<rect class=\"lane\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"4\"/>");
+                let _ = writeln!(
+                    self.text,
+                    "<rect class=\"lane\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" rx=\"4\"/>"
+                );
             }
             self.lane(lane, x + dx, y + dy);
         }
     }
 
     fn words(&mut self, class: &str, (x, y): (f64, f64), text: &str) {
-        let _ = writeln!(self.text, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{}</text>", escape(text));
+        let _ = writeln!(
+            self.text,
+            "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{}</text>",
+            escape(text)
+        );
     }
 
     fn edge(&mut self, edge: &Edge, placed: &Placed<'_>, (x, y): (f64, f64)) {
@@ -217,7 +232,12 @@ impl Canvas {
         }
         if !edge.label.is_empty() {
             let middle = y2 - ROW / 2.0 + 4.0;
-            let _ = writeln!(self.text, "<text class=\"l\" x=\"{:.1}\" y=\"{middle:.1}\">{}</text>", x2 + 8.0, escape(&edge.label));
+            let _ = writeln!(
+                self.text,
+                "<text class=\"l\" x=\"{:.1}\" y=\"{middle:.1}\">{}</text>",
+                x2 + 8.0,
+                escape(&edge.label)
+            );
         }
     }
 

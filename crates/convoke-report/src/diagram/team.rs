@@ -14,7 +14,8 @@ pub fn of_team(team: &Team) -> Diagram {
 
 fn stages(team: &Team) -> Lane {
     let coordinator = short(&team.coordinator);
-    let by_coordinator = |name: &str| Shape { name: name.to_owned(), lines: vec![coordinator.clone()], ..Shape::default() };
+    let by_coordinator =
+        |name: &str| Shape { name: name.to_owned(), lines: vec![coordinator.clone()], ..Shape::default() };
     let mut boxes: Vec<Shape> = Vec::new();
     match team.rules.planning {
         Planning::Plan => boxes.push(by_coordinator("plan")),
@@ -49,10 +50,7 @@ fn work(team: &Team) -> Vec<Lane> {
         });
         return vec![Lane { label: String::new(), boxes: boxes.collect(), edges: edges.collect() }];
     }
-    let member = |name: &str| Lane {
-        boxes: vec![Shape { name: short(name), ..Shape::default() }],
-        ..Lane::default()
-    };
+    let member = |name: &str| Lane { boxes: vec![Shape { name: short(name), ..Shape::default() }], ..Lane::default() };
     team.members.iter().map(|one| member(&one.profile)).collect()
 }
 

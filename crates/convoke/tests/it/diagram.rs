@@ -50,12 +50,21 @@ fn teams_patterns_and_runs_are_drawn() {
 fn a_folder_and_a_saved_team_are_validated() {
     let place = Place::new();
     place.write("defs/.hidden.yaml", "nonsense");
-    place.write("defs/pattern.yaml", "kind: pattern\nname: mine\nsteps:\n  - {id: a, task: {agent: \"{{ coordinator }}\", instructions: x}}\n");
-    place.write("defs/teams/team.yaml", "kind: team\nname: t\ncoordinator: logs-specialist\nmembers: [{profile: logs-specialist}]\npattern: mine\n");
+    place.write(
+        "defs/pattern.yaml",
+        "kind: pattern\nname: mine\nsteps:\n  - {id: a, task: {agent: \"{{ coordinator }}\", instructions: x}}\n",
+    );
+    place.write(
+        "defs/teams/team.yaml",
+        "kind: team\nname: t\ncoordinator: logs-specialist\nmembers: [{profile: logs-specialist}]\npattern: mine\n",
+    );
     let told = place.json(&["validate", "defs", "incident-response"]);
     assert_eq!(told["patterns"], serde_json::json!(["mine"]));
     assert_eq!(told["teams"], serde_json::json!(["t", "incident-response"]));
-    place.write("defs/teams/other.yaml", "kind: team\nname: u\ncoordinator: logs-specialist\nmembers: [{profile: logs-specialist}]\npattern: mien\n");
+    place.write(
+        "defs/teams/other.yaml",
+        "kind: team\nname: u\ncoordinator: logs-specialist\nmembers: [{profile: logs-specialist}]\npattern: mien\n",
+    );
     let told = place.told(&["validate", "defs"]);
     insta::assert_snapshot!(told, @r"
     $ convoke validate defs

@@ -72,7 +72,11 @@ fn brief(text: &str) -> String {
 }
 
 fn table(page: &mut String, (name, about): (&str, &str), rows: &[String]) {
-    let _ = write!(page, "\n## {name}\n\n{about}\n\n| rule | what happens | what comes of it |\n|---|---|---|\n{}", rows.concat());
+    let _ = write!(
+        page,
+        "\n## {name}\n\n{about}\n\n| rule | what happens | what comes of it |\n|---|---|---|\n{}",
+        rows.concat()
+    );
 }
 
 fn said() -> Value {
@@ -115,7 +119,11 @@ fn splits(page: &mut String) {
         row("all, one item", &split("['a']", &json!({})), &[a]),
         row("all, one item", &split("['a']", &json!({})), &[no_a]),
     ];
-    table(page, ("split", "Items at the same time, here one for each of `a`, `b`, `c`; the rule is that of its `sync`."), &rows);
+    table(
+        page,
+        ("split", "Items at the same time, here one for each of `a`, `b`, `c`; the rule is that of its `sync`."),
+        &rows,
+    );
 }
 
 fn syncs(page: &mut String) {
@@ -175,7 +183,11 @@ fn votes(page: &mut String) {
         row("tie: coordinator", &of(json!({"tie": "coordinator"})), &again(&[Done("v/casting", Y)])),
         row("tie: coordinator", &of(json!({"tie": "coordinator"})), &again(&[Lost("v/casting")])),
         row("tie: revote", &of(json!({"tie": "revote"})), &again(&[Done("v/a~2", X), Done("v/b~2", X)])),
-        row("one voter", &json!([{"id": "v", "vote": {"voters": "['a']", "question": "?", "rule": {"options": ["x", "y"]}}}, {"id": "end", "value": "results.v.choice"}]), &[Done("v/a", Y)]),
+        row(
+            "one voter",
+            &json!([{"id": "v", "vote": {"voters": "['a']", "question": "?", "rule": {"options": ["x", "y"]}}}, {"id": "end", "value": "results.v.choice"}]),
+            &[Done("v/a", Y)],
+        ),
         row("no voters", &json!([{"id": "v", "vote": {"voters": "[]", "question": "?"}}]), &[]),
     ];
     let about = "`a`, `b` and `c` vote for `x`, `y` or `z`. [Voting](voting.md) has the tables of the counting itself.";
@@ -184,9 +196,7 @@ fn votes(page: &mut String) {
 
 fn loops(page: &mut String) {
     let work = json!([{"id": "x", "task": {"agent": "a", "instructions": "?"}}]);
-    let steps = |limit: &str| {
-        json!([{"id": "again", "loop": {"do": work, "until": "results.x == 'good'", "max": 2, "on_limit": limit}}, {"id": "end", "value": "results.again"}])
-    };
+    let steps = |limit: &str| json!([{"id": "again", "loop": {"do": work, "until": "results.x == 'good'", "max": 2, "on_limit": limit}}, {"id": "end", "value": "results.again"}]);
     let (bad, good) = (Done("again/1/x", "bad"), Done("again/1/x", "good"));
     let rows = [
         row("max 2", &steps("fail"), &[good]),
@@ -201,9 +211,7 @@ fn loops(page: &mut String) {
 }
 
 fn gates(page: &mut String) {
-    let steps = |gate: Value| {
-        json!([{"id": "draft", "task": {"agent": "a", "instructions": "?"}}, {"id": "bar", "gate": gate}, {"id": "end", "value": "results.draft"}])
-    };
+    let steps = |gate: Value| json!([{"id": "draft", "task": {"agent": "a", "instructions": "?"}}, {"id": "bar", "gate": gate}, {"id": "end", "value": "results.draft"}]);
     let check = |more: Value| {
         let mut gate = json!({"check": "results.draft == 'good'"});
         gate.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -244,7 +252,11 @@ fn reviews(page: &mut String) {
         row("accept: all", &steps(json!({})), &[draft, Done(b, YES), Done(rev, YES)]),
         row("accept: all", &steps(json!({})), &[draft, Done(b, YES), Done(rev, MORE)]),
         row("accept: any", &steps(json!({"accept": "any"})), &[draft, Done(b, YES), Done(rev, MORE)]),
-        row("accept: all", &steps(json!({})), &[draft, Done(b, YES), Done(rev, MORE), second, Done(b2, YES), Done(rev2, YES)]),
+        row(
+            "accept: all",
+            &steps(json!({})),
+            &[draft, Done(b, YES), Done(rev, MORE), second, Done(b2, YES), Done(rev2, YES)],
+        ),
         row("one reviewer fails", &steps(json!({})), &[draft, Lost(b), Done(rev, YES)]),
         row("all reviewers fail", &steps(json!({})), &[draft, Lost(b), Lost(rev)]),
         row("on_reject: fail", &steps(json!({})), &[draft, Done(b, NO), Done(rev, NO)]),
@@ -254,7 +266,11 @@ fn reviews(page: &mut String) {
         row("2 rounds, on_limit: fail", &steps(json!({"on_limit": "fail"})), &stays),
         row("nobody but the author", &steps(json!({"reviewers": "['a']"})), &[draft]),
     ];
-    table(page, ("review", "`b` and `rev` review the `draft` of `a`; `a` is named as a reviewer too, and is left out."), &rows);
+    table(
+        page,
+        ("review", "`b` and `rev` review the `draft` of `a`; `a` is named as a reviewer too, and is left out."),
+        &rows,
+    );
 }
 
 fn handoffs(page: &mut String) {
@@ -264,8 +280,12 @@ fn handoffs(page: &mut String) {
             {"id": "end", "value": "results.h.by ~ ': ' ~ results.h.answer"},
         ])
     };
-    let over = |to: &str| json!({"status": "hand_over", "answer": "so far", "hand_to": to, "done_so_far": "", "left": "", "reason": ""}).to_string();
-    let done = json!({"status": "done", "answer": "42", "hand_to": null, "done_so_far": "", "left": "", "reason": ""}).to_string();
+    let over = |to: &str| {
+        json!({"status": "hand_over", "answer": "so far", "hand_to": to, "done_so_far": "", "left": "", "reason": ""})
+            .to_string()
+    };
+    let done = json!({"status": "done", "answer": "42", "hand_to": null, "done_so_far": "", "left": "", "reason": ""})
+        .to_string();
     let (a, b, zoe) = (over("a"), over("b"), over("zoe"));
     let at = ["h/rounds/1/work", "h/rounds/2/work", "h/rounds/3/work"];
     let rows = [
@@ -309,7 +329,11 @@ fn others(page: &mut String) {
         row("ask, without one", &strict, &[Lost("ok")]),
         row("delegate, 1 retry", &delegate, &[Done(work, "one"), Done(judgement, &yes)]),
         row("delegate, 1 retry", &delegate, &[Done(work, "one"), Done(judgement, &no)]),
-        row("delegate, 1 retry", &delegate, &[Done(work, "one"), Done(judgement, &no), Done(again, "two"), Done(last, &no)]),
+        row(
+            "delegate, 1 retry",
+            &delegate,
+            &[Done(work, "one"), Done(judgement, &no), Done(again, "two"), Done(last, &no)],
+        ),
         row("branch: `x`", &branch("'x'"), &[]),
         row("branch: `y`", &branch("'y'"), &[]),
         row("merge: union of x, y, x", &merge("union"), &[]),
