@@ -1,4 +1,4 @@
-//! Models in this process that answer at once, and an engine on them: for what is not about models.
+//! Models in this process that answer at once, or after a set time, and an engine on them: for what is not about models.
 //!
 //! Each call notes when it arrived. While [`Answers::ask_for`] has some left, an agent at work is told to use a tool,
 //! with other arguments each time; after that it is given an answer.
@@ -6,10 +6,11 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use convoke_connect::tool::{ToolLimits, Toolbox};
+use convoke_domain::flow::Flow;
 use convoke_domain::profile::Profile;
 use convoke_domain::team::{FixedTask, Planning, Team};
 use convoke_domain::transcript::{Block, StopReason, ToolCall, Usage};
@@ -31,11 +32,18 @@ const TURNS: u32 = 1_000_000;
 /// Models that answer at once, for nothing.
 #[derive(Clone, Default)]
 pub struct Answers {
+    /// How long a model takes to answer.
+    latency: Duration,
     arrivals: Arc<Mutex<Vec<Instant>>>,
     tools_left: Arc<AtomicUsize>,
 }
 
 impl Answers {
+    /// Models that answer after this time.
+    pub fn after(latency: Duration) -> Self {
+        Self { latency, ..Self::default() }
+    }
+
     /// Tells agents at work to use a tool so many more times.
     pub fn ask_for(&self, tools: usize) {
         self.tools_left.store(tools, Ordering::SeqCst);
@@ -83,7 +91,11 @@ impl Model for Answers {
     ) -> BoxFuture<'a, Result<ModelReply, ModelError>> {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
         let (block, stop) = self.reply(request);
+        let latency = self.latency;
         Box::pin(async move {
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
             Ok(ModelReply {
                 blocks: vec![block],
                 stop,
@@ -134,6 +146,14 @@ pub async fn fixed_plan(engine: &Engine, tasks: Vec<FixedTask>) -> Result<StartR
         user: "bench".to_owned(),
         idempotency_key: None,
     })
+}
+
+/// What starts a run of a flow.
+pub async fn flow(engine: &Engine, flow: &Flow) -> Result<StartRun> {
+    let mut start = fixed_plan(engine, Vec::new()).await?;
+    start.spec.team.flow = Some(flow.clone());
+    start.spec.settle_flow().map_err(anyhow::Error::msg)?;
+    Ok(start)
 }
 
 /// One task of a fixed plan.

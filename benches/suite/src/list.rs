@@ -73,6 +73,11 @@ pub const MEASUREMENTS: &[Measurement] = &[
         run: measure::graph::run,
     },
     Measurement {
+        name: "flow",
+        about: "Flows on SQLite: the cost of a step in short and long ones, what coordination adds at 50 ms latency, what working at once gains.",
+        run: measure::flow::run,
+    },
+    Measurement {
         name: "spawn",
         about: "An agent added to a run that is under way: its rights, limits, task and events in one durable transaction.",
         run: measure::spawn::run,

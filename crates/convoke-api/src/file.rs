@@ -8,6 +8,7 @@ use convoke_domain::profile::Profile;
 use convoke_domain::team::Team;
 use serde::de::DeserializeOwned;
 
+use crate::extend::Bases;
 use crate::known::{Known, Pattern, name_of};
 use crate::near::nearest;
 use crate::node::{self, Node};
@@ -39,6 +40,12 @@ pub struct Bundle {
 /// Reads files that may refer to each other and to what is `known`. Gives every problem of every file, or the values.
 pub fn read(sources: &[Source<'_>], known: &Known) -> Result<Bundle, Problems> {
     let mut files: Vec<File<'_>> = sources.iter().map(File::open).collect();
+    let bases = Bases::of(files.iter().flat_map(|file| &file.documents), known);
+    let mut made: Vec<Vec<(Kind, Node)>> = Vec::new();
+    for file in &mut files {
+        made.push(file.extended(&bases));
+    }
+    files.iter_mut().zip(made).for_each(|(file, documents)| file.documents = documents);
     let mut known = known.clone();
     let mut first: BTreeMap<(Kind, String), (String, usize)> = BTreeMap::new();
     for file in &mut files {
@@ -60,6 +67,11 @@ pub(crate) fn patterns_of(sources: &[Source<'_>]) -> BTreeMap<String, Pattern> {
         File::open(source).names(&mut known, &mut BTreeMap::new());
     }
     known.patterns
+}
+
+/// The documents of files as they stand there, right or not.
+pub(crate) fn documents_of(sources: &[Source<'_>]) -> Vec<(Kind, Node)> {
+    sources.iter().flat_map(|source| File::open(source).documents).collect()
 }
 
 /// Reads one file; see [`read`].
@@ -109,6 +121,18 @@ impl<'a> File<'a> {
         found.iter().for_each(|node| hide_secrets(node, &mut reporter));
         let documents = found.into_iter().filter_map(|node| kind_of(node, &mut reporter)).collect();
         Self { reporter, documents }
+    }
+
+    /// The documents with what they take from others; those whose base cannot be had are reported and left out.
+    fn extended(&mut self, bases: &Bases<'_>) -> Vec<(Kind, Node)> {
+        let mut documents = Vec::with_capacity(self.documents.len());
+        for (kind, document) in &self.documents {
+            match bases.merged(*kind, document) {
+                Ok(merged) => documents.push((*kind, merged)),
+                Err((place, found)) => self.reporter.report(place, found),
+            }
+        }
+        documents
     }
 
     /// Makes the documents' names known and reports those that are taken.

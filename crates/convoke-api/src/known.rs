@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use convoke_domain::flow::{Flow, PatternFile};
 use convoke_domain::profile::{AgentKind, ModelSettings, Profile, Role};
+use convoke_domain::team::Team;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::library;
 use crate::node::{Kind, Node};
+use crate::schema::Kind as DocumentKind;
 
 /// The names that exist around a file. Sets that are empty are not checked against.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +20,8 @@ pub struct Known {
     pub(crate) patterns: BTreeMap<String, Pattern>,
     pub(crate) tools: BTreeSet<String>,
     pub(crate) providers: BTreeSet<String>,
+    /// What is saved and may be extended.
+    bases: BTreeMap<(DocumentKind, String), Arc<Value>>,
 }
 
 /// What a team's check needs of a profile.
@@ -51,6 +57,7 @@ impl Known {
             patterns: BTreeMap::new(),
             tools: tools.into_iter().map(Into::into).collect(),
             providers: providers.into_iter().map(Into::into).collect(),
+            bases: BTreeMap::new(),
         }
     }
 
@@ -67,8 +74,33 @@ impl Known {
                 reply: profile.model_settings.max_output_tokens.into(),
             };
             self.profiles.insert(profile.name.clone(), facts);
+            self.add_base(DocumentKind::Profile, &profile.name, profile);
         }
         self
+    }
+
+    /// Adds teams that exist and may be extended.
+    #[must_use]
+    pub fn with_teams<'t>(mut self, teams: impl IntoIterator<Item = &'t Team>) -> Self {
+        for team in teams {
+            self.add_base(DocumentKind::Team, &team.name, team);
+        }
+        self
+    }
+
+    fn add_base(&mut self, kind: DocumentKind, name: &str, body: &impl Serialize) {
+        let value = serde_json::to_value(body).expect("definitions are plain data");
+        self.bases.insert((kind, name.to_owned()), Arc::new(value));
+    }
+
+    /// What is saved under a name.
+    pub(crate) fn base(&self, kind: DocumentKind, name: &str) -> Option<&Value> {
+        self.bases.get(&(kind, name.to_owned())).map(Arc::as_ref)
+    }
+
+    /// The names of what is saved.
+    pub(crate) fn base_names(&self, kind: DocumentKind) -> impl Iterator<Item = &str> {
+        self.bases.keys().filter(move |(has, _)| *has == kind).map(|(_, name)| name.as_str())
     }
 
     /// Adds a profile that stands in one of the files, even if not all of it is right.

@@ -6,6 +6,7 @@
 mod approvals;
 pub mod example;
 mod export;
+mod extend;
 mod file;
 mod fixed;
 mod flow;
@@ -29,5 +30,5 @@ pub use file::{Bundle, Source, check, read, read_one};
 pub use known::Known;
 pub use node::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
 pub use problem::{MAX_PROBLEMS, Problem, Problems};
-pub use schema::{Kind, program_input, program_output, schema};
+pub use schema::{Kind, editor_schema, program_input, program_output, schema};
 pub use word::{MAX_NAME, is_name};

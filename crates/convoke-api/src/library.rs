@@ -8,8 +8,10 @@ use std::sync::LazyLock;
 
 use convoke_domain::flow::PatternFile;
 
-use crate::file::{Bundle, Source, patterns_of, read};
+use crate::file::{Bundle, Source, documents_of, patterns_of, read};
 use crate::known::{Known, Pattern};
+use crate::node::Node;
+use crate::schema::Kind;
 
 /// A file that is built in: its path inside the library, and its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +117,12 @@ pub fn patterns() -> &'static [PatternFile] {
 /// The library's patterns as teams refer to them.
 pub(crate) fn known_patterns() -> &'static BTreeMap<String, Pattern> {
     &PATTERNS.1
+}
+
+/// The library's documents, which files may extend.
+pub(crate) fn documents() -> &'static [(Kind, Node)] {
+    static DOCUMENTS: LazyLock<Vec<(Kind, Node)>> = LazyLock::new(|| documents_of(&sources()));
+    &DOCUMENTS
 }
 
 /// The library's patterns, profiles and teams.

@@ -56,6 +56,18 @@ pub fn schema(kind: Kind) -> &'static Value {
     }
 }
 
+/// The same for editors: a document that extends another need not say what the other says.
+pub fn editor_schema(kind: Kind) -> Value {
+    let mut schema = schema(kind).clone();
+    if let Some(root) = schema.as_object_mut().filter(|_| kind != Kind::Pattern)
+        && let Some(required) = root.shift_remove("required")
+    {
+        let own = json!({"required": required});
+        root.insert("anyOf".to_owned(), json!([own, {"required": ["kind", "name", "extends"]}]));
+    }
+    schema
+}
+
 /// The JSON Schema of what the program of an agent reads on its standard input.
 pub fn program_input() -> Value {
     titled::<Input>("What a program in a Convoke team reads")
@@ -87,6 +99,10 @@ fn add_kind(root: &mut Map<String, Value>, kind: Kind) {
     let word = json!({"description": "What this document defines.", "const": kind.as_str()});
     if let Some(Value::Object(properties)) = root.get_mut("properties") {
         properties.shift_insert(0, "kind".to_owned(), word);
+        if kind != Kind::Pattern {
+            let about = format!("The {0} whose fields count where this one says nothing: its name.", kind.as_str());
+            properties.shift_insert(1, "extends".to_owned(), json!({"description": about, "type": "string"}));
+        }
     }
     if let Some(Value::Array(required)) = root.get_mut("required") {
         required.insert(0, json!("kind"));

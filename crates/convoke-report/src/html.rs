@@ -197,7 +197,7 @@ fn contribution(view: &View<'_>, task: &TaskRecord) -> String {
         mood(&task.state),
         text(&task.state),
         text(&label(task)),
-        text(&quote::one_line(&task.title, 200)),
+        if label(task) == task.title { String::new() } else { text(&quote::one_line(&task.title, 200)) },
         text(&task.agent),
         text(&task.state),
         fate.map(|fate| format!("<p class=\"fate {}\">{}</p>\n", mood(&task.state), spoken(&fate))).unwrap_or_default(),

@@ -155,7 +155,9 @@ fn contributions(view: &View<'_>) -> Option<String> {
 
 fn contribution(view: &View<'_>, n: usize, task: &TaskRecord) -> String {
     let title = quote::markdown(&quote::one_line(&task.title, 200));
-    let mut text = format!("### {n}. {}: {title}\n\n{}", quote::markdown(&label(task)), byline(view, task));
+    // A step of a flow is called by its title.
+    let name = if label(task) == task.title { String::new() } else { format!("{}: ", quote::markdown(&label(task))) };
+    let mut text = format!("### {n}. {name}{title}\n\n{}", byline(view, task));
     if let Some(fate) = view.fate(task) {
         text.push_str(&format!("\n\n**{}**", quote::markdown(&fate)));
     }

@@ -134,6 +134,8 @@ pub enum Command {
     Profiles(crate::profiles::ProfilesArgs),
     /// Teams of agents
     Teams(crate::teams::TeamsArgs),
+    /// Profiles and teams made by others: see which rights they ask for, install them by digest
+    Bundle(crate::bundle::BundleArgs),
     /// Check files of profiles, teams, patterns and scripts, a folder of them, or a saved team
     Validate(crate::validate::ValidateArgs),
     /// Draw what a team or pattern does, or where a run stands

@@ -9,10 +9,12 @@ use crate::hub::Hub;
 use crate::job::MAX_TEAM_FILE;
 use crate::{file, text, wire};
 
-/// What files may refer to: the profiles that are saved, tools, providers.
+/// What files may refer to: the profiles and teams that are saved, tools, providers.
 pub async fn known(hub: &Hub) -> Result<Known> {
     let saved = hub.engine.profiles().await?;
-    Ok(wire::known(&hub.place.dir)?.with_profiles(saved.iter().map(|profile| &profile.body)))
+    let teams = hub.engine.teams().await?;
+    let known = wire::known(&hub.place.dir)?.with_profiles(saved.iter().map(|profile| &profile.body));
+    Ok(known.with_teams(teams.iter().map(|team| &team.body)))
 }
 
 /// Reads texts; all problems are told as one failure.

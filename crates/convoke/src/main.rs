@@ -9,6 +9,7 @@ mod analytics;
 mod answer;
 mod args;
 mod audit;
+mod bundle;
 mod completions;
 mod context;
 mod control;
@@ -168,6 +169,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Budget(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,
+        Command::Bundle(command) => command.act(global).await,
         Command::Validate(command) => command.act(global).await,
         Command::Diagram(command) => command.act(global).await,
         Command::Init(command) => command.act(global),

@@ -95,8 +95,13 @@ fn files_in(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()>
     Ok(())
 }
 
+/// The definitions in a folder and those below it.
+pub fn definitions_in(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    files_in(folder, MAX_DEPTH, files)
+}
+
 /// True for a script that plays a model: it has a list of agents, and is of no kind.
-fn is_script(text: &str) -> bool {
+pub fn is_script(text: &str) -> bool {
     let has = |key: &str| text.lines().any(|line| line.starts_with(key));
     has("agents:") && !has("kind:")
 }

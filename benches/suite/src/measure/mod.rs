@@ -1,6 +1,7 @@
 //! The measurements, one file each. [`crate::list`] names them all.
 
 pub mod binary;
+pub mod flow;
 pub mod fsync;
 pub mod graph;
 pub mod idle;

@@ -3,6 +3,7 @@
 mod broken;
 mod docs;
 mod export;
+mod extend;
 mod library;
 mod pattern;
 mod random;

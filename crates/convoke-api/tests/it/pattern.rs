@@ -51,10 +51,10 @@ fn teams_travel_with_their_patterns() {
     for team in &bundle.teams {
         let text = bundle_to_yaml(team, &[]);
         let back = read(&text).unwrap_or_else(|problems| panic!("{text}\n{problems}"));
-        assert_eq!(back.teams, [team.clone()], "{text}");
+        assert_eq!(back.teams, std::slice::from_ref(team), "{text}");
         let alone = team_to_yaml(team);
         let back = read(&alone).unwrap_or_else(|problems| panic!("{alone}\n{problems}"));
-        assert_eq!(back.teams, [team.clone()], "{alone}");
+        assert_eq!(back.teams, std::slice::from_ref(team), "{alone}");
     }
     let library = team_to_yaml(&bundle.teams[2]);
     assert!(library.contains("pattern: parallel") && !library.contains("flow:"), "{library}");

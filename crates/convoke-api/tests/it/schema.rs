@@ -1,11 +1,11 @@
 //! The JSON Schemas in the repository are those of the code.
 
-use convoke_api::{Kind, program_input, program_output, schema};
+use convoke_api::{Kind, editor_schema, program_input, program_output};
 use serde_json::Value;
 
 /// Every schema by the name of its file.
 fn all() -> Vec<(&'static str, Value)> {
-    let files = Kind::ALL.map(|kind| (kind.as_str(), schema(kind).clone()));
+    let files = Kind::ALL.map(|kind| (kind.as_str(), editor_schema(kind)));
     files.into_iter().chain([("program-input", program_input()), ("program-output", program_output())]).collect()
 }
 

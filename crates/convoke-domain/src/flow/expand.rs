@@ -342,7 +342,7 @@ fn settle_steps(settle: &SettleStep, policy: Conflict) -> Vec<Step> {
     };
     let by_policy = match policy {
         Conflict::Vote => vec![
-            value("_weighed", format!("results._said | map('string') | list | weighed")),
+            value("_weighed", "results._said | map('string') | list | weighed"),
             tied("vote", "most gave this answer"),
         ],
         Conflict::Evidence => vec![

@@ -4,7 +4,10 @@
 //! the same in a flow of ten and of ten thousand. What it needs and has not got it names; see [`memory`](super::memory).
 //! Start at [`next`]; blocks of steps are here, splits in `split`, votes in `vote`, variables and results in `scene`.
 
+mod gate;
+mod moves;
 mod node;
+mod rounds;
 mod scene;
 mod split;
 mod task;
@@ -12,15 +15,16 @@ mod vote;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::memory::{Block, End, Frame, Item, Key, Memory, Missing, State};
-use super::{Bar, Flow, GateStep, LoopStep, OnClosed, OnFailure, OnLimit, Step, SyncStep, path, template};
+use super::{Flow, OnFailure, Step, path, template};
 use crate::pattern::NewTask;
 use crate::spec::RunSpec;
 use crate::team::EscalationPolicy;
 use node::Node;
+
+pub use moves::{Move, Note, What};
 
 /// How a task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,78 +57,6 @@ pub struct Scope<'a> {
     pub task: &'a str,
 }
 
-/// What should happen next.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Move {
-    /// Make these tasks.
-    Create(Vec<NewTask>),
-    /// Call off what is open at this path and below it.
-    CallOff(String),
-    /// A named part of the run begins.
-    EnterPhase(String),
-    /// A named part of the run has ended.
-    LeavePhase {
-        /// Its name.
-        name: String,
-        /// What the next ones are told of it.
-        summary: String,
-    },
-    /// Something to write down.
-    Note(Note),
-    /// End the run with this result.
-    Complete(String),
-    /// End the run without one: a code and a reason.
-    Fail(&'static str, String),
-    /// Hand the run to a person.
-    Escalate {
-        /// Why.
-        reason: String,
-        /// What there is.
-        output: Option<String>,
-    },
-}
-
-/// What happened in the coordination, for events.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Note {
-    /// What it is.
-    pub what: What,
-    /// The path of the step.
-    pub path: String,
-    /// What there is to say.
-    pub facts: Value,
-}
-
-/// What a note tells of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum What {
-    /// A split began.
-    SplitCreated,
-    /// Something waits for several.
-    SyncCreated,
-    /// Enough of them came, or no longer can.
-    SyncReady,
-    /// Results were brought together.
-    JoinCreated,
-    /// One result was made of several.
-    MergeCompleted,
-    /// A round of a loop began.
-    RoundStarted,
-    /// A case of a branch was chosen.
-    BranchTaken,
-    /// Ballots were asked for.
-    VoteOpened,
-    /// Ballots were counted.
-    VoteCounted,
-    /// Reviewers came to a verdict, or to the end of their rounds.
-    ReviewEnded,
-    /// A gate was tried.
-    GateChecked,
-    /// A step was left out, or the flow went on without it.
-    StepSkipped,
-}
-
 /// Why a turn stops before its end.
 enum Stop {
     /// Something must be loaded.
@@ -141,6 +73,9 @@ impl From<Missing> for Stop {
 
 type Turn<T> = Result<T, Stop>;
 
+/// What follows, and the frames that changed.
+pub type Followed = (Vec<Move>, BTreeMap<String, Frame>);
+
 /// How a step came out when it was begun.
 enum Begun {
     /// It goes on by itself.
@@ -154,12 +89,7 @@ enum Begun {
 }
 
 /// What follows, and the frames that changed. `Err`: load these and ask again.
-pub fn next(
-    scope: Scope<'_>,
-    memory: &mut Memory,
-    happened: Happened<'_>,
-    now: i64,
-) -> Result<(Vec<Move>, BTreeMap<String, Frame>), Vec<Key>> {
+pub fn next(scope: Scope<'_>, memory: &mut Memory, happened: Happened<'_>, now: i64) -> Result<Followed, Vec<Key>> {
     let mut machine = Machine { scope, memory, now, moves: Vec::new(), created: Vec::new(), items: BTreeMap::new() };
     let stopped = machine.turn(happened);
     let (mut moves, created) = (machine.moves, machine.created);
@@ -594,204 +524,6 @@ impl<'a> Machine<'a, '_> {
         self.moves.push(Move::LeavePhase { name: step.id.clone(), summary });
         Ok(())
     }
-
-    // Loops.
-
-    fn start_loop(&mut self, at: &str, step: &'a Step, body: &'a LoopStep) -> Turn<Begun> {
-        let max = match self.count(at, &body.max)? {
-            Ok(max) => max,
-            Err(reason) => return Ok(failed(format!("`max`: {reason}"))),
-        };
-        let frame = Frame {
-            state: State::Loop { round: 1, max },
-            item: self.items.remove(at),
-            due: self.due_at(step.timeout_s, None),
-            ..Frame::default()
-        };
-        self.memory.set(at, frame);
-        Ok(self.run_rounds(at, 1, max)?.map_or(Begun::Open, Begun::Ended))
-    }
-
-    /// Begins a round, and those after it as long as each ends at once.
-    fn run_rounds(&mut self, at: &str, first: u32, max: u32) -> Turn<Option<End>> {
-        let mut round = first;
-        loop {
-            let path = path::join(at, &round.to_string());
-            self.note(What::RoundStarted, at, json!({"round": round, "max": max}));
-            let frame = self.memory.frame(at)?.cloned().unwrap_or_default();
-            self.memory.set(at, Frame { state: State::Loop { round, max }, ..frame });
-            self.memory.set(&path, Frame { state: State::Block(Block::default()), ..Frame::default() });
-            let Some(end) = self.run_block(&path)? else { return Ok(None) };
-            self.close(&path, &end)?;
-            match self.after_round(at, round, max, end)? {
-                Some(end) => return Ok(Some(end)),
-                None => round += 1,
-            }
-        }
-    }
-
-    fn round_ended(&mut self, at: &str, round: u32, max: u32, end: End) -> Turn<Option<End>> {
-        match self.after_round(at, round, max, end)? {
-            Some(end) => Ok(Some(end)),
-            None => self.run_rounds(at, round + 1, max),
-        }
-    }
-
-    /// `None`: another round.
-    fn after_round(&mut self, at: &str, round: u32, max: u32, end: End) -> Turn<Option<End>> {
-        if end != End::Done {
-            return Ok(Some(end));
-        }
-        let Node::Step(step) = self.node(at)? else { return Ok(None) };
-        let Some(body) = &step.r#loop else { return Ok(None) };
-        let path = path::join(at, &round.to_string());
-        let frame = self.memory.frame(at)?.cloned().unwrap_or_default();
-        self.memory.set(at, Frame { from: Some(path.clone()), ..frame });
-        match self.holds_in(&path, &body.until)? {
-            Ok(true) => return Ok(Some(End::Done)),
-            Ok(false) => {}
-            Err(reason) => return Ok(Some(End::Failed(format!("`until`: {reason}")))),
-        }
-        if round < max {
-            return Ok(None);
-        }
-        let reason = format!("{max} rounds did not suffice: `{}`", body.until);
-        match body.on_limit {
-            OnLimit::Continue => Ok(Some(End::Done)),
-            OnLimit::Fail => Ok(Some(End::Failed(reason))),
-            OnLimit::Escalate => self.escalate(at, &reason),
-        }
-    }
-
-    // Syncs and gates.
-
-    /// For how many is waited, in numbers.
-    pub(super) fn bar(&mut self, at: &str, sync: &super::Sync) -> Turn<Result<Bar, String>> {
-        let mut numbers = [None, None];
-        for (number, count) in numbers.iter_mut().zip([&sync.count, &sync.least]) {
-            if let Some(count) = count {
-                match self.number(at, count)? {
-                    Ok(found) => *number = Some(found),
-                    Err(reason) => return Ok(Err(reason)),
-                }
-            }
-        }
-        Ok(Ok(Bar { wait: sync.wait, count: numbers[0].unwrap_or(1), least: numbers[1] }))
-    }
-
-    fn bar_at(&self, at: &str) -> Turn<Bar> {
-        Ok(match self.memory.frame(at)?.map(|frame| &frame.state) {
-            Some(State::Sync(bar)) => *bar,
-            _ => Bar::default(),
-        })
-    }
-
-    /// Ends the syncs of a list that have what they wait for, or cannot get it.
-    fn try_syncs(&mut self, path: &str, steps: &'a [Step]) -> Turn<Option<End>> {
-        let block = self.block_at(path)?;
-        for place in block.open.clone() {
-            let step = &steps[place as usize];
-            let Some(sync) = &step.sync else { continue };
-            let at = path::visited(path, &step.id, block.visit(place));
-            let bar = self.bar_at(&at)?;
-            let standing = standing(steps, &block, sync);
-            let Some(outcome) = bar.outcome(standing.total, standing.done, standing.failed, false) else { continue };
-            return self.end_sync(path, place, (sync, standing, outcome));
-        }
-        Ok(None)
-    }
-
-    fn sync_timed_out(&mut self, at: &str) -> Turn<()> {
-        let Some((path, segment)) = path::split(at) else { return Ok(()) };
-        let steps = self.steps_at(path)?;
-        let Some(place) = self.place_of(path, path::id_of(segment))? else { return Ok(()) };
-        let Some(sync) = &steps[place as usize].sync else { return Ok(()) };
-        let standing = standing(steps, &self.block_at(path)?, sync);
-        let outcome = self.bar_at(at)?.outcome(standing.total, standing.done, standing.failed, true);
-        let outcome = outcome.unwrap_or_else(|| Err("the time is up".into()));
-        let end = match self.end_sync(path, place, (sync, standing, outcome))? {
-            Some(end) => Some(end),
-            None => self.run_block(path)?,
-        };
-        match end {
-            Some(end) => self.ended(path, end),
-            None => Ok(()),
-        }
-    }
-
-    fn end_sync(
-        &mut self,
-        path: &str,
-        place: u32,
-        (sync, standing, outcome): (&SyncStep, Standing, Result<(), String>),
-    ) -> Turn<Option<End>> {
-        let steps = self.steps_at(path)?;
-        let mut block = self.block_at(path)?;
-        for open in standing.open {
-            self.call_off(&path::visited(path, &steps[open as usize].id, block.visit(open)));
-            block.note(open);
-            block.skipped.insert(open);
-        }
-        self.set_block(path, block.clone())?;
-        let at = path::visited(path, &steps[place as usize].id, block.visit(place));
-        let facts =
-            json!({"of": sync.of, "completed": standing.done, "failed": standing.failed, "met": outcome.is_ok()});
-        self.note(What::SyncReady, &at, facts);
-        let end = match outcome {
-            Ok(()) => End::Done,
-            Err(reason) => End::Failed(reason),
-        };
-        self.close(&at, &end)?;
-        self.step_ended(path, block, place, end)
-    }
-
-    fn try_gate(&mut self, at: &str, step: &'a Step, gate: &'a GateStep) -> Turn<Begun> {
-        let closed = match self.closed_by(at, gate)? {
-            None => {
-                self.note(What::GateChecked, at, json!({"open": true}));
-                return Ok(self.leaf(at, true.into()));
-            }
-            Some(reason) => step.title.as_ref().map_or(reason.clone(), |title| format!("{title}: {reason}")),
-        };
-        self.note(What::GateChecked, at, json!({"open": false, "reason": closed}));
-        let (block, segment) = path::split(at).unwrap_or_default();
-        let place = self.place_of(block, path::id_of(segment))?.unwrap_or_default();
-        match gate.on_fail {
-            OnClosed::Fail => Ok(failed(closed)),
-            OnClosed::Escalate => self.escalate(at, &closed),
-            OnClosed::Back if self.block_at(block)?.visit(place) <= gate.max => {
-                let back = match &gate.back_to {
-                    Some(id) => self.place_of(block, id)?,
-                    None => place.checked_sub(1),
-                };
-                match back.filter(|back| *back < place) {
-                    Some(back) => Ok(Begun::Back(back)),
-                    None => Ok(failed(closed)),
-                }
-            }
-            OnClosed::Back => match gate.on_limit {
-                OnLimit::Continue => Ok(self.leaf(at, false.into())),
-                OnLimit::Fail => Ok(failed(format!("{closed}, after going back {} times", gate.max))),
-                OnLimit::Escalate => self.escalate(at, &closed),
-            },
-        }
-    }
-
-    /// Why a gate is closed, if it is.
-    fn closed_by(&mut self, at: &str, gate: &'a GateStep) -> Turn<Option<String>> {
-        for name in &gate.require {
-            let value = self.result_named(at, name)?;
-            if !template::is_true(&value) {
-                return Ok(Some(format!("`{name}` has no result")));
-            }
-        }
-        let Some(check) = &gate.check else { return Ok(None) };
-        Ok(match self.holds(at, check)? {
-            Ok(true) => None,
-            Ok(false) => Some(format!("`{check}` does not hold")),
-            Err(reason) => Some(format!("`check`: {reason}")),
-        })
-    }
 }
 
 fn failed(reason: String) -> Begun {
@@ -831,30 +563,6 @@ fn ready(steps: &[Step], block: &Block) -> Option<u32> {
         }
     }
     None
-}
-
-/// How the steps that a sync waits for stand.
-struct Standing {
-    total: u32,
-    done: u32,
-    failed: u32,
-    open: Vec<u32>,
-}
-
-fn standing(steps: &[Step], block: &Block, sync: &SyncStep) -> Standing {
-    let mut out = Standing { total: 0, done: 0, failed: 0, open: Vec::new() };
-    for (place, _) in steps.iter().enumerate().filter(|(_, step)| sync.of.contains(&step.id)) {
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
-        out.total += 1;
-        if !block.has_ended(place) {
-            out.open.push(place);
-        } else if block.failed.contains(&place) || block.skipped.contains(&place) {
-            out.failed += 1;
-        } else {
-            out.done += 1;
-        }
-    }
-    out
 }
 
 /// Variables by name.

@@ -155,7 +155,7 @@ fn unreliable(seed: u64, request: &ModelRequest) -> Result<ModelReply, ModelErro
     for byte in request.origin.task_key.bytes() {
         mixed = (mixed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
     }
-    if mixed % 5 == 0 {
+    if mixed.is_multiple_of(5) {
         return Err(convoke_testkit::model::fault(convoke_port::model::Fault::BadRequest, "it does not work today"));
     }
     obliging(request)

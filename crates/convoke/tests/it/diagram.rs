@@ -32,7 +32,7 @@ draws these, your own, teams and runs.
 fn teams_patterns_and_runs_are_drawn() {
     let place = Place::new();
     let pattern = place.done(&["diagram", "parallel"]);
-    assert!(pattern.contains("flowchart TD") && pattern.contains("<b>work</b>"), "{pattern}");
+    assert!(pattern.contains("flowchart TD") && pattern.contains("<b>parts</b>"), "{pattern}");
     let team = place.done(&["diagram", "incident-response", "--format", "svg"]);
     assert!(team.starts_with("<svg ") && team.contains("security-specialist") && team.ends_with("</svg>\n"), "{team}");
     place.done(&["demo", "--quiet"]);

@@ -39,6 +39,7 @@ fn steady(text: &str) -> String {
             "How it went" | "Costs" | "Budgets" => continue,
             "Timeline" => rows(section, 4, 3),
             "Evidence" => rows(section, 1, 3),
+            "Contributions" => contributions(section),
             _ => section.lines().filter(|line| !differs(line)).map(|line| format!("{line}\n")).collect(),
         };
         out.push_str(if out.is_empty() { "" } else { "\n## " });
@@ -46,6 +47,25 @@ fn steady(text: &str) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The contributions without their numbers and figures, sorted.
+fn contributions(section: &str) -> String {
+    let mut parts = section.split("\n### ");
+    let head = parts.next().unwrap_or_default();
+    let mut all: Vec<String> = parts.map(contribution).collect();
+    all.sort();
+    format!("{head}\n### {}", all.join("\n### "))
+}
+
+fn contribution(part: &str) -> String {
+    let part = part.split_once(". ").map_or(part, |(_, part)| part);
+    let lines = part.lines().map(|line| match line.strip_prefix("By `") {
+        // Who and how it ended; not how long it took and what it cost.
+        Some(_) => line.split(" · ").take(2).collect::<Vec<_>>().join(" · "),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n").trim_end().to_owned() + "\n"
 }
 
 /// Lines of the head that no two runs share.

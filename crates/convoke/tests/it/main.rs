@@ -2,6 +2,7 @@
 
 mod analytics;
 mod budget;
+mod bundle;
 mod db;
 mod demo;
 mod diagram;

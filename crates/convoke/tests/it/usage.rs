@@ -43,7 +43,6 @@ fn wrong_calls() {
         [&["run", "broken.yaml", "x"], &script[..]].concat(),
         [&["run", "two.yaml", "x"], &script[..]].concat(),
         vec!["demo", "--team", "other"],
-        vec!["demo", "--team", "code-review"],
         vec!["resume", "last"],
         vec!["resume", "--budget", "1"],
         vec!["resume", "run_01h455vb4pex5vsknk084sn02q"],
