@@ -11,6 +11,7 @@ use convoke_domain::plan::{self, Forecast, Range, Rate, Sum};
 use convoke_domain::profile::AgentKind;
 use convoke_domain::record::RunRecord;
 use convoke_domain::spec::RunSpec;
+use convoke_domain::team::Pattern;
 use convoke_engine::Caps;
 use convoke_port::model::Tariff;
 use serde_json::{Value, json};
@@ -232,12 +233,9 @@ fn as_json(spec: &RunSpec, planned: &Planned) -> Value {
 
 fn tell(spec: &RunSpec, planned: &Planned) -> Result<()> {
     let forecast = &planned.forecast;
-    let pattern = spec.team.pattern.as_str();
-    say::line(&format!(
-        "{}  {}",
-        paint(BOLD, &spec.team.name),
-        paint(DIM, &format!("by `{pattern}`; nothing was called"))
-    ))?;
+    let own = spec.team.flow.is_some() && spec.team.pattern.as_str() == Pattern::COORDINATOR_WORKER;
+    let way = if own { "by steps of its own".to_owned() } else { format!("by `{}`", spec.team.pattern.as_str()) };
+    say::line(&format!("{}  {}", paint(BOLD, &spec.team.name), paint(DIM, &format!("{way}; no money was spent"))))?;
     say::line("")?;
     say::text(&takes(forecast, planned).text(room()))?;
     say::line("")?;
