@@ -107,6 +107,8 @@ kinds! {
     VoteOpened = "coordination.vote.opened",
     /// Ballots were counted.
     VoteCounted = "coordination.vote.counted",
+    /// Reviewers came to a verdict, or to the end of their rounds.
+    ReviewEnded = "coordination.review.ended",
     /// A gate was tried.
     GateChecked = "coordination.gate.checked",
     /// A step was left out, or the run went on without it.

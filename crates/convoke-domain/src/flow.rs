@@ -9,6 +9,7 @@ pub mod account;
 pub mod expand;
 mod larger;
 pub mod machine;
+pub mod made;
 pub mod memory;
 pub mod parameter;
 pub mod path;

@@ -27,6 +27,7 @@ pub mod money;
 pub mod outcome;
 pub mod pace;
 pub mod pattern;
+pub mod plan;
 pub mod price;
 pub mod profile;
 pub mod program;

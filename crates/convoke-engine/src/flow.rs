@@ -193,6 +193,9 @@ impl Turn<'_> {
                 if note.what == What::VoteCounted {
                     outcome::of_vote(tx, id, &note.path, &note.facts).await?;
                 }
+                if note.what == What::ReviewEnded {
+                    outcome::of_review(tx, id, &note.path, &note.facts).await?;
+                }
                 tell(tx, id, note);
                 Ok(())
             }
@@ -241,6 +244,7 @@ fn tell(tx: &mut Tx<'_>, id: RunId, note: Note) {
         What::BranchTaken => Kind::BranchTaken,
         What::VoteOpened => Kind::VoteOpened,
         What::VoteCounted => Kind::VoteCounted,
+        What::ReviewEnded => Kind::ReviewEnded,
         What::GateChecked => Kind::GateChecked,
         What::StepSkipped => Kind::StepSkipped,
     };

@@ -84,6 +84,22 @@ pub(crate) async fn of_vote(tx: &mut Tx<'_>, run: RunId, path: &str, facts: &Val
     record(tx, (Some(run), "system"), &known::of_vote(&tally, &subject, facts["capability"].as_str())).await
 }
 
+/// Records for the author what a review came to: accepted, or not in the rounds there were.
+pub(crate) async fn of_review(tx: &mut Tx<'_>, run: RunId, path: &str, facts: &Value) -> Stored<()> {
+    let Some(author) = facts["author"].as_str() else { return Ok(()) };
+    let accepted = facts["verdict"] == "accept";
+    let case = Case {
+        subject: format!("{run}:{path}"),
+        agent: author.to_owned(),
+        capability: String::new(),
+        kind: if accepted { known::Kind::ReviewAccepted } else { known::Kind::ReviewRejected },
+        value: if accepted { 1.0 } else { 0.0 },
+        choice: None,
+        at: Timestamp::from_micros(0),
+    };
+    record(tx, (Some(run), "system"), &[case]).await
+}
+
 fn new_row(case: &Case, run: Option<RunId>) -> outcome::NewRow<'_> {
     let Case { subject, agent, capability, kind, value, choice, .. } = case;
     let (kind, value, choice) = (kind.as_str(), *value, choice.as_deref());

@@ -66,6 +66,8 @@ pub enum Command {
     Demo(crate::demo::Demo),
     /// Give a team a task and watch it
     Run(crate::run::Run),
+    /// Say what a run would take, before any money is spent
+    Plan(crate::plan::PlanArgs),
     /// Let unfinished runs go on: all, or the one named
     Resume(crate::resume::ResumeArgs),
     /// Call a run off

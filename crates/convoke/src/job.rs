@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use convoke_api::Source;
 use convoke_domain::id::{RunId, SessionId};
 use convoke_domain::money::Money;
+use convoke_domain::record::RunRecord;
 use convoke_domain::spec::RunSpec;
 use convoke_engine::{Caps, StartRun, Worker};
 use convoke_port::model::{Fault, ModelError, Tariff};
@@ -70,6 +71,19 @@ impl Job {
         let runs = watch.runs();
         drop(watch);
         outcome::tell(global, hub, &runs, stopped).await
+    }
+
+    /// Plays the run to its end and tells nobody.
+    pub async fn play(self, hub: &Hub, parts: &Parts) -> Result<RunRecord> {
+        let ready = self.prepare(hub, parts).await?;
+        let mut signals = Signals::listen()?;
+        let (_going, added) = mpsc::channel(ADDED);
+        let mut watch = Watch::new(&hub.engine, View::suited(true, false, false), added);
+        let worker = hub.engine.work().await?;
+        let (run, worker) = start(hub, ready.start, worker).await?;
+        watch.follow(run, ready.cap, false).await?;
+        watch.until_rest(worker, &mut signals).await?;
+        Ok(hub.engine.run_record(run).await?)
     }
 
     async fn prepare(&self, hub: &Hub, parts: &Parts) -> Result<Ready> {

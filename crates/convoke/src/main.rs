@@ -37,6 +37,7 @@ mod memory;
 mod message;
 mod outcome;
 mod place;
+mod plan;
 mod profiles;
 mod rate;
 mod report;
@@ -134,6 +135,7 @@ async fn act(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Demo(command) => command.act(global).await,
         Command::Run(command) => command.act(global).await,
+        Command::Plan(command) => command.act(global).await,
         Command::Resume(command) => command.act(global).await,
         Command::Cancel(command) => command.act(global).await,
         Command::Pause(command) => command.act(global).await,

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use convoke_api::{Known, library};
 use convoke_connect::model::script::{Script, ScriptError, ScriptText, Scripts};
-use convoke_connect::model::{Compatible, ModelConfig, PriceTable, Providers};
+use convoke_connect::model::{Compatible, ModelConfig, ModelFacts, PriceTable, Providers};
 use convoke_connect::tool::{ToolLimits, Toolbox};
+use convoke_domain::price::Price;
 use convoke_port::BoxFuture;
 use convoke_port::model::{Fault, ModelError, ModelHandle, Models};
-use convoke_port::tool::{ToolError, ToolInfo, ToolOutput, ToolRequest, ToolScope, Tools};
+use convoke_port::tool::{Repeat, ToolError, ToolInfo, ToolOutput, ToolRequest, ToolScope, Tools};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Failure, Result};
@@ -54,6 +55,49 @@ pub fn providers(dir: &Path) -> Result<Providers> {
         prices.merge(&file, &text).map_err(|error| refused(&error))?;
     }
     Ok(Providers::new(config, prices, Arc::new(Scripts { built_in: library::scripts() })))
+}
+
+/// The price of a model as the table has it, whether or not there is a key for its provider.
+pub fn price(dir: &Path, model: &str) -> Result<Option<Price>> {
+    let mut prices = PriceTable::built_in();
+    if let Some((file, text)) = read(&dir.join(PRICES))? {
+        prices.merge(&file, &text).map_err(|error| Failure::usage("bad_setting", error))?;
+    }
+    Ok(prices.find(model).map(ModelFacts::price))
+}
+
+/// Those of the tools that change nothing.
+pub fn harmless(tools: Arc<dyn Tools>) -> Arc<dyn Tools> {
+    Arc::new(Harmless(tools))
+}
+
+struct Harmless(Arc<dyn Tools>);
+
+impl Tools for Harmless {
+    fn offer<'a>(&'a self, scope: &'a ToolScope) -> BoxFuture<'a, (Vec<ToolInfo>, Vec<String>)> {
+        Box::pin(async move {
+            let scope =
+                ToolScope { mcp_servers: BTreeMap::new(), shell: false, http_hosts: Vec::new(), ..scope.clone() };
+            self.0.offer(&scope).await
+        })
+    }
+
+    fn call<'a>(
+        &'a self,
+        scope: &'a ToolScope,
+        request: &'a ToolRequest,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
+        Box::pin(async move {
+            let (known, _) = self.offer(scope).await;
+            match known.iter().find(|tool| tool.id == request.id) {
+                Some(tool) if tool.repeat == Repeat::Harmless && scope.program.is_none() => {
+                    self.0.call(scope, request, cancel).await
+                }
+                _ => Err(ToolError::Refused("this is a plan: nothing is changed".to_owned())),
+            }
+        })
+    }
 }
 
 fn read(path: &Path) -> Result<Option<(String, String)>> {

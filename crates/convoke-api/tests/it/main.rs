@@ -6,4 +6,5 @@ mod export;
 mod extend;
 mod library;
 mod pattern;
+mod random;
 mod schema;

@@ -11,6 +11,9 @@ use super::{
     OnClosed, OnFailure, OnLimit, ReviewStep, SettleStep, SplitStep, Step, Sync, TaskStep,
 };
 
+/// The step in which a review says what it came to.
+pub(super) const REVIEWED: &str = "_reviewed";
+
 /// The flow in the smaller primitives, for a team that settles disagreement like this.
 pub fn expand(flow: &Flow, conflict: Conflict) -> Flow {
     let steps = flow.steps.iter().map(|step| expand_step(step, conflict)).collect();
@@ -156,11 +159,26 @@ fn review_steps(review: &ReviewStep, title: &str) -> Vec<Step> {
         Step { when: Some(may_revise), ..titled("revision", format!("{title}: {} revises", review.author), revise) },
         value("_outcome", outcome),
     ];
-    let mut steps = vec![rounds(body, "results._verdict != 'revise'", review.rounds.clone(), review.on_limit)];
+    // What it came to is taken down before it may fail of it.
+    let reviewed = format!(
+        "{{'author': {}, 'verdict': results.rounds.verdict, 'rounds': results.rounds.rounds}}",
+        as_expression(&review.author)
+    );
+    let last = rounds(body, "results._verdict != 'revise'", review.rounds.clone(), OnLimit::Continue);
+    let others = format!("({}) | without({}) | length > 0", review.reviewers, as_expression(&review.author));
+    let somebody = GateStep { check: Some(others), ..GateStep::default() };
+    let title = Some("there is nobody but the author to review it".into());
+    let mut steps = vec![Step { gate: Some(somebody), title, ..named("_others") }, last, value(REVIEWED, reviewed)];
+    if let Some(on_fail) = closed(review.on_limit) {
+        let gate =
+            GateStep { check: Some("results.rounds.verdict != 'revise'".into()), on_fail, ..GateStep::default() };
+        let title = Some("the last round still asks for a revision".into());
+        steps.push(Step { gate: Some(gate), title, ..named("_settled") });
+    }
     if let Some(on_fail) = closed(review.on_reject) {
         let gate =
             GateStep { check: Some("results.rounds.verdict != 'reject'".into()), on_fail, ..GateStep::default() };
-        steps.push(Step { gate: Some(gate), ..named("_accepted") });
+        steps.push(Step { gate: Some(gate), title: Some("the reviewers reject it".into()), ..named("_accepted") });
     }
     steps.push(value("_result", "results.rounds"));
     steps
@@ -206,7 +224,7 @@ fn handoff_steps(handoff: &HandoffStep) -> Vec<Step> {
     let body = vec![
         value("_holder", holder),
         titled("work", "{{ results._holder }} has control".into(), work),
-        Step { gate: Some(gate), ..named("_known") },
+        Step { gate: Some(gate), title: Some("it was handed to nobody who may have it".into()), ..named("_known") },
         value("_outcome", outcome),
     ];
     let done = "results.work.status == 'done'";

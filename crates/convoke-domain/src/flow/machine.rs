@@ -426,7 +426,13 @@ impl<'a> Machine<'a, '_> {
         }
         if let Some(expression) = &step.value {
             return Ok(match self.evaluate(at, expression)? {
-                Ok(value) => self.leaf(at, value),
+                Ok(value) => {
+                    if step.id == super::expand::REVIEWED {
+                        let review = path::split(at).map_or("", |(review, _)| review).to_owned();
+                        self.note(What::ReviewEnded, &review, value.clone());
+                    }
+                    self.leaf(at, value)
+                }
                 Err(reason) => failed(reason),
             });
         }

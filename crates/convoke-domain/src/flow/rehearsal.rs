@@ -39,6 +39,7 @@ pub enum RunEnd {
 pub struct Rehearsal {
     /// What the run pinned.
     pub spec: Arc<RunSpec>,
+    task: String,
     frames: BTreeMap<String, Frame>,
     tasks: BTreeMap<String, Rehearsed>,
     /// What happened in the coordination.
@@ -55,9 +56,10 @@ pub struct Rehearsal {
 
 impl Rehearsal {
     /// A run that has begun.
-    pub fn begin(spec: Arc<RunSpec>) -> Self {
+    pub fn begin(spec: Arc<RunSpec>, task: &str) -> Self {
         let mut rehearsal = Self {
             spec,
+            task: task.to_owned(),
             frames: BTreeMap::new(),
             tasks: BTreeMap::new(),
             notes: Vec::new(),
@@ -73,7 +75,8 @@ impl Rehearsal {
     fn happen(&mut self, happened: Happened<'_>) {
         let spec = Arc::clone(&self.spec);
         let Some(flow) = &spec.flow else { return };
-        let scope = Scope { spec: &spec, flow, task: "the task" };
+        let task = std::mem::take(&mut self.task);
+        let scope = Scope { spec: &spec, flow, task: &task };
         let mut memory = Memory::default();
         self.loaded = 0;
         for _ in 0..100 {
@@ -84,6 +87,7 @@ impl Rehearsal {
                 }
                 Ok((moves, changed)) => {
                     self.frames.extend(changed);
+                    self.task = task;
                     moves.into_iter().for_each(|one| self.carry_out(one));
                     return;
                 }
@@ -122,7 +126,8 @@ impl Rehearsal {
     fn seen(&self, at: &str) -> Option<TaskSeen> {
         let task = self.tasks.get(at)?;
         let is_json = task.new.output_schema.is_some();
-        Some(TaskSeen { agent: task.new.agent.clone(), is_json, end: task.end.clone() })
+        let end = task.end.clone().or_else(|| task.off.then(|| TaskEnd::Failed("it was called off".into())));
+        Some(TaskSeen { agent: task.new.agent.clone(), is_json, end })
     }
 
     fn carry_out(&mut self, one: Move) {
@@ -140,6 +145,9 @@ impl Rehearsal {
                         task.off = true;
                     }
                 }
+                // What is below it has no time any more.
+                let below = path::below(&at);
+                self.frames.range_mut(below.0..below.1).for_each(|(_, frame)| frame.due = None);
             }
             Move::EnterPhase(name) => self.phases.push(name),
             Move::LeavePhase { .. } => {}
@@ -148,6 +156,34 @@ impl Rehearsal {
             Move::Fail(_, reason) => self.end = Some(RunEnd::Failed(reason)),
             Move::Escalate { reason, .. } => self.end = Some(RunEnd::Escalated(reason)),
         }
+    }
+
+    /// The run as another process finds it: frames come back from what is stored of them, and nothing else is known.
+    pub fn restored(&self) -> Self {
+        let back = |frame: &Frame| -> serde_json::Result<Frame> {
+            let result = frame.result.as_ref().map(ToString::to_string);
+            let result = result.map(|stored| serde_json::from_str(&stored)).transpose()?;
+            let stored: Frame = serde_json::from_str(&serde_json::to_string(frame)?)?;
+            Ok(Frame { result, due: frame.due, ..stored })
+        };
+        let frames = self.frames.iter().map(|(at, frame)| (at.clone(), back(frame).expect("frames can be stored")));
+        Self {
+            spec: Arc::clone(&self.spec),
+            task: self.task.clone(),
+            frames: frames.collect(),
+            tasks: self.tasks.clone(),
+            notes: self.notes.clone(),
+            phases: self.phases.clone(),
+            end: self.end.clone(),
+            now: self.now,
+            loaded: 0,
+        }
+    }
+
+    /// Tasks that have neither ended nor been called off.
+    pub fn left(&self) -> Vec<String> {
+        let is_left = |task: &Rehearsed| task.end.is_none() && !task.off;
+        self.tasks.iter().filter(|(_, task)| is_left(task)).map(|(at, _)| at.clone()).collect()
     }
 
     /// Tasks that can be worked on: their dependencies have ended well.

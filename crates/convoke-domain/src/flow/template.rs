@@ -1,12 +1,14 @@
 //! Templates and expressions of flows: minijinja, strict about names, bounded in work, and free of anything that is not
 //! in its variables: no clock, no chance, no files. Start at [`render`] and [`evaluate`].
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value as Filled};
+use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior, Value as Filled};
 use serde_json::{Map, Value};
 
 use crate::material;
@@ -17,6 +19,53 @@ const FUEL: u64 = 1_000_000;
 const LENGTH_MAX: usize = 1 << 20;
 /// The most bytes of one result in `attributed`.
 const SHARE_MAX: usize = 64 << 10;
+
+/// Templates and expressions that one thread keeps parsed.
+const KEPT_MAX: usize = 1_000;
+
+/// What has been parsed: a flow asks for the same texts again and again.
+struct Parsed {
+    environment: Environment<'static>,
+    templates: HashMap<String, Rc<BTreeSet<String>>>,
+    expressions: HashMap<String, Rc<Expression<'static, 'static>>>,
+}
+
+thread_local! {
+    static PARSED: RefCell<Parsed> = RefCell::new(Parsed {
+        environment: ENVIRONMENT.clone(), templates: HashMap::new(), expressions: HashMap::new(),
+    });
+}
+
+impl Parsed {
+    /// The names of a template, which can be found by its text from then on.
+    fn template(&mut self, text: &str) -> Result<Rc<BTreeSet<String>>, String> {
+        if let Some(names) = self.templates.get(text) {
+            return Ok(Rc::clone(names));
+        }
+        if self.templates.len() >= KEPT_MAX {
+            self.templates.clear();
+            self.environment.clear_templates();
+        }
+        self.environment.add_template_owned(text.to_owned(), text.to_owned()).map_err(|error| said(&error))?;
+        let parsed = self.environment.get_template(text).map_err(|error| said(&error))?;
+        let names = Rc::new(parsed.undeclared_variables(true).into_iter().collect());
+        self.templates.insert(text.to_owned(), Rc::clone(&names));
+        Ok(names)
+    }
+
+    fn expression(&mut self, text: &str) -> Result<Rc<Expression<'static, 'static>>, String> {
+        if let Some(parsed) = self.expressions.get(text) {
+            return Ok(Rc::clone(parsed));
+        }
+        if self.expressions.len() >= KEPT_MAX {
+            self.expressions.clear();
+        }
+        let parsed = ENVIRONMENT.compile_expression_owned(text.to_owned()).map_err(|error| said(&error))?;
+        let parsed = Rc::new(parsed);
+        self.expressions.insert(text.to_owned(), Rc::clone(&parsed));
+        Ok(parsed)
+    }
+}
 
 /// Filters that flows have besides minijinja's own.
 pub const FILTERS: [&str; 6] = ["agreement", "attributed", "values", "verdict", "weighed", "without"];
@@ -49,7 +98,11 @@ pub fn render(template: &str, variables: &Map<String, Value>) -> Result<String, 
     if !template.contains("{{") && !template.contains("{%") && !template.contains("{#") {
         return Ok(template.to_owned());
     }
-    let text = ENVIRONMENT.render_str(template, Serde(variables)).map_err(|error| said(&error))?;
+    let text = PARSED.with_borrow_mut(|parsed| {
+        parsed.template(template)?;
+        let found = parsed.environment.get_template(template).map_err(|error| said(&error))?;
+        found.render(Serde(variables)).map_err(|error| said(&error))
+    })?;
     if text.len() > LENGTH_MAX {
         return Err(format!("the text has {} bytes; at most {LENGTH_MAX} are allowed", text.len()));
     }
@@ -58,7 +111,7 @@ pub fn render(template: &str, variables: &Map<String, Value>) -> Result<String, 
 
 /// The value of an expression.
 pub fn evaluate(expression: &str, variables: &Map<String, Value>) -> Result<Value, String> {
-    let compiled = ENVIRONMENT.compile_expression(expression).map_err(|error| said(&error))?;
+    let compiled = PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
     let value = compiled.eval(Serde(variables)).map_err(|error| said(&error))?;
     if value.is_undefined() {
         return Err(format!("`{expression}` names nothing that exists"));
@@ -88,13 +141,13 @@ pub fn names_of_template(template: &str) -> Result<BTreeSet<String>, String> {
     if !template.contains("{{") && !template.contains("{%") {
         return Ok(BTreeSet::new());
     }
-    let parsed = ENVIRONMENT.template_from_str(template).map_err(|error| said(&error))?;
-    Ok(parsed.undeclared_variables(true).into_iter().collect())
+    let names = PARSED.with_borrow_mut(|parsed| parsed.template(template))?;
+    Ok(names.as_ref().clone())
 }
 
 /// The names that an expression uses, with their parts.
 pub fn names_of_expression(expression: &str) -> Result<BTreeSet<String>, String> {
-    let parsed = ENVIRONMENT.compile_expression(expression).map_err(|error| said(&error))?;
+    let parsed = PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
     Ok(parsed.undeclared_variables(true).into_iter().collect())
 }
 

@@ -98,6 +98,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
                 "casting",
             ],
         ),
+        K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds"]),
         K::GateChecked => ("run", &["path", "open", "reason"]),
         K::StepSkipped => ("run", &["path", "when", "reason"]),
         K::RunPaused | K::RunWaiting => ("run", &["reason"]),

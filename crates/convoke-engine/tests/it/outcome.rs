@@ -108,3 +108,58 @@ async fn a_run_votes_by_what_was_known_when_it_started() {
     let found = vote(&hub).await;
     assert_eq!(found["choice"], "x", "who is right nine times of ten outweighs two who are wrong as often");
 }
+
+/// Starts a run of these steps with `logs`, `cost` and `net`, and gives its state and result.
+async fn steps(hub: &Hub, steps: Value) -> (String, String) {
+    let profiles = ["lead", "logs", "cost", "net"].map(|name| profile(name, json!({}))).into();
+    let mut start = hub.prepare(team(&["logs", "cost", "net"], json!({})), profiles, "Choose.").await.expect("a team");
+    let flow = serde_json::from_value(json!({"steps": steps})).expect("a flow");
+    start.spec.flow = Some(convoke_domain::flow::expand::expand(&flow, Default::default()));
+    let run = hub.engine.start_run(start).await.expect("a run");
+    let record = hub.ended(run).await;
+    (record.summary.state, record.output.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn runs_teach_what_a_vote_weighs() {
+    let hub = hub(FakeModels::new(|request| {
+        let choice = if request.origin.agent == "cost" { "y" } else { "x" };
+        Ok(says(&json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
+    }))
+    .await;
+    let vote = |voters: &str, rule: Value| {
+        let mut all = json!({"options": ["y", "x"], "tie": "first", "early_stop": false});
+        all.as_object_mut().expect("an object").extend(rule.as_object().expect("an object").clone());
+        json!([{"id": "v", "vote": {"voters": voters, "question": "Which?", "rule": all}}, {"id": "end", "value": "results.v.choice"}])
+    };
+    let learnt = vote("['cost', 'logs']", json!({"weights": "learnt"}));
+    assert_eq!(steps(&hub, learnt.clone()).await.1, "y", "nothing is known: a tie, and the first option");
+    for _ in 0..6 {
+        assert_eq!(steps(&hub, vote("members", json!({}))).await.1, "x");
+    }
+    assert_eq!(steps(&hub, learnt).await.1, "x", "who was with the others six times outweighs who never was");
+    let found = hub.engine.reputation(None).await.expect("read");
+    let right = |agent: &str| found.iter().find(|one| one.agent == agent).map(|one| one.accuracy).expect("a record");
+    assert!(right("logs") > right("cost"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_review_is_an_outcome_of_its_author() {
+    let hub = hub(FakeModels::new(|request| {
+        let verdict = if request.origin.task_key.starts_with("good") { "accept" } else { "reject" };
+        let judged = json!({"verdict": verdict, "comments": "because"}).to_string();
+        Ok(says(if request.output_schema.is_some() { &judged } else { "a draft" }))
+    }))
+    .await;
+    let review = |id: &str| {
+        json!([
+            {"id": "draft", "task": {"agent": "logs", "instructions": "write"}},
+            {"id": id, "review": {"of": "draft", "author": "logs", "reviewers": "members"}},
+        ])
+    };
+    assert_eq!(steps(&hub, review("good")).await.0, "completed");
+    assert_eq!(steps(&hub, review("bad")).await.0, "failed");
+    let found = hub.engine.reputation(Some("logs")).await.expect("read");
+    let kinds = found.iter().find(|one| one.capability.is_empty()).map(|one| one.kinds.clone());
+    assert_eq!(kinds, Some([(Kind::ReviewAccepted, 1), (Kind::ReviewRejected, 1)].into()), "{found:?}");
+}

@@ -12,6 +12,7 @@ mod inbox;
 mod json;
 mod library;
 mod person;
+mod plan;
 mod postgres;
 mod quiet;
 mod share;

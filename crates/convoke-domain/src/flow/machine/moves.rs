@@ -69,6 +69,8 @@ pub enum What {
     VoteOpened,
     /// Ballots were counted.
     VoteCounted,
+    /// Reviewers came to a verdict, or to the end of their rounds.
+    ReviewEnded,
     /// A gate was tried.
     GateChecked,
     /// A step was left out, or the flow went on without it.

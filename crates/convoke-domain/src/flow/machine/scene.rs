@@ -265,7 +265,7 @@ impl<'a> Machine<'a, '_> {
         let error = match &end {
             Some(End::Failed(reason)) => Value::from(reason.as_str()),
             Some(End::Done) => Value::Null,
-            None => "called off".into(),
+            None => "it was called off".into(),
         };
         Ok(json!({"key": key, "agent": agent, "ok": end == Some(End::Done), "value": value, "error": error}))
     }

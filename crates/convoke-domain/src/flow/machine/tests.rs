@@ -1,4 +1,5 @@
 //! Flows driven through made-up runs: what each primitive makes of what can happen, and that every run ends.
 
+mod primitives;
 mod situations;
 mod world;

@@ -339,6 +339,16 @@ fn a_review_is_never_by_the_author_and_ends() {
 }
 
 #[test]
+fn a_review_by_nobody_fails_and_costs_nothing() {
+    let mut world = World::of(json!([
+        {"id": "draft", "task": {"agent": "a", "instructions": "write"}},
+        {"id": "check", "review": {"of": "draft", "author": "a", "reviewers": "['a']", "on_limit": "continue"}},
+    ]));
+    world.done("draft", "D1");
+    assert!(world.failed().contains("nobody but the author"), "{}", world.failed());
+}
+
+#[test]
 fn control_is_handed_on_until_somebody_is_done() {
     let steps = json!([
         {"id": "help", "handoff": {"start": "a", "among": "['a', 'b', 'c']", "instructions": "help: {{ task }}", "max": 3}},

@@ -42,11 +42,16 @@ impl World {
     /// A run of steps given as JSON.
     pub(super) fn of(steps: Value) -> Self {
         let flow = Flow { steps: serde_json::from_value(steps).expect("steps"), ..Flow::default() };
-        Self(Rehearsal::begin(Arc::new(spec(&flow, &["a", "b", "c", "rev"], json!({})))))
+        Self(Rehearsal::begin(Arc::new(spec(&flow, &["a", "b", "c", "rev"], json!({}))), "the task"))
     }
 
     pub(super) fn open(&self) -> Vec<String> {
         self.0.open()
+    }
+
+    /// Tasks that were called off.
+    pub(super) fn off(&self) -> Vec<String> {
+        self.0.tasks().iter().filter(|(_, task)| task.off).map(|(at, _)| at.clone()).collect()
     }
 
     pub(super) fn end(&self) -> Option<&RunEnd> {
