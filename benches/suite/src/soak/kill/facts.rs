@@ -83,8 +83,10 @@ impl Facts {
             task.attempts.iter_mut().flat_map(|attempt| &mut attempt.steps).for_each(|step| step.tries = 1);
         }
         run.usage.iter_mut().for_each(|line| self.without_lost(line));
-        // What was billed for lost calls is in the cost per outcome.
-        run.analytics.iter_mut().for_each(|told| told.cost = Default::default());
+        // What was billed for lost calls is in the cost per outcome, and that they were made again in the figures.
+        for told in &mut run.analytics {
+            (told.cost, told.retries) = Default::default();
+        }
         for budget in &mut run.budgets {
             (budget.settled, budget.overrun, budget.warned) = (total, Money::ZERO, false);
         }
