@@ -198,11 +198,17 @@ async fn may(tx: &mut Tx<'_>, name: &str, allows: Allows, what: &str) -> Stored<
     if role.is_some_and(allows) {
         return Ok(Ok(()));
     }
-    let is = role.map_or_else(|| "is not known here".to_owned(), |role| format!("is {}", role.as_str()));
+    let is = role.map_or_else(|| "is not known here".to_owned(), |role| format!("is {}", with_article(role.as_str())));
     let denial = Denial::new("user.role", format!("the user `{name}` {is}, and may not {what}"));
     let others: Vec<_> = Role::ALL.into_iter().filter(|role| allows(*role)).map(Role::as_str).collect();
-    let hint = format!("ask an {} of the workspace", others.join(" or "));
+    let others: Vec<_> = others.into_iter().map(with_article).collect();
+    let hint = format!("ask {}, or have an owner give the role: `convoke users role {name} ROLE`", others.join(" or "));
     Ok(Err(denied(tx, &who, None, &denial).hint(hint)))
+}
+
+fn with_article(word: &str) -> String {
+    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {word}")
 }
 
 /// Puts a denial on record, and gives it as a refusal.

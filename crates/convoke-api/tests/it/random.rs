@@ -1,7 +1,7 @@
 //! Random runs of every pattern of the library: tasks end in any order, well or badly, in time or not, with answers that fit what was
 //! asked for and say anything. Each run ends within its limits and leaves nothing over, and ends the same after any crash.
 //!
-//! A failure names the pattern and the seed; `CONVOKE_SEED=N` runs that seed alone, `CONVOKE_RUNS=10000` so many of each.
+//! A failure names the pattern and the seed; `CONVOKE_SEED=N` runs that seed alone, `CONVOKE_RUNS=100` so many of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +15,10 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::team::Team;
 use serde_json::{Value, json};
 
-/// Runs of one pattern or team, unless `CONVOKE_RUNS` says otherwise: all of them together are to take seconds, not minutes.
-const RUNS: u64 = 1_000;
+/// Runs of a pattern, unless `CONVOKE_RUNS` says otherwise.
+const RUNS: u64 = 10_000;
+/// Runs of a team, whose pattern was played already.
+const TEAM_RUNS: u64 = 1_000;
 /// Of so many, one is played again with crashes.
 const PER_CRASH: u64 = 10;
 /// Tasks that no run of the library's patterns may go beyond with these plans.
@@ -120,7 +122,8 @@ fn play(spec: &Arc<RunSpec>, members: &[String], seed: u64, crashes: bool) -> Pl
 /// Plays all runs of these specs, in turn, and says how they came out.
 fn play_all(name: &str, specs: &[Arc<RunSpec>]) {
     let set = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let (only, runs) = (set("CONVOKE_SEED"), set("CONVOKE_RUNS").unwrap_or(RUNS));
+    let usual = if library::patterns().iter().any(|pattern| pattern.name == name) { RUNS } else { TEAM_RUNS };
+    let (only, runs) = (set("CONVOKE_SEED"), set("CONVOKE_RUNS").unwrap_or(usual));
     let mut ends = [0_u64; 4];
     let mut most = 0;
     let began = std::time::Instant::now();

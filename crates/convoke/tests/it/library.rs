@@ -109,7 +109,13 @@ fn rows(section: &str, first: usize, count: usize) -> String {
         out.push_str(line);
         out.push('\n');
     }
-    out
+    // Who comes first is a matter of time, too.
+    let mut parts = out.split("\n### ").map(str::trim_end);
+    let head = parts.next().unwrap_or_default().to_owned();
+    let mut parts: Vec<&str> = parts.collect();
+    parts.sort_unstable();
+    let parts: String = parts.iter().map(|part| format!("\n\n### {part}")).collect();
+    format!("{head}{parts}\n\n")
 }
 
 macro_rules! demos {

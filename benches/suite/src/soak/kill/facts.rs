@@ -84,7 +84,7 @@ impl Facts {
         }
         run.usage.iter_mut().for_each(|line| self.without_lost(line));
         // What was billed for lost calls is in the cost per outcome, and that they were made again in the figures.
-        for told in &mut run.analytics {
+        if let Some(told) = &mut run.analytics {
             (told.cost, told.retries) = Default::default();
         }
         for budget in &mut run.budgets {
