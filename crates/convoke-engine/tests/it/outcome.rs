@@ -124,7 +124,7 @@ async fn steps(hub: &Hub, steps: Value) -> (String, String) {
 async fn runs_teach_what_a_vote_weighs() {
     let hub = hub(FakeModels::new(|request| {
         let choice = if request.origin.agent == "cost" { "y" } else { "x" };
-        Ok(says(&json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
+        Ok(says(json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
     }))
     .await;
     let vote = |voters: &str, rule: Value| {

@@ -99,7 +99,7 @@ impl<'a> Sketch<'a> {
             self.head(node, &name, depth);
         }
         let is_over = node.counts.all > 0 && node.counts.ended() == node.counts.all;
-        if !(self.folds && is_over) && !node.children.is_empty() {
+        if !(node.children.is_empty() || self.folds && is_over) {
             self.list(&node.children, depth + 1);
         }
     }
