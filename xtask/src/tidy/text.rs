@@ -79,7 +79,7 @@ fn private_words() -> Vec<String> {
     let parent = |path: &str| Path::new(path).parent().map(|path| path.to_string_lossy().into_owned());
     let folders = [home].into_iter().chain(parent(&target)).filter(|path| path.len() > 1);
     words.extend(folders.map(|path| format!("{path}/")));
-    words.extend(own_top_folder(&place::root()));
+    words.extend(own_folders(&place::root()));
     let host = fs::read_to_string("/etc/hostname").unwrap_or_default();
     words.extend(Some(host.trim().to_owned()).filter(|host| host.len() > 5 && host != "localhost"));
     let listed = env::var("CONVOKE_TIDY_WORDS").unwrap_or_default();
@@ -87,10 +87,12 @@ fn private_words() -> Vec<String> {
     words
 }
 
-/// `/stuff/` for a clone in `/stuff/convoke`, if that is a folder that not every system has.
-fn own_top_folder(root: &Path) -> Option<String> {
-    let top = root.iter().nth(1)?.to_str()?;
-    (!STANDARD.contains(&top)).then(|| format!("/{top}/"))
+/// The clone's folder, and the one it is in, where each is two folders deep or more: a single name at the top, such as
+/// `/data/`, also stands in texts that mean no machine at all, and what is below a system's own folders is nobody's secret.
+fn own_folders(root: &Path) -> Vec<String> {
+    let standard = root.iter().nth(1).and_then(|top| top.to_str()).is_none_or(|top| STANDARD.contains(&top));
+    let deep = root.ancestors().take(2).filter(|path| !standard && path.iter().count() > 2);
+    deep.map(|path| format!("{}/", path.display())).collect()
 }
 
 fn private_word(file: &str, text: &str, private: &[String]) -> Vec<Finding> {
@@ -157,8 +159,9 @@ mod tests {
     #[test]
     fn names_and_paths_of_one_machine_are_found() {
         assert!(vague_name("crates/x/src/utils.rs").is_some() && vague_name("crates/x/src/utilities/a.rs").is_none());
-        assert_eq!(own_top_folder(Path::new("/stuff/convoke")).as_deref(), Some("/stuff/"));
-        assert_eq!(own_top_folder(Path::new("/tmp/convoke")), None);
+        assert_eq!(own_folders(Path::new("/stuff/convoke")), ["/stuff/convoke/"]);
+        assert_eq!(own_folders(Path::new("/stuff/mine/convoke")), ["/stuff/mine/convoke/", "/stuff/mine/"]);
+        assert!(own_folders(Path::new("/tmp/mine/convoke")).is_empty());
         let words = ["/stuff/".to_owned()];
         assert_eq!(private_word("a.md", "ok\nsee /stuff/a, but not my/stuff/a\n", &words).len(), 1);
         assert_eq!(private_word("a.md", "my/stuff/a\n", &words).len(), 0);
