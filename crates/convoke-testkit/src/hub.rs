@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_domain::id::RunId;
+use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::profile::Profile;
 use convoke_domain::record::RunRecord;
 use convoke_domain::team::Team;
@@ -15,10 +15,15 @@ use convoke_store::{Options, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::event::undocumented;
 use crate::model::FakeModels;
 
 /// A fact that is not there after so long will not come.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Events that are looked at together, and how often: of a long run it is the beginning.
+const PAGE: u32 = 1_000;
+const PAGES: usize = 5;
 
 /// A hub for one test.
 pub struct Hub {
@@ -148,8 +153,24 @@ impl Hub {
         }
     }
 
-    /// Waits until a run has ended.
+    /// Waits until a run has ended. All that happened by then must be as the page of events says.
     pub async fn ended(&self, run: RunId) -> RunRecord {
-        self.until(run, &["completed", "failed", "cancelled", "escalated"]).await
+        let record = self.until(run, &["completed", "failed", "cancelled", "escalated"]).await;
+        self.events_are_documented().await;
+        record
+    }
+
+    async fn events_are_documented(&self) {
+        let mut after = 0;
+        for _ in 0..PAGES {
+            let events =
+                self.engine.store().events_after(WorkspaceId::DEFAULT, after, None, PAGE).await.expect("events");
+            let Some(last) = events.last() else { return };
+            after = last.seq;
+            for event in &events {
+                let problem = undocumented(&event.kind, &event.entity, &event.payload);
+                assert_eq!(problem, None, "event {} of run {:?}: {}", event.seq, event.run, event.payload);
+            }
+        }
     }
 }

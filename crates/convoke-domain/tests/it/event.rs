@@ -38,7 +38,8 @@ started; `stage` and `phase` are words of the [glossary](../concept/glossary.md)
 [code](errors.md). A call that was under way when its worker went away is a `step.failed` whose `error` begins with `lost`, with the bound as its cost.
 "#;
 
-/// What an event is about, and the fields of its payload.
+/// What an event is about, and the fields of its payload. Whatever run a test of the engine drives, and each demo, must not say
+/// more than this: `convoke-testkit/src/event.rs` reads the page.
 fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
     use Kind as K;
     match kind {
@@ -71,7 +72,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::RunPhaseEnded => ("run", &["phase", "summary"]),
         K::SplitCreated => ("run", &["path", "items", "width", "wait"]),
         K::SyncCreated => ("run", &["path", "items", "of", "wait", "count"]),
-        K::SyncReady => ("run", &["path", "items", "of", "completed", "failed", "met"]),
+        K::SyncReady => ("run", &["path", "items", "of", "completed", "failed", "left_out", "met"]),
         K::JoinCreated => ("run", &["path", "of"]),
         K::MergeCompleted => ("run", &["path", "how", "from", "missing", "disagreements", "more_disagreements"]),
         K::RoundStarted => ("run", &["path", "round", "max"]),
@@ -96,6 +97,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
                 "round",
                 "electorate",
                 "casting",
+                "capability",
             ],
         ),
         K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds"]),
