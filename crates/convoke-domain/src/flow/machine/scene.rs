@@ -274,7 +274,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// What a task gave: JSON where it had to be, else its text. `None` if it did not complete.
-    fn task_value(&self, at: &str) -> Turn<Option<Value>> {
+    pub(super) fn task_value(&self, at: &str) -> Turn<Option<Value>> {
         let Some(task) = self.memory.task(at)? else { return Ok(None) };
         let Some(TaskEnd::Completed(text)) = &task.end else { return Ok(None) };
         let json = || serde_json::from_str(text).ok();

@@ -115,7 +115,7 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    /// What came of a step that is visited again: of the same task within it, or, where there is none or it is in rounds, of the step.
+    /// What came of a step that is visited again: of the same task within it, or, at the beginning of rounds, of the whole step.
     fn earlier(&mut self, before: &str, (step, at): (&str, &str)) -> Turn<String> {
         let round = self.round(at)?.filter(|(rounds, _)| rounds == step || path::is_below(rounds, step));
         if round.as_ref().is_some_and(|(_, round)| *round > 1) {
@@ -125,11 +125,13 @@ impl<'a> Machine<'a, '_> {
             self.memory.all_below(before)?;
         }
         let task = format!("{before}{}", at.strip_prefix(step).unwrap_or_default());
-        let is_task = round.is_none() && self.memory.task(&task)?.is_some();
-        let value = self.result_at(if is_task { &task } else { before })?;
+        let value = match round {
+            Some(_) => self.result_at(before)?,
+            None => self.task_value(&task)?.unwrap_or(Value::Null),
+        };
         Ok(match &value {
             Value::Null => String::new(),
-            Value::Array(list) => template::attributed(list),
+            Value::Array(list) => material::head_of(&template::attributed(list), SEEN_MAX).to_owned(),
             other => material::quoted(&template::text_of(other), SEEN_MAX),
         })
     }
