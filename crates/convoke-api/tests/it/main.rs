@@ -4,6 +4,7 @@ mod broken;
 mod docs;
 mod export;
 mod extend;
+mod judge;
 mod library;
 mod pattern;
 mod random;
