@@ -118,9 +118,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::TaskFailed => ("task", &["key", "stage", "code", "error"]),
         K::TaskCancelled => ("task", &[]),
         K::TaskAnswered => ("task", &["key", "declined"]),
-        K::StepStarted => ("task", &["step", "kind", "name", "turn"]),
-        K::StepCompleted => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd"]),
-        K::StepFailed => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "error"]),
+        K::StepStarted => ("task", &["step", "kind", "name", "turn", "waits_for"]),
+        K::StepCompleted => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "waited_for", "status"]),
+        K::StepFailed => {
+            ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "error", "waited_for", "status"])
+        }
         K::ToolDenied => ("task", &["step", "tool", "rule", "message"]),
         K::EffectUnknown => ("task", &["step", "kind", "name", "try", "error"]),
         K::EffectResolved => ("effect", &["outcome", "tool"]),
