@@ -49,6 +49,7 @@ mod resolve;
 mod rights;
 mod run;
 mod say;
+mod scale;
 mod schema;
 mod search;
 mod spawn;
