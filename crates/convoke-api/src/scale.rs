@@ -30,7 +30,11 @@ fn alone(check: &TeamCheck<'_, '_, '_, '_>, name: &str) -> Option<Finding> {
     let team = check.team;
     if team.text_at("coordinator").is_some_and(|(coordinator, _)| coordinator == name) {
         let message = format!("`{name}` coordinates the team, and one agent alone does that");
-        return Some(finding("out_of_range", message, "remove `scale`, or give it to a member that is not the coordinator"));
+        return Some(finding(
+            "out_of_range",
+            message,
+            "remove `scale`, or give it to a member that is not the coordinator",
+        ));
     }
     if check.known.profiles.get(name).is_some_and(|facts| facts.kind == AgentKind::Human) {
         let message = format!("`{name}` is a person, and there is only one of each");
@@ -52,7 +56,8 @@ fn beyond_rules(team: &Node, wanted: u64, path: &str) -> Option<Finding> {
     let rules: SpawnRules = spawn.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
     let most = u64::from(bounds(&rules).agents);
     (wanted > most).then(|| {
-        let message = format!("`{path}` is {wanted}, but `rules.spawn` lets {most} spawned agents live at the same time");
+        let message =
+            format!("`{path}` is {wanted}, but `rules.spawn` lets {most} spawned agents live at the same time");
         let hint = match most {
             0 => "remove `scale`, or raise `rules.spawn.max_agents`".to_owned(),
             _ => format!("give at most {most}, or raise `rules.spawn.max_agents`"),

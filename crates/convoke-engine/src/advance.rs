@@ -29,11 +29,11 @@ pub(crate) async fn task_ended(
     completed: bool,
     spec: &RunSpec,
 ) -> Result<()> {
-    go_on_without(tx, run, ended, completed, spec).await?;
+    carry_on(tx, run, ended, completed, spec).await?;
     scale::balance(tx, run, spec).await
 }
 
-async fn go_on_without(tx: &mut Tx<'_>, run: RunId, ended: TaskId, completed: bool, spec: &RunSpec) -> Result<()> {
+async fn carry_on(tx: &mut Tx<'_>, run: RunId, ended: TaskId, completed: bool, spec: &RunSpec) -> Result<()> {
     let failed = follow(tx, run, vec![(ended, completed)]).await?;
     let open = run::count_tasks(tx, run, 0, -1 - number(failed.len())).await?;
     if spec.flow.is_some() {

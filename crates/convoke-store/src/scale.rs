@@ -135,7 +135,8 @@ pub async fn reliefs(tx: &mut Tx<'_>, run: RunId, member: &str) -> Result<Vec<Re
 /// Notes since when one has been without work, or that it has some.
 pub async fn set_idle(tx: &mut Tx<'_>, run: RunId, name: &str, since: Option<Timestamp>) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE relief SET idle_since = $4 WHERE ws = $1 AND run = $2 AND name = $3", p![ws, run, name, since]).await?;
+    tx.exec("UPDATE relief SET idle_since = $4 WHERE ws = $1 AND run = $2 AND name = $3", p![ws, run, name, since])
+        .await?;
     Ok(())
 }
 

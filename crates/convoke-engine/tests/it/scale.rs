@@ -119,7 +119,8 @@ async fn shared(kept: Kept) {
         assert_eq!((agent.status.as_str(), agent.active, agent.running), ("retired", false, 0));
     }
     // To the pattern it was the member that did it all, and the member judges the result.
-    let judges: Vec<_> = record.tasks.iter().filter(|task| task.stage == "validation").map(|task| &task.agent).collect();
+    let judges: Vec<_> =
+        record.tasks.iter().filter(|task| task.stage == "validation").map(|task| &task.agent).collect();
     assert_eq!(judges, ["coder"]);
     assert_eq!(hub.engine.store().verify().await.expect("verified").problems, []);
 }
