@@ -92,8 +92,8 @@ pub(crate) struct Driver {
     pub base: Arc<Profile>,
     /// Something was granted to it.
     pub has_grants: bool,
-    /// Those above it, if it was spawned.
-    pub kin: Option<Kin>,
+    /// Its family if it was spawned, and that which its task was made in.
+    pub kin: Vec<Kin>,
     pub system: String,
     pub schema: Option<Value>,
     pub context: Value,
