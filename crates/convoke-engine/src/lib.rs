@@ -37,6 +37,7 @@ mod load;
 mod lock;
 mod mail;
 mod memory;
+mod number;
 mod outcome;
 mod person;
 mod program;
