@@ -120,7 +120,7 @@ pub struct Input {
     pub attempt: i64,
     /// Results of the tasks this one builds on.
     pub inputs: Vec<Earlier>,
-    /// Messages for the agent that have come before the program is run, the most urgent first.
+    /// Messages for the agent that have come before the program is run, the most urgent thread first.
     #[serde(default)]
     pub messages: Vec<Letter>,
     /// The run's input folder, read only, if there is one; `input` in the work folder leads there.
