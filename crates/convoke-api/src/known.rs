@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use convoke_domain::flow::{Flow, PatternFile};
-use convoke_domain::profile::{AgentKind, ModelSettings, Profile, Role};
+use convoke_domain::profile::{AgentKind, Authority, ModelSettings, Profile, Role};
 use convoke_domain::team::Team;
 use serde::Serialize;
 use serde_json::Value;
@@ -35,6 +35,8 @@ pub(crate) struct Facts {
     pub(crate) prompt: usize,
     /// The most tokens of one reply.
     pub(crate) reply: u64,
+    /// Spawned agents that it may have at the same time.
+    pub(crate) parallel: u64,
 }
 
 /// A pattern that teams may name.
@@ -72,6 +74,7 @@ impl Known {
                 kind: profile.agent_kind,
                 prompt: profile.prompt.len(),
                 reply: profile.model_settings.max_output_tokens.into(),
+                parallel: profile.authority.max_parallel_agents.into(),
             };
             self.profiles.insert(profile.name.clone(), facts);
             self.add_base(DocumentKind::Profile, &profile.name, profile);
@@ -110,6 +113,8 @@ impl Known {
         let role = [Role::Coordinator, Role::Specialist, Role::Worker, Role::Reviewer];
         let settings = ModelSettings::default().max_output_tokens;
         let reply = profile.get("model_settings").and_then(|settings| settings.get("max_output_tokens"));
+        let parallel = profile.get("authority").and_then(|rights| rights.get("max_parallel_agents"));
+        let authority = Authority::default().max_parallel_agents;
         let facts = Facts {
             tools: texts("tools"),
             capabilities: texts("capabilities"),
@@ -117,6 +122,7 @@ impl Known {
             kind: AgentKind::parse(word("agent_kind")).unwrap_or_default(),
             prompt: word("prompt").len(),
             reply: reply.and_then(|node| node.to_json().as_u64()).unwrap_or(settings.into()),
+            parallel: parallel.and_then(|node| node.to_json().as_u64()).unwrap_or(authority.into()),
         };
         self.profiles.insert(name.to_owned(), facts);
     }

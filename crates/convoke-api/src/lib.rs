@@ -18,6 +18,7 @@ mod pattern;
 mod problem;
 mod profile;
 mod program;
+mod scale;
 mod schema;
 mod server;
 mod shape;

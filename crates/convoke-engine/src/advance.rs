@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::engine::emit;
 use crate::run::state_of;
-use crate::{answer, desk, flow, memory, recover, spawn, wait};
+use crate::{answer, desk, flow, memory, recover, scale, spawn, wait};
 
 /// Tasks of one run, those of its pattern included, after which no agent may add one.
 const TASKS_MAX: i64 = 10_000;
@@ -29,6 +29,11 @@ pub(crate) async fn task_ended(
     completed: bool,
     spec: &RunSpec,
 ) -> Result<()> {
+    carry_on(tx, run, ended, completed, spec).await?;
+    scale::balance(tx, run, spec).await
+}
+
+async fn carry_on(tx: &mut Tx<'_>, run: RunId, ended: TaskId, completed: bool, spec: &RunSpec) -> Result<()> {
     let failed = follow(tx, run, vec![(ended, completed)]).await?;
     let open = run::count_tasks(tx, run, 0, -1 - number(failed.len())).await?;
     if spec.flow.is_some() {
@@ -242,6 +247,8 @@ pub(crate) async fn decide_next(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> R
     }
     let mut records = task::of_run(tx, id).await?;
     records.retain(|record| record.parent.is_none());
+    let members_of = scale::members(tx, id, spec).await?;
+    records.iter_mut().for_each(|record| members_of.name_member(&mut record.agent));
     let views = records.iter().map(view_of).collect::<Result<Vec<_>>>()?;
     let members = spec.members();
     let moves = pattern::next(&RunView { team: &spec.team, members: &members, task: &held.task, tasks: &views });
@@ -344,7 +351,7 @@ impl Turn<'_> {
         let count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
         self.run.made_tasks += count;
         run::count_tasks(tx, self.run.id, count, count).await?;
-        Ok(())
+        scale::balance(tx, self.run.id, self.spec).await
     }
 
     async fn create_one(&self, tx: &mut Tx<'_>, new: &NewTask, n: i64) -> Result<()> {
@@ -459,6 +466,7 @@ pub(crate) async fn end_run(
     answer::run_ends(tx, id).await?;
     cancel_open(tx, id, None, who).await?;
     spawn::end_run(tx, id).await?;
+    convoke_store::scale::end_run(tx, id).await?;
     run::end(tx, id, state.as_str(), output, error).await?;
     recover::bill_orphans(tx, id).await?;
     let kind = match state {

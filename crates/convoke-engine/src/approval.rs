@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::desk::{Caller, Left};
 use crate::engine::emit;
+use crate::user::recorded;
 use crate::wait::{Outcome, fulfil, give_time};
 use crate::{Engine, Result};
 
@@ -202,7 +203,7 @@ impl Engine {
     /// A person approves or rejects a tool call. `who` is `user:NAME`; nobody else may.
     pub async fn answer_approval(&self, id: ApprovalId, choice: Choice, who: &str, note: &str) -> Result<Answered> {
         let answer = Answer { ws: self.ws(), id, choice, who: who.to_owned(), note: note.to_owned() };
-        let answered = self.store().run(answer).await?;
+        let answered = self.store().run(answer).await??;
         self.wake().notify_one();
         Ok(answered)
     }
@@ -217,19 +218,23 @@ struct Answer {
 }
 
 impl UseCase for Answer {
-    type Out = Answered;
+    /// The refusal of somebody who may not is on record, so the transaction commits.
+    type Out = std::result::Result<Answered, Refusal>;
 
     fn ws(&self) -> WorkspaceId {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Answered> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         let row = approval::hold(tx, self.id).await?;
         let (rule, votes) = (rule_of(&row)?, counted(&approval::votes(tx, self.id).await?));
         let role = role_of(tx, &self.who).await?;
         let asked = Asked { state: state_of(&row)?, rule: &rule, creator: &row.creator, votes: &votes };
         let cast = domain::cast(&asked, Voter { who: &self.who, role }, self.choice);
-        let (state, vote) = cast.map_err(|refusal| explained(refusal, &row))?;
+        let (state, vote) = match cast {
+            Ok(cast) => cast,
+            Err(refusal) => return recorded(tx, &self.who, row.run, explained(refusal, &row).into()).map(Err),
+        };
         if let Some(due) = row.expires_at.filter(|due| *due <= tx.now()) {
             let message = format!("approval {} expired at {due}, which means no", row.id);
             return Err(Refusal::new("approval_closed", message).into());
@@ -240,7 +245,7 @@ impl UseCase for Answer {
         self.follow(tx, &row, state).await?;
         let given = u32::try_from(votes.len()).unwrap_or(u32::MAX).saturating_add(1);
         let missing = if state == State::Pending { rule.needed.saturating_sub(given) } else { 0 };
-        Ok(Answered { state, run: row.run, tool: row.tool, missing })
+        Ok(Ok(Answered { state, run: row.run, tool: row.tool, missing }))
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::engine::emit;
 use crate::run::state_of;
+use crate::scale::{self, Members};
 use crate::{advance, answer, ending, memory, outcome, wait};
 
 /// How often the machine may ask for more in one turn; it asks once for each level that it goes down.
@@ -77,6 +78,7 @@ async fn happened(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec, what: Happened<'_>
         return Ok(());
     }
     let scope = Scope { spec, flow, task: &held.task };
+    let members = scale::members(tx, id, spec).await?;
     let mut memory = Memory::default();
     let mut asked = 0;
     let (moves, frames) = loop {
@@ -85,7 +87,7 @@ async fn happened(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec, what: Happened<'_>
             Err(keys) if asked < ASKS_MAX => {
                 asked += 1;
                 for key in &keys {
-                    load(tx, id, &mut memory, key).await?;
+                    load(tx, id, &mut memory, (key, &members)).await?;
                 }
             }
             Err(keys) => return Err(Error::broken(format!("run {id} asks for ever, at last for {keys:?}"))),
@@ -118,17 +120,19 @@ pub(crate) fn frame_of(row: &frame::Record) -> Result<Frame> {
     Ok(frame)
 }
 
-fn seen(row: &task::Stepped) -> TaskSeen {
+fn seen(row: &task::Stepped, members: &Members) -> TaskSeen {
     let end = match row.state.as_str() {
         "completed" => Some(TaskEnd::Completed(row.output.clone().unwrap_or_default())),
         "failed" => Some(TaskEnd::Failed(row.error.clone().unwrap_or_default())),
         "cancelled" => Some(TaskEnd::Failed("it was called off".into())),
         _ => None,
     };
-    TaskSeen { agent: row.agent.clone(), is_json: row.is_json, end }
+    let mut agent = row.agent.clone();
+    members.name_member(&mut agent);
+    TaskSeen { agent, is_json: row.is_json, end }
 }
 
-async fn load(tx: &mut Tx<'_>, id: RunId, memory: &mut Memory, key: &Key) -> Result<()> {
+async fn load(tx: &mut Tx<'_>, id: RunId, memory: &mut Memory, (key, members): (&Key, &Members)) -> Result<()> {
     match key {
         Key::Frame(at) => {
             let found = frame::get(tx, id, at).await?;
@@ -136,7 +140,7 @@ async fn load(tx: &mut Tx<'_>, id: RunId, memory: &mut Memory, key: &Key) -> Res
         }
         Key::Task(at) => {
             let found = task::stepped(tx, id, (at, &format!("{at}\u{1}"))).await?;
-            memory.put_task(at, found.first().map(seen));
+            memory.put_task(at, found.first().map(|row| seen(row, members)));
         }
         Key::Below(at) => {
             let (from, to) = path::below(at);
@@ -144,7 +148,7 @@ async fn load(tx: &mut Tx<'_>, id: RunId, memory: &mut Memory, key: &Key) -> Res
                 memory.put_frame(&row.path, Some(frame_of(&row)?));
             }
             for row in task::stepped(tx, id, (&from, &to)).await? {
-                memory.put_task(&row.key, Some(seen(&row)));
+                memory.put_task(&row.key, Some(seen(&row, members)));
             }
             memory.put_below(at);
         }

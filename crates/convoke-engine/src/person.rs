@@ -26,6 +26,7 @@ use crate::engine::emit;
 use crate::journal::{End, Journal};
 use crate::run::state_of;
 use crate::schema::Schemas;
+use crate::user::recorded;
 use crate::{Engine, Result, wait};
 
 /// The longest answer, in bytes.
@@ -98,7 +99,7 @@ impl Engine {
                 not_before: Timestamp::default(),
             },
         };
-        self.store().run(Answer { ws: self.ws(), id, spec, who: who.to_owned(), end }).await?;
+        self.store().run(Answer { ws: self.ws(), id, spec, who: who.to_owned(), end }).await??;
         self.wake().notify_one();
         Ok(given.run)
     }
@@ -183,15 +184,18 @@ struct Answer {
 }
 
 impl UseCase for Answer {
-    type Out = ();
+    /// The refusal of somebody who may not is on record, so the transaction commits.
+    type Out = std::result::Result<(), Refusal>;
 
     fn ws(&self) -> WorkspaceId {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         let given = task::given(tx, self.id).await?;
-        self.check(tx, &given).await?;
+        if let Err(error) = self.check(tx, &given).await {
+            return recorded(tx, &self.who, given.run, error).map(Err);
+        }
         let declined = matches!(self.end, End::Failed { .. });
         let payload = json!({"key": given.key, "declined": declined});
         emit(tx, Kind::TaskAnswered, ("task", self.id.to_string()), (Some(given.run), &self.who), payload);
@@ -202,7 +206,7 @@ impl UseCase for Answer {
         task::start(tx, self.id, given.attempt, fence, (&self.who, tx.now().after(LEASE))).await?;
         agent::count(tx, &given.agent, 1).await?;
         self.journal(given, fence).record(tx).await?;
-        Ok(())
+        Ok(Ok(()))
     }
 }
 

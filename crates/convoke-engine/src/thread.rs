@@ -14,7 +14,7 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::thread::{Command, Party, Status, decide};
 use convoke_domain::time::Timestamp;
 use convoke_store::thread::{Filter, Viewer};
-use convoke_store::{Error as StoreError, OrMissing, Result as Stored, Tx, UseCase, message, run, thread, user};
+use convoke_store::{OrMissing, Result as Stored, Tx, UseCase, message, run, thread, user};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -300,7 +300,11 @@ pub(crate) fn message_record(row: message::Record, receipts: Vec<ReceiptRecord>)
 async fn known(tx: &mut Tx<'_>, who: &Party) -> Stored<()> {
     match user::by_name(tx, who.name()).await? {
         Some(_) => Ok(()),
-        None => Err(StoreError::missing("user", who.name())),
+        None => {
+            let message = format!("the user `{}` is not known here, and may not talk", who.name());
+            let hint = format!("an owner adds one: `convoke users add {} --role viewer`", who.name());
+            Err(Refusal::new("unknown_user", message).hint(hint).into())
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::drive::drive;
 use crate::lock::access::Expire;
 use crate::recover::{PutBack, Reap, Renew};
 use crate::wait::FallDue;
-use crate::{Engine, Result};
+use crate::{Engine, Result, scale};
 
 /// Tasks claimed in one transaction.
 const CLAIM_LIMIT: usize = 64;
@@ -288,6 +288,7 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
             reaped = reaped.and(reap(&engine, ws).await);
             end_waits(&engine, ws).await;
             end_locks(&engine, ws).await;
+            scale(&engine, ws).await;
             if looks {
                 tend(&engine, ws).await;
             }
@@ -345,6 +346,15 @@ async fn end_waits(engine: &Engine, ws: WorkspaceId) {
             engine.look_again().notify_one();
         }
         Err(error) => tracing::warn!(%error, "waits could not be ended"),
+    }
+}
+
+/// Looks after queues that have changed without a task's end: by other runs, by time.
+async fn scale(engine: &Engine, ws: WorkspaceId) {
+    match scale::look(&engine.within(ws)).await {
+        Ok(false) => {}
+        Ok(true) => engine.wake().notify_one(),
+        Err(error) => tracing::warn!(%error, "queues could not be looked after"),
     }
 }
 

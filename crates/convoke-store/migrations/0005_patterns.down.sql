@@ -1,3 +1,7 @@
+-- == scale ==
+DROP TABLE relief;
+DROP TABLE scaled;
+
 -- == overridden ==
 DROP TABLE overridden;
 

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_domain::id::RunId;
+use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::profile::Profile;
 use convoke_domain::record::RunRecord;
 use convoke_domain::team::Team;
 use convoke_engine::{Caps, Config, Engine, Error, StartRun, Worker};
 use convoke_port::clock::SystemClock;
 use convoke_port::tool::Tools;
-use convoke_store::{Options, Store};
+use convoke_store::{Options, Store, Tx, UseCase, user};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -41,6 +41,21 @@ pub fn profile(name: &str, more: Value) -> Profile {
     let mut value = json!({"name": name, "prompt": "Do it.", "model": "fake/model", "capacity": 10_000});
     merge(&mut value, more);
     serde_json::from_value(value).expect("a profile")
+}
+
+/// Whoever starts the runs of tests may, and need not own the workspace for that.
+struct Tester(WorkspaceId);
+
+impl UseCase for Tester {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        self.0
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> convoke_store::Result<()> {
+        user::ensure(tx, "tester", "operator").await.map(drop)
+    }
 }
 
 fn merge(value: &mut Value, more: Value) {
@@ -103,6 +118,7 @@ impl Hub {
     pub async fn prepare(&self, team: Team, profiles: Vec<Profile>, task: &str) -> Result<StartRun, Error> {
         let name = team.name.clone();
         self.engine.save(profiles, vec![team], "tester").await?;
+        self.engine.store().run(Tester(self.engine.config().workspace)).await?;
         let (mut spec, team_version) = self.engine.assemble(&name).await?;
         spec.choose_models(None, None);
         Ok(StartRun {

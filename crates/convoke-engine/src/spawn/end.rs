@@ -99,6 +99,14 @@ pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Stored<()> {
     retire(tx, left.run, left.agent, status, "system").await
 }
 
+/// One that has been without work goes.
+pub(crate) async fn retire_idle(tx: &mut Tx<'_>, run: RunId, name: &str) -> Stored<()> {
+    if spawn::end(tx, run, name).await? {
+        retire(tx, run, name, "retired", "system").await?;
+    }
+    Ok(())
+}
+
 /// Whatever a run has spawned ends with it.
 pub(crate) async fn end_run(tx: &mut Tx<'_>, run: RunId) -> Stored<()> {
     for row in spawn::of_run(tx, run).await?.into_iter().filter(|row| row.living) {

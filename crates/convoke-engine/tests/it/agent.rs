@@ -69,7 +69,7 @@ async fn only_those_who_may_change_agents() {
     prepared(&hub).await;
     let standing = AgentChange::Standing(Standing::Supervisor);
     let refused = hub.engine.change_agent("logs", standing, "mallory").await.expect_err("a stranger");
-    assert_eq!(refused.code(), "not_allowed");
+    assert_eq!(refused.code(), "unknown_user");
     assert_eq!(agent(&hub, "logs").await.standing, "worker");
     hub.engine.change_agent("logs", standing, "tester").await.expect("changed");
     assert_eq!(agent(&hub, "logs").await.standing, "supervisor");

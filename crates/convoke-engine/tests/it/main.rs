@@ -31,5 +31,6 @@ mod question;
 mod rating;
 mod role;
 mod run;
+mod scale;
 mod share;
 mod spawn;

@@ -64,7 +64,7 @@ async fn what_cannot_be_recorded_says_why_and_changes_nothing() {
         (vec![good(), case("", "cost", Kind::Gold, 1.0)], "ada", "bad_outcome"),
         (vec![good(); 1_001], "ada", "too_many_outcomes"),
         (vec![good()], "eve", "not_allowed"),
-        (vec![good()], "zoe", "not_allowed"),
+        (vec![good()], "zoe", "unknown_user"),
     ];
     for (cases, user, code) in cases {
         let refused = hub.engine.record_outcomes(cases, user).await.expect_err(code);
