@@ -9,6 +9,7 @@ mod compact;
 mod concurrency;
 mod crash;
 mod decision;
+mod due;
 mod effect;
 mod failure;
 mod fair;
