@@ -62,7 +62,7 @@ async fn silence_is_found(place: Place) {
         task::insert(tx, &ready(1, "ada")).await?;
         task::start(tx, task_id(1), 1, 1, ("node-1", NOW)).await?;
         agent::count(tx, "ada", 1).await?;
-        agent::beat(tx, "bob").await
+        agent::beat(tx, "bob", true).await
     });
     let later = Timestamp::from_micros(NOW.as_micros() + 1);
     assert!(look!(store, tx => agent::silent(tx, NOW, 10).await).is_empty(), "just heard of");
