@@ -395,6 +395,18 @@ pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     Ok(())
 }
 
+/// An agent that was asked while it worked has parked its task: it answers in one of its own, or two that ask each other would both
+/// wait until their time is up.
+pub(crate) async fn parked(tx: &mut Tx<'_>, run: RunId, agent: &str) -> Result<()> {
+    if !run::talks(tx, run).await? {
+        return Ok(());
+    }
+    for (id,) in decision::unattended(tx, &format!("agent:{agent}"), run, BATCH).await? {
+        attend(tx, run, id, agent).await?;
+    }
+    Ok(())
+}
+
 /// A side task that was made to answer has ended: its result is the answer.
 async fn replied(tx: &mut Tx<'_>, left: &Left<'_>, id: MessageId) -> Result<()> {
     let Some(question) = decision::hold(tx, id).await?.filter(|found| found.standing == "open") else { return Ok(()) };

@@ -11,6 +11,7 @@ use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
 use convoke_store::{Result, Tx, frame, run, step, task, wait};
 use serde_json::json;
 
+use crate::answer;
 use crate::desk::{Caller, Left, Wait};
 use crate::engine::emit;
 use crate::handoff;
@@ -137,6 +138,7 @@ pub(crate) async fn park(tx: &mut Tx<'_>, id: TaskId, held: &task::Held) -> Resu
     let due = waits.iter().filter_map(|row| row.due).min();
     let payload = json!({"waits_for": reason.as_str(), "calls": waits.len(), "until": due.map(|at| at.to_string())});
     emit(tx, Kind::TaskWaiting, ("task", id.to_string()), (Some(held.run), "system"), payload);
+    answer::parked(tx, held.run, &held.agent).await?;
     rest(tx, held.run).await?;
     Ok(Some(reason))
 }
