@@ -126,7 +126,7 @@ impl Hub {
         Self { engine, place, user: global.user.clone() }
     }
 
-    /// Over a store whose schema may be another one: nothing is installed, and nobody becomes a user.
+    /// Over a store whose schema may be another one: nothing is installed.
     pub fn bare(store: Store, place: Place, global: &Global) -> Self {
         Self::over(store, place, global, wire::idle(), Settings::default())
     }

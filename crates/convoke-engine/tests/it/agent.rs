@@ -179,6 +179,38 @@ async fn a_silent_agent_is_found_and_its_work_goes_on_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn who_is_needed_is_not_retired_and_what_waits_for_whom_is_said() {
+    let gate = Gate::default();
+    let hub = Hub::new(FakeModels::new(usual).with_gate(&gate), FakeTools::none()).await;
+    let start = prepared(&hub).await;
+    hub.engine.change_agent("logs", AgentChange::Default, "tester").await.expect("changed");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    gate.held(2).await;
+    let refused = hub.engine.change_agent("lead", AgentChange::Retire, "tester").await.expect_err("its turn comes");
+    assert_eq!(refused.code(), "agent_needed");
+    assert!(refused.to_string().contains(&run.to_string()), "{refused}");
+    assert_eq!(agent(&hub, "lead").await.status, "idle");
+    // A run that has begun goes on with what it pinned.
+    hub.engine.change_agent("lead", AgentChange::Deactivate, "tester").await.expect("for new runs");
+    hub.engine.change_agent("lead", AgentChange::Block, "tester").await.expect("for all runs");
+    assert!(hub.engine.held_up(&[run]).await.expect("a look").is_empty(), "nothing waits for it yet");
+    gate.open();
+    let mut feed = hub.engine.store().subscribe();
+    let found = loop {
+        let found = hub.engine.held_up(&[run]).await.expect("a look");
+        if !found.is_empty() {
+            break found;
+        }
+        let _ = feed.next().await;
+    };
+    let brief: Vec<_> = found.iter().map(|one| (one.agent.as_str(), one.status.as_str())).collect();
+    assert_eq!((brief, found[0].run), (vec![("lead", "blocked")], run));
+    hub.engine.change_agent("lead", AgentChange::Unblock, "tester").await.expect("changed");
+    assert_eq!(hub.ended(run).await.summary.state, "completed");
+    hub.engine.change_agent("lead", AgentChange::Retire, "tester").await.expect("nobody needs it any more");
+}
+
+#[tokio::test]
 async fn other_capabilities_are_an_event() {
     let hub = Hub::new(FakeModels::new(usual), FakeTools::none()).await;
     prepared(&hub).await;
