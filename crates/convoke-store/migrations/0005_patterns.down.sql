@@ -1,3 +1,6 @@
+-- == stopped ==
+DROP TABLE stopped;
+
 -- == overridden ==
 DROP TABLE overridden;
 

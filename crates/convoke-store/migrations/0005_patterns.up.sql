@@ -36,3 +36,10 @@ CREATE TABLE overridden (
   answer {ID}, ended_at {INT},
   PRIMARY KEY (ws, question, n)
 ) {TABLE};
+
+-- == stopped ==
+-- Agents that a person has stopped in a run: they get no further task there.
+CREATE TABLE stopped (
+  ws {ID} NOT NULL, run {ID} NOT NULL, agent TEXT NOT NULL, who TEXT NOT NULL, at {INT} NOT NULL,
+  PRIMARY KEY (ws, run, agent)
+) {TABLE};

@@ -34,3 +34,4 @@ mod role;
 mod run;
 mod share;
 mod spawn;
+mod stop;
