@@ -137,6 +137,7 @@ async fn nobody_is_expected_to_beat_whom_a_worker_drives() {
     // Another agent that is expected to beat shows that the time after which silence counts is over.
     let other = vec![profile("other", json!({}))];
     hub.engine.save(other, Vec::new(), "tester").await.expect("saved");
+    hub.engine.heartbeat("other", AgentBeat::Well, "tester").await.expect("a beat");
     hub.engine.store().run(Expect { name: "other" }).await.expect("expected");
     until(&hub, "other", |one| one.health == "offline").await;
     assert_eq!(agent(&hub, "logs").await.health, "healthy");

@@ -46,8 +46,9 @@ async fn threads_that_are_needed_are_not_put_away() {
     let waiting = hub.until(run, &["running", "waiting"]).await;
     assert!(!waiting.decisions.is_empty() || waiting.summary.state == "running");
     // A question that belongs to no run is as open.
+    hub.engine.ensure_user("bob").await.expect("another");
     let ask = Ask { options: vec!["yes".into(), "no".into()], ..Ask::default() };
-    let new = NewMessage { kind: Kind::Question, ask: Some(ask), ..NewMessage::note("user:ada", "And then?") };
+    let new = NewMessage { kind: Kind::Question, ask: Some(ask), ..NewMessage::note("user:bob", "And then?") };
     let asked = hub.engine.say("ada", None, new).await.expect("asked");
     while hub.engine.run_record(run).await.expect("the run").decisions.is_empty() {
         tokio::task::yield_now().await;
@@ -57,7 +58,7 @@ async fn threads_that_are_needed_are_not_put_away() {
     assert_eq!((record.decisions[0].standing.as_str(), record.summary.state.as_str()), ("defaulted", "completed"));
     let archived = hub.engine.archive_threads(LATE, "ada", 10).await.expect("archived");
     assert!(!archived.is_empty() && !archived.contains(&asked.thread), "{archived:?}");
-    hub.engine.answer_question("ada", asked.message, "yes", None).await.expect("answered");
+    hub.engine.answer_question("bob", asked.message, "yes", None).await.expect("answered");
     let rest = hub.engine.archive_threads(LATE, "ada", 10).await.expect("archived");
     assert_eq!(rest, [asked.thread], "now nobody needs it");
 }
@@ -106,7 +107,8 @@ impl UseCase for Break {
 async fn others_go_on(store: Store, dir: &Path) {
     let hub = over(store, dir);
     hub.engine.ensure_user("ada").await.expect("the owner");
-    let said = hub.engine.say("ada", None, NewMessage::note("user:ada", "hello")).await.expect("said");
+    hub.engine.ensure_user("bob").await.expect("another");
+    let said = hub.engine.say("ada", None, NewMessage::note("user:bob", "hello")).await.expect("said");
     hub.engine.store().run(Break { thread: said.thread }).await.expect("broken");
     assert_eq!(hub.engine.fall_due().await.expect("a look"), 3);
     assert_eq!(hub.engine.fall_due().await.expect("a look"), 0, "nothing is left over");

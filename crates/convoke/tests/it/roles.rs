@@ -55,7 +55,7 @@ const COMMANDS: &[(&str, Fate)] = &[
     ("threads archive", Refused(NOT, &["--older-than", "1"])),
     ("watch", LOOKS),
     ("decisions override", Refused(NOT, &["ASKED", "red", "--reason", "x"])),
-    ("locks release", Refused(NOT, &["--run", "RUN"])),
+    ("locks release", Refused("missing", &["--run", "RUN"])),
     ("context list", LOOKS),
     ("context get", LOOKS),
     ("context history", LOOKS),
