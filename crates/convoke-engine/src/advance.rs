@@ -11,7 +11,7 @@ use convoke_domain::refusal::Refusal;
 use convoke_domain::run::{Command, Phase, State, decide};
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain_task, Priority, WaitReason, rank};
-use convoke_store::{Result, Tx, agent, attempt, run, task};
+use convoke_store::{Result, Tx, agent, attempt, run, spawn as spawned, task};
 use serde_json::json;
 
 use crate::engine::emit;
@@ -75,10 +75,14 @@ pub(crate) async fn cancel_tasks(
     tx: &mut Tx<'_>,
     id: RunId,
     tasks: &[TaskId],
-    who: &str,
+    (who, why): (&str, &str),
     spec: &RunSpec,
 ) -> Result<()> {
     cancel_open(tx, id, Some(tasks), who).await?;
+    for task in tasks {
+        task::explain(tx, *task, why).await?;
+    }
+    recover::bill_orphans(tx, id, Some(tasks)).await?;
     let failed = follow(tx, id, tasks.iter().map(|task| (*task, false)).collect()).await?;
     let open = run::count_tasks(tx, id, 0, -number(failed.len())).await?;
     if spec.flow.is_some() {
@@ -268,7 +272,7 @@ fn view_of(record: &task::Record) -> Result<TaskView> {
     let ending = match record.state.as_str() {
         "completed" => Some(Ending::Completed(record.output.clone().unwrap_or_default())),
         "failed" => Some(Ending::Failed(record.error.clone().unwrap_or_default())),
-        "cancelled" => Some(Ending::Cancelled),
+        "cancelled" => Some(record.error.clone().map_or(Ending::Cancelled, Ending::Failed)),
         _ => None,
     };
     let round = u32::try_from(record.round).unwrap_or(u32::MAX);
@@ -468,7 +472,8 @@ pub(crate) async fn end_run(
     spawn::end_run(tx, id).await?;
     convoke_store::scale::end_run(tx, id).await?;
     run::end(tx, id, state.as_str(), output, error).await?;
-    recover::bill_orphans(tx, id).await?;
+    recover::bill_orphans(tx, id, None).await?;
+    spawned::forget_stopped(tx, id).await?;
     let kind = match state {
         State::Completed => Kind::RunCompleted,
         State::Cancelled => Kind::RunCancelled,

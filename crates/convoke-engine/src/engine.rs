@@ -62,6 +62,8 @@ struct Inner {
     workspaces: Mutex<BTreeSet<WorkspaceId>>,
     pulses: broadcast::Sender<Pulse>,
     unrecorded: watch::Sender<Option<String>>,
+    /// Things that were told of, and are told of once.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl Engine {
@@ -97,6 +99,7 @@ impl Engine {
                 workspaces: Mutex::new(BTreeSet::from([ws])),
                 pulses,
                 unrecorded: watch::Sender::new(None),
+                told: Mutex::default(),
             }),
         }
     }
@@ -183,6 +186,12 @@ impl Engine {
     /// Rung when attempts that are driven here may have lost their task: the pool looks at once.
     pub(crate) fn look_again(&self) -> &Notify {
         &self.inner.look_again
+    }
+
+    /// Whether this thing is to be told of: not if it was, and not after `most` of them.
+    pub(crate) fn tell_once(&self, what: String, most: usize) -> bool {
+        let mut told = self.inner.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < most && told.insert(what)
     }
 
     pub(crate) fn pulse(&self, pulse: Pulse) {

@@ -24,8 +24,6 @@ const TASKS_MAX: i64 = 100_000;
 const VARIABLES_MAX: i64 = 1_000;
 /// The most bytes of a phase's summary in an event.
 const SUMMARY_MAX: usize = 16 << 10;
-/// Frames looked after in one transaction.
-const BATCH: i64 = 64;
 
 /// A run begins; nothing if it has.
 pub(crate) async fn begin(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> Result<()> {
@@ -55,20 +53,16 @@ pub(crate) async fn tasks_ended(
     Ok(())
 }
 
-/// Looks after steps whose time is up. Gives how many there were.
-pub(crate) async fn fall_due(tx: &mut Tx<'_>) -> Result<usize> {
-    let due = frame::due(tx, BATCH).await?;
-    for row in &due {
-        frame::still(tx, row.run, &row.path).await?;
-        let held = run::hold(tx, row.run).await?;
-        if state_of(&held)?.has_ended() {
-            continue;
-        }
-        let spec = answer::spec_of(tx, row.run).await?;
-        wait::go_on(tx, row.run).await?;
-        happened(tx, row.run, &spec, Happened::Due(&row.path)).await?;
+/// Looks after a step whose time is up.
+pub(crate) async fn fall_due(tx: &mut Tx<'_>, row: &frame::Due) -> Result<()> {
+    frame::still(tx, row.run, &row.path).await?;
+    let held = run::hold(tx, row.run).await?;
+    if state_of(&held)?.has_ended() {
+        return Ok(());
     }
-    Ok(due.len())
+    let spec = answer::spec_of(tx, row.run).await?;
+    wait::go_on(tx, row.run).await?;
+    happened(tx, row.run, &spec, Happened::Due(&row.path)).await
 }
 
 async fn happened(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec, what: Happened<'_>) -> Result<()> {

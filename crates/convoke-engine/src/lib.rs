@@ -21,6 +21,7 @@ mod decision;
 mod definition;
 mod desk;
 mod drive;
+mod due;
 mod ending;
 mod engine;
 mod error;

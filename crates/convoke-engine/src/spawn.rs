@@ -6,10 +6,12 @@
 
 mod end;
 mod kin;
+mod stop;
 
 pub use end::Killed;
 pub(crate) use end::{end_run, left, retire_idle};
 pub(crate) use kin::{Kin, LoadKin};
+pub(crate) use stop::lose_all;
 
 use std::sync::Arc;
 use std::time::Duration;

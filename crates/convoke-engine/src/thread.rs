@@ -428,5 +428,5 @@ impl UseCase for Audited {
 
 /// Threads in which nothing was said since a time.
 pub(crate) async fn idle(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Stored<Vec<ThreadId>> {
-    Ok(thread::idle_since(tx, before, limit).await?.into_iter().map(|(id, _)| id).collect())
+    Ok(thread::idle_since(tx, before, limit).await?.into_iter().map(|(id,)| id).collect())
 }

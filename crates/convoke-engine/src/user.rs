@@ -178,10 +178,38 @@ impl Engine {
         self.govern(user, "start runs", act).await
     }
 
+    /// Changes what is defined for a person; a name that is no user's is as in [`Engine::start_as`].
+    pub(crate) async fn define_as<U: UseCase>(&self, user: &str, what: &'static str, act: U) -> Result<U::Out> {
+        let allowed = Allowed { by: user.to_owned(), allows: Role::may_govern, strangers: true, what, act };
+        Ok(self.store().run(allowed).await??)
+    }
+
+    /// Refuses a person who may not govern, before a change that no use case makes. `what` completes "may not".
+    pub async fn check_governs(&self, user: &str, what: &'static str) -> Result<()> {
+        self.govern(user, what, Nothing { ws: self.ws() }).await
+    }
+
     /// Runs a use case for a person who says how well something was: all do but viewers.
     pub(crate) async fn rate_as<U: UseCase>(&self, user: &str, what: &'static str, act: U) -> Result<U::Out> {
         let allowed = Allowed { by: user.to_owned(), allows: Role::may_rate, what, act };
         Ok(self.store().run(allowed).await??)
+    }
+}
+
+/// Changes nothing.
+struct Nothing {
+    ws: WorkspaceId,
+}
+
+impl UseCase for Nothing {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, _: &mut Tx<'_>) -> Stored<()> {
+        Ok(())
     }
 }
 

@@ -19,7 +19,6 @@ use crate::claim::{Assignment, Claim, ClaimSpec};
 use crate::drive::drive;
 use crate::lock::access::Expire;
 use crate::recover::{PutBack, Reap, Renew};
-use crate::wait::FallDue;
 use crate::{Engine, Result, scale};
 
 /// Tasks claimed in one transaction.
@@ -339,7 +338,7 @@ async fn tend(engine: &Engine, ws: WorkspaceId) {
 
 /// Ends waits whose time has come.
 async fn end_waits(engine: &Engine, ws: WorkspaceId) {
-    match engine.store().run(FallDue { ws }).await {
+    match engine.end_due(ws).await {
         Ok(0) => {}
         Ok(_) => {
             engine.wake().notify_one();

@@ -1,6 +1,8 @@
 -- == scale ==
 DROP TABLE relief;
 DROP TABLE scaled;
+-- == stopped ==
+DROP TABLE stopped;
 
 -- == overridden ==
 DROP TABLE overridden;

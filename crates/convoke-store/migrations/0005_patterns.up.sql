@@ -48,3 +48,10 @@ CREATE TABLE relief (
   ws {ID} NOT NULL, run {ID} NOT NULL, name TEXT NOT NULL, member TEXT NOT NULL, idle_since {INT},
   PRIMARY KEY (ws, run, name)
 ) {TABLE};
+
+-- == stopped ==
+-- Agents that a person has stopped in a run: they get no further task there.
+CREATE TABLE stopped (
+  ws {ID} NOT NULL, run {ID} NOT NULL, agent TEXT NOT NULL, who TEXT NOT NULL, at {INT} NOT NULL,
+  PRIMARY KEY (ws, run, agent)
+) {TABLE};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anstyle::Style;
 use convoke_domain::id::RunId;
 use convoke_domain::record::{DecisionRecord, RunRecord, RunSummary, TaskRecord};
+use convoke_store::agent::HeldUp;
 use serde_json::Value;
 
 use crate::args::Global;
@@ -279,6 +280,24 @@ pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
         format!("say what became of {}: {answer}", text::line(&effect.tool))
     });
     approvals.chain(questions).chain(tasks).chain(unknown).collect()
+}
+
+/// What of these runs waits for an agent that gets no task, and how it gets some again.
+pub async fn held_up(hub: &Hub, runs: &[RunId]) -> Result<Vec<String>> {
+    let found = hub.engine.held_up(runs).await?;
+    Ok(found.iter().map(|one| waits_for_agent(one, &|rest| hub.place.command(&rest))).collect())
+}
+
+/// The same for one task.
+pub fn waits_for_agent(one: &HeldUp, command: &dyn Fn(String) -> String) -> String {
+    let (key, agent) = (text::line(&one.key), text::line(&one.agent));
+    let (is, how) = match (one.status.as_str(), one.health.as_str()) {
+        ("blocked", _) => ("blocked", "unblock"),
+        ("retired", _) => ("retired", "activate"),
+        (_, "stale" | "offline") => (one.health.as_str(), "heartbeat"),
+        (other, _) => (other, "activate"),
+    };
+    format!("{key} waits for agent `{agent}`, which is {is}: {}", command(format!("agents {how} {agent}")))
 }
 
 /// Until when an answer to a question is waited for, and what comes then: nobody takes a default while nobody is at work.
