@@ -5,6 +5,7 @@ mod docs;
 mod export;
 mod extend;
 mod library;
+mod outcome;
 mod pattern;
 mod random;
 mod schema;
