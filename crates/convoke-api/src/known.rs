@@ -89,6 +89,12 @@ impl Known {
         self
     }
 
+    /// Has budgets in dollars not checked.
+    #[must_use]
+    pub fn without_rates(self) -> Self {
+        Self { rates: Rates::default(), ..self }
+    }
+
     /// Says which model a run would choose: `over` for everybody, `default` for those who name none.
     #[must_use]
     pub fn with_models(mut self, over: Option<String>, default: Option<String>) -> Self {

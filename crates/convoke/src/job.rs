@@ -99,7 +99,7 @@ impl Job {
             return Err(no_model(&name, &without));
         }
         let simulated = check_models(&spec, parts)?;
-        definition::afford(&spec.team, self.caps, &known)?;
+        definition::afford(&spec.team, self.caps, &known.with_profiles(spec.profiles.values()))?;
         let cap = self.caps.cost.or(spec.team.budget.max_cost_usd);
         let start = StartRun {
             spec,

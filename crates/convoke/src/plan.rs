@@ -64,13 +64,13 @@ struct Planned {
 impl PlanArgs {
     pub async fn act(self, global: &Global) -> Result<Exit> {
         let hub = Hub::up_to_date(global).await?;
+        let mut spec = self.spec(&hub).await?;
         let script = self.script.as_deref().map(|path| wire::full_name(&format!("script/{}", path.display())));
         let over = match (script.transpose()?, &self.model) {
             (Some(script), _) => Some(script),
             (None, model) => model.as_deref().map(wire::full_name).transpose()?,
         };
         let default = default_model().as_deref().map(wire::full_name).transpose()?;
-        let mut spec = self.spec(&hub, over.as_deref()).await?;
         let without = spec.choose_models(over.as_deref(), default.as_deref());
         let parts = wire::connect(&hub.place.dir)?;
         let (rates, mut unpriced) = rates(&spec, &parts, &hub.place.dir)?;
@@ -93,12 +93,13 @@ impl PlanArgs {
     }
 
     /// The team as a run would pin it. Nothing is saved.
-    async fn spec(&self, hub: &Hub, over: Option<&str>) -> Result<RunSpec> {
+    async fn spec(&self, hub: &Hub) -> Result<RunSpec> {
         if !is_path(&self.team) {
             return Ok(hub.engine.assemble(&self.team).await?.0);
         }
         let text = file::read(Path::new(&self.team), MAX_TEAM_FILE)?;
-        let known = definition::known(hub).await?.with_models(over.map(str::to_owned), None);
+        // That a budget cannot suffice is what a plan tells, and why.
+        let known = definition::known(hub).await?.without_rates();
         let bundle = definition::read(&[Source { file: &self.team, text: &text }], &known)?;
         let [team] = bundle.teams.as_slice() else {
             let message = format!("`{}` holds {}; a plan needs one", self.team, text::many(bundle.teams.len(), "team"));

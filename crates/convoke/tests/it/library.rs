@@ -31,7 +31,7 @@ fn report(team: &str, more: &[&str]) -> String {
 }
 
 /// A report without times, sums and what follows from them. What was done at the same time is sorted.
-fn steady(text: &str) -> String {
+pub fn steady(text: &str) -> String {
     let mut out = String::new();
     for section in text.split("\n## ") {
         let name = section.lines().next().unwrap_or_default();

@@ -4,6 +4,7 @@ mod analytics;
 mod budget;
 mod bundle;
 mod db;
+mod decisions;
 mod demo;
 mod diagram;
 mod docs;
