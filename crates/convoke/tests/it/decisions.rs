@@ -17,7 +17,7 @@ const CASES: [(&str, &str, &str, i32, &[&str]); 5] = [
         &["272", "by heads alone it is 112, with 3 of 5 votes"],
     ),
     ("tie", "gsm8k-124: How many miles?", "tie", 0, &["a tie, broken for 50", "68 of 120"]),
-    ("rejected", "Propose a model for questions of customers.", "rejected", 1, &["rejected", "11 of 60"]),
+    ("rejected", "Propose a model for questions of customers.", "rejected", 1, &["Round 1: rejected", "11 of 60"]),
     ("evidence", WHICH, "settle", 0, &["Settled by evidence: 175b-verification", "11 of the first 20", "mixtral-8x7b"]),
     ("escalate", WHICH, "settle", 5, &["It is not settled", "175b-verification", "mixtral-8x7b"]),
 ];
@@ -108,7 +108,8 @@ fn a_person_settles_a_disagreement() {
     insta::assert_snapshot!("escalate", report(&place, "escalate", &[]));
     let id = place.json(&["inbox"])[0]["id"].as_str().expect("an id").to_owned();
     place.done(&["answer", &id, "mixtral-8x7b, for its price"]);
-    assert_eq!(place.json(&["show", "last"])["summary"]["state"], "completed");
+    assert_eq!(place.json(&["show", "last"])["state"], "completed");
+    assert!(place.done(&["report", "last", "--format", "markdown"]).contains("mixtral-8x7b, for its price"));
 }
 
 #[test]
@@ -118,8 +119,7 @@ fn no_script_and_no_team_holds_what_comes_out() {
         for file in [format!("decisions/{team}.yaml"), format!("decisions/scripts/{script}.yaml")] {
             let text = std::fs::read_to_string(place.path(&file)).expect("a file");
             let held: Vec<_> = words.iter().filter(|word| text.contains(**word)).collect();
-            let voters = team != "weighted-vote";
-            assert!(held.is_empty() || voters && held.iter().all(|word| word.ends_with("b")), "{file} holds {held:?}");
+            assert!(held.is_empty(), "{file} holds {held:?}");
         }
     }
 }

@@ -93,7 +93,12 @@ impl<'a> Machine<'a, '_> {
                 self.note(What::GateChecked, at, json!({"open": true}));
                 return Ok(self.leaf(at, true.into()));
             }
-            Some(reason) => step.title.as_ref().map_or(reason.clone(), |title| format!("{title}: {reason}")),
+            Some(reason) => match &step.title {
+                // The condition of a step that no file has says nothing to anybody.
+                Some(title) if path::is_hidden(&step.id) && !reason.starts_with("`check`: ") => title.clone(),
+                Some(title) => format!("{title}: {reason}"),
+                None => reason,
+            },
         };
         self.note(What::GateChecked, at, json!({"open": false, "reason": closed}));
         let (block, segment) = path::split(at).unwrap_or_default();

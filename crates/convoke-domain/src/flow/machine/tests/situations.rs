@@ -367,7 +367,7 @@ fn control_is_handed_on_until_somebody_is_done() {
     assert_eq!(result, json!({"answer": "42", "by": "b", "status": "done", "chain": ["a", "b"]}));
     let mut world = World::of(steps.clone());
     world.done("help/rounds/1/work", over("nobody"));
-    assert!(world.failed().contains("does not hold"));
+    assert!(world.failed().contains("it was handed to nobody who may have it"));
     let mut world = World::of(steps);
     world
         .done("help/rounds/1/work", over("b"))
