@@ -258,6 +258,10 @@ pub struct Done {
 }
 
 impl Done {
+    fn recorded(recorded: Recorded) -> Self {
+        Self { recorded: Some(recorded), ..Self::default() }
+    }
+
     fn of(run: RunId, state: &str) -> Self {
         Self { run: Some(run), goes_on: true, state: state.to_owned(), ..Self::default() }
     }
@@ -329,27 +333,18 @@ impl Request {
             }
             Self::AnswerQuestion { question, choice, rationale, user } => {
                 let said = engine.answer_question(&user, question, &choice, rationale.as_deref()).await?;
-                return Ok(Done {
-                    run: said.run,
-                    goes_on: said.run.is_some(),
-                    state: "answered".to_owned(),
-                    ..Done::default()
-                });
+                let (run, state) = (said.run, "answered".to_owned());
+                return Ok(Done { run, goes_on: run.is_some(), state, ..Done::default() });
             }
             Self::OverrideDecision { decision, choice, reason, user } => {
                 let replaced = engine.override_decision(&user, decision, &choice, &reason).await?;
-                return Ok(Done {
-                    run: replaced.run,
-                    goes_on: false,
-                    state: "overridden".to_owned(),
-                    ..Done::default()
-                });
+                let (run, state) = (replaced.run, "overridden".to_owned());
+                return Ok(Done { run, state, ..Done::default() });
             }
             Self::Close { run, text, is_decline, user } => {
                 let answer = if is_decline { TaskAnswer::Declined(text) } else { TaskAnswer::Done(text) };
                 engine.close_run(run, answer, &format!("user:{user}")).await?;
-                let state = if is_decline { "failed" } else { "completed" };
-                return Ok(Done { goes_on: false, ..Done::of(run, state) });
+                return Ok(Done { goes_on: false, ..Done::of(run, if is_decline { "failed" } else { "completed" }) });
             }
             Self::Appoint { name, role, is_new, user } => {
                 engine.appoint(&name, role, is_new, &format!("user:{user}")).await?;
@@ -369,12 +364,10 @@ impl Request {
             Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
             Self::Rate { rate, user } => drop(engine.rate(rate, &user).await?),
             Self::RecordAnswer { gold, user } => {
-                let recorded = Some(engine.record_answer(gold, &user).await?);
-                return Ok(Done { recorded, ..Done::default() });
+                return Ok(Done::recorded(engine.record_answer(gold, &user).await?));
             }
             Self::RecordOutcomes { cases, user } => {
-                let recorded = Some(engine.record_outcomes(cases, &user).await?);
-                return Ok(Done { recorded, ..Done::default() });
+                return Ok(Done::recorded(engine.record_outcomes(cases, &user).await?));
             }
             Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
         }
