@@ -233,7 +233,7 @@ async fn of_several_votes_one_is_named_and_a_revote_counts_by_its_last_round() {
     let gold =
         |vote: Option<&str>, answer: &str| Gold { run, vote: vote.map(str::to_owned), answer: answer.to_owned() };
     let which = hub.engine.record_answer(gold(None, "x"), "ada").await.expect_err("two votes");
-    assert_eq!((which.code(), which.hint().as_deref()), ("which_vote", Some("name one with `--vote`: `v`, `w`")));
+    assert_eq!((which.code(), which.hint()), ("which_vote", Some("name one with `--vote`: `v`, `w`")));
     let nobody = hub.engine.record_answer(gold(Some("v"), "z"), "ada").await.expect("an option of the first round");
     assert_eq!((nobody.right.len(), nobody.wrong.len()), (0, 2));
     assert_eq!((counts(&hub, "net", "").await, counts(&hub, "cost", "").await), (Some((0, 1)), Some((0, 1))));
