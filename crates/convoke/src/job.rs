@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use convoke_api::Source;
+use convoke_api::{Known, Source};
 use convoke_domain::id::{RunId, SessionId};
 use convoke_domain::money::Money;
 use convoke_domain::record::RunRecord;
@@ -88,16 +88,18 @@ impl Job {
 
     async fn prepare(&self, hub: &Hub, parts: &Parts) -> Result<Ready> {
         let input = self.input.as_deref().map(folder).transpose()?;
-        let name = self.team_name(hub).await?;
-        let (mut spec, team_version) = hub.engine.assemble(&name).await.map_err(refused)?;
-        spec.allow_unpriced = self.allow_unpriced;
         let over = self.model.as_deref().map(wire::full_name).transpose()?;
         let default = self.default_model.as_deref().map(wire::full_name).transpose()?;
+        let known = definition::known(hub).await?.with_models(over.clone(), default.clone());
+        let name = self.team_name(hub, &known).await?;
+        let (mut spec, team_version) = hub.engine.assemble(&name).await.map_err(refused)?;
+        spec.allow_unpriced = self.allow_unpriced;
         let without = spec.choose_models(over.as_deref(), default.as_deref());
         if !without.is_empty() {
             return Err(no_model(&name, &without));
         }
         let simulated = check_models(&spec, parts)?;
+        definition::afford(&spec.team, self.caps, &known.with_profiles(spec.profiles.values()))?;
         let cap = self.caps.cost.or(spec.team.budget.max_cost_usd);
         let start = StartRun {
             spec,
@@ -114,13 +116,12 @@ impl Job {
     }
 
     /// The team's name; a file is checked and saved first.
-    async fn team_name(&self, hub: &Hub) -> Result<String> {
+    async fn team_name(&self, hub: &Hub, known: &Known) -> Result<String> {
         if !is_path(&self.team) {
             return Ok(self.team.clone());
         }
         let text = file::read(Path::new(&self.team), MAX_TEAM_FILE)?;
-        let known = definition::known(hub).await?;
-        let bundle = definition::read(&[Source { file: &self.team, text: &text }], &known)?;
+        let bundle = definition::read(&[Source { file: &self.team, text: &text }], known)?;
         let [team] = bundle.teams.as_slice() else {
             let message = format!("`{}` holds {}; a run needs one", self.team, text::many(bundle.teams.len(), "team"));
             let hint = match bundle.teams.len() {

@@ -119,7 +119,7 @@ fn right(global: &Global, bundle: &Bundle, scripts: usize) -> Result<Exit> {
     let teams: Vec<&str> = bundle.teams.iter().map(|one| one.name.as_str()).collect();
     let patterns: Vec<&str> = bundle.patterns.iter().map(|one| one.name.as_str()).collect();
     if global.json {
-        let names = json!({"valid": true, "profiles": profiles, "teams": teams, "patterns": patterns, "scripts": scripts, "problems": []});
+        let names = json!({"valid": true, "profiles": profiles, "teams": teams, "patterns": patterns, "scripts": scripts, "problems": [], "notes": bundle.notes});
         say::json(&names)?;
     } else if !global.quiet {
         let mut what = vec![text::many(profiles.len(), "profile"), text::many(teams.len(), "team")];
@@ -130,6 +130,10 @@ fn right(global: &Global, bundle: &Bundle, scripts: usize) -> Result<Exit> {
             what.push(text::many(scripts, "script"));
         }
         say::line(&format!("{} {}", paint(GREEN, "valid:"), what.join(", ")))?;
+        for note in &bundle.notes {
+            let place = format!("{}:{}:{}", note.file, note.line, note.column);
+            say::note(&text::plain(&format!("note: {place}: {}; {}", note.message, note.hint)));
+        }
     }
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ mod docs;
 mod export;
 mod extend;
 mod library;
+mod outcome;
 mod pattern;
 mod random;
 mod schema;

@@ -272,7 +272,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn escalate<T>(&mut self, path: &str, reason: &str) -> Turn<T> {
-        self.moves.push(Move::Escalate { reason: format!("{path}: {reason}"), output: None });
+        self.moves.push(Move::Escalate { reason: format!("{}: {reason}", path::shown(path)), output: None });
         Err(Stop::Over)
     }
 
@@ -329,7 +329,7 @@ impl<'a> Machine<'a, '_> {
                         self.call_off(&path::visited(path, &steps[open as usize].id, block.visit(open)));
                     }
                     self.set_block(path, block)?;
-                    return Ok(Some(End::Failed(format!("`{}`: {reason}", step.id))));
+                    return Ok(Some(End::Failed(failure_of(step, &reason))));
                 }
             }
             block.failed.insert(place);
@@ -524,6 +524,11 @@ impl<'a> Machine<'a, '_> {
         self.moves.push(Move::LeavePhase { name: step.id.clone(), summary });
         Ok(())
     }
+}
+
+/// Why the list fails in which a step failed.
+fn failure_of(step: &Step, reason: &str) -> String {
+    if path::is_hidden(&step.id) { reason.to_owned() } else { format!("`{}`: {reason}", step.id) }
 }
 
 fn failed(reason: String) -> Begun {

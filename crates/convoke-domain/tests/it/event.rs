@@ -165,7 +165,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::FindingAdded => ("context", &["name", "confidence", "tags"]),
         K::ContextCompacted => ("task", &["step", "turn", "by", "dropped", "bytes_before", "bytes_after", "window"]),
         K::MemoryAdded | K::MemoryChanged => ("memory", &["scope", "owner", "version", "source", "tags"]),
-        K::OutcomeRecorded => ("outcome", &["outcomes", "more"]),
+        K::OutcomeRecorded => ("outcome", &["outcomes", "more", "answer"]),
         K::RatingGiven | K::RatingChanged => ("rating", &["stars", "note", "agent", "task", "was"]),
         K::MemoryForgotten => ("memory", &["scope", "owner", "reason"]),
     }
