@@ -349,6 +349,7 @@ impl<'n> Checker<'n, '_> {
             }
         }
         self.time(step.get("timeout_s"), &path(id, "timeout_s"));
+        self.takes_no_time(step, id);
         let goes_on = step.text_at("on_failure").is_some_and(|(word, _)| word == "continue");
         if let Some(default) = step.get("default").filter(|_| !goes_on && step.get("ask").is_none() && !may_be_left_out)
         {
@@ -439,6 +440,19 @@ impl<'n> Checker<'n, '_> {
         }
         let message = format!("`{what}` names `{name}`, but there is no such step");
         self.say(node, "unknown_step", message, suggest(name, here, "remove it"));
+    }
+
+    /// Steps that end in the moment in which they begin cannot take too long.
+    fn takes_no_time(&mut self, step: &'n Node, id: &str) {
+        let Some(node) = step.get("timeout_s").filter(|node| !node.is_null()) else { return };
+        let is_named = |kind: &&str| step.get(kind).is_some_and(|node| !node.is_null());
+        let Some(kind) = ["value", "gate", "join", "merge"].into_iter().find(is_named) else { return };
+        let merge = step.get("merge").and_then(|merge| merge.text_at("how"));
+        if kind == "merge" && merge.is_some_and(|(how, _)| how == "synthesis") {
+            return;
+        }
+        let message = format!("`{}` has no effect: a `{kind}` ends at once", path(id, "timeout_s"));
+        self.say(node, "unused_field", message, "remove it, or give it to the steps whose results are waited for");
     }
 
     /// Nothing is waited for longer than the run may take.

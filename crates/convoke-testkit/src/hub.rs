@@ -1,5 +1,6 @@
 //! A whole hub in a line: a store in a folder of its own, an engine, and a way to wait for facts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +16,15 @@ use convoke_store::{Options, Store, Tx, UseCase, user};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::event::undocumented;
 use crate::model::FakeModels;
 
 /// A fact that is not there after so long will not come.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Events that are looked at together, and how often: of a long run it is the beginning.
+const PAGE: u32 = 1_000;
+const PAGES: usize = 5;
 
 /// A hub for one test.
 pub struct Hub {
@@ -164,8 +170,22 @@ impl Hub {
         }
     }
 
-    /// Waits until a run has ended.
+    /// Waits until a run has ended. All that happened by then must be as the page of events says.
     pub async fn ended(&self, run: RunId) -> RunRecord {
-        self.until(run, &["completed", "failed", "cancelled", "escalated"]).await
+        let record = self.until(run, &["completed", "failed", "cancelled", "escalated"]).await;
+        self.events_are_documented().await;
+        record
+    }
+
+    async fn events_are_documented(&self) {
+        let (mut after, mut problems) = (0, BTreeSet::new());
+        for _ in 0..PAGES {
+            let events =
+                self.engine.store().events_after(WorkspaceId::DEFAULT, after, None, PAGE).await.expect("events");
+            let Some(last) = events.last() else { break };
+            after = last.seq;
+            problems.extend(events.iter().filter_map(|event| undocumented(&event.kind, &event.entity, &event.payload)));
+        }
+        assert!(problems.is_empty(), "{problems:#?}");
     }
 }

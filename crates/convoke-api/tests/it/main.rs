@@ -5,6 +5,7 @@ mod course;
 mod docs;
 mod export;
 mod extend;
+mod judge;
 mod library;
 mod outcome;
 mod pattern;

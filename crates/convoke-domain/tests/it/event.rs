@@ -39,7 +39,8 @@ started; `stage` and `phase` are words of the [glossary](../concept/glossary.md)
 ended, is a `step.failed` whose `error` begins with `lost`, with the bound as its tokens and cost.
 "#;
 
-/// What an event is about, and the fields of its payload.
+/// What an event is about, and the fields of its payload. Whatever run a test of the engine drives, and each demo, must not say
+/// more than this: `convoke-testkit/src/event.rs` reads the page.
 fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
     use Kind as K;
     match kind {
@@ -72,7 +73,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::RunPhaseEnded => ("run", &["phase", "summary"]),
         K::SplitCreated => ("run", &["path", "items", "width", "wait"]),
         K::SyncCreated => ("run", &["path", "items", "of", "wait", "count"]),
-        K::SyncReady => ("run", &["path", "items", "of", "completed", "failed", "met"]),
+        K::SyncReady => ("run", &["path", "items", "of", "completed", "failed", "left_out", "met"]),
         K::JoinCreated => ("run", &["path", "of"]),
         K::MergeCompleted => ("run", &["path", "how", "from", "missing", "disagreements", "more_disagreements"]),
         K::RoundStarted => ("run", &["path", "round", "max"]),
@@ -97,6 +98,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
                 "round",
                 "electorate",
                 "casting",
+                "capability",
             ],
         ),
         K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds"]),
@@ -117,9 +119,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::TaskFailed => ("task", &["key", "stage", "code", "error"]),
         K::TaskCancelled => ("task", &[]),
         K::TaskAnswered => ("task", &["key", "declined"]),
-        K::StepStarted => ("task", &["step", "kind", "name", "turn"]),
-        K::StepCompleted => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd"]),
-        K::StepFailed => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "error"]),
+        K::StepStarted => ("task", &["step", "kind", "name", "turn", "waits_for"]),
+        K::StepCompleted => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "waited_for", "status"]),
+        K::StepFailed => {
+            ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "error", "waited_for", "status"])
+        }
         K::ToolDenied => ("task", &["step", "tool", "rule", "message"]),
         K::EffectUnknown => ("task", &["step", "kind", "name", "try", "error"]),
         K::EffectResolved => ("effect", &["outcome", "tool"]),

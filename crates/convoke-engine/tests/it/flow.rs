@@ -150,6 +150,65 @@ fn the_record_tells_all(record: &RunRecord) {
     assert!(matches!(fact("work/bar"), Some(Fact::Gate(gate)) if gate.open));
 }
 
+/// What the events of a kind say.
+async fn told(hub: &Hub, run: RunId, kind: &str) -> Vec<Value> {
+    let events = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, Some(run), 1_000).await.expect("events");
+    events.into_iter().filter(|event| event.kind == kind).map(|event| event.payload).collect()
+}
+
+#[tokio::test]
+async fn every_turn_of_the_coordination_is_an_event() {
+    let hub = Hub::new(FakeModels::new(obliging), FakeTools::none()).await;
+    let steps = json!([
+        {"id": "one", "after": [], "task": {"agent": "ann", "instructions": "?"}},
+        {"id": "two", "after": [], "task": {"agent": "bob", "instructions": "?"}},
+        {"id": "enough", "sync": {"of": ["one", "two"], "wait": "any"}},
+        {"id": "both", "join": {"of": ["one", "two"]}},
+        {"id": "never", "when": "1 == 2", "value": "1"},
+        {"id": "list", "split": {"over": "['ann']", "do": [{"id": "x", "task": {"agent": "{{ item }}", "instructions": "?"}}]}},
+        {"id": "again", "loop": {"max": 2, "until": "round == 2", "do": [{"id": "y", "value": "1"}]}},
+        {"id": "way", "branch": {"cases": [{"when": "true", "do": [{"id": "z", "value": "1"}]}]}},
+        {"id": "check", "review": {"of": "enough", "author": "ann", "reviewers": "members", "rounds": 1}},
+        {"id": "choose", "vote": {"question": "?", "rule": {"options": ["yes", "no"], "capability": "law"}}},
+    ]);
+    let run = hub.run(flow_team(steps, json!({})), "the door").await;
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed", "{:?}", record.summary.error);
+    for (kind, at) in [
+        ("split.created", "list"),
+        ("sync.created", "enough"),
+        ("sync.created", "list"),
+        ("sync.ready", "enough"),
+        ("sync.ready", "list"),
+        ("join.created", "both"),
+        ("round.started", "again"),
+        ("branch.taken", "way"),
+        ("vote.opened", "choose"),
+        ("vote.counted", "choose"),
+        ("review.ended", "check"),
+        ("step.skipped", "never"),
+    ] {
+        let all = told(&hub, run, &format!("coordination.{kind}")).await;
+        assert!(all.iter().any(|payload| payload["path"] == at), "no {kind} of {at}: {all:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_vote_that_goes_to_a_person_is_in_the_record() {
+    let split = |request: &ModelRequest| {
+        let choice = if request.origin.agent == "ann" { "yes" } else { "no" };
+        Ok(says(json!({"choice": choice, "confidence": 0.8, "reason": "because"}).to_string()))
+    };
+    let hub = Hub::new(FakeModels::new(split), FakeTools::none()).await;
+    let rule = json!({"options": ["yes", "no"], "tie": "escalate"});
+    let steps = json!([{"id": "choose", "vote": {"voters": "['ann', 'bob']", "question": "?", "rule": rule}}]);
+    let run = hub.run(flow_team(steps, json!({})), "the door").await;
+    assert_eq!(hub.ended(run).await.summary.state, "escalated");
+    let counted = told(&hub, run, "coordination.vote.counted").await;
+    assert_eq!((counted.len(), counted[0]["ballots"].as_array().map(Vec::len)), (1, Some(2)), "{counted:?}");
+    assert_eq!((&counted[0]["outcome"]["is"], &counted[0]["choice"]), (&json!("tied"), &Value::Null));
+}
+
 #[tokio::test]
 async fn who_is_late_is_left_behind() {
     let gate = Gate::default();

@@ -2,6 +2,7 @@
 //! a team finds stands in the script that plays it.
 
 use convoke_api::{example, library};
+use convoke_testkit::event::undocumented;
 
 use crate::postgres::database;
 use crate::support::Place;
@@ -24,6 +25,11 @@ fn report(team: &str, more: &[&str]) -> String {
     let place = Place::new();
     place.done(&[&["demo", team, "--quiet"], more].concat());
     let text = place.done(&[&["report", "last", "--format", "markdown"], more].concat());
+    for line in place.done(&[&["events", "last", "--json"], more].concat()).lines() {
+        let event: serde_json::Value = serde_json::from_str(line).expect("an event");
+        let text = |name: &str| event[name].as_str().unwrap_or_default();
+        assert_eq!(undocumented(text("kind"), text("entity"), &event["payload"]), None, "{line}");
+    }
     for find in FINDS.iter().filter(|(name, _)| *name == team).flat_map(|(_, finds)| *finds) {
         assert!(text.contains(find), "`{find}` is not in the report:\n{text}");
     }

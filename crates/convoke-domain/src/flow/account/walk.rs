@@ -256,6 +256,9 @@ impl<'a> Walk<'a> {
         }
         match self.frame(at) {
             Some(Frame { state: State::Queued, .. }) => (self.not_begun(), None),
+            Some(Frame { end: Some(End::LeftOut), .. }) => {
+                (Stand::Skipped, skipped.and_then(|note| note["when"].as_str()).map(str::to_owned))
+            }
             Some(Frame { end: Some(End::Failed(reason)), .. }) => (Stand::Failed, Some(reason.clone())),
             Some(Frame { end: Some(End::Done), .. } | Frame { state: State::Leaf, .. }) => (Stand::Completed, None),
             Some(_) if is_skipped || self.sources.has_ended => (Stand::Cancelled, None),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{End, Frame, Machine, Node, State, TaskEnd, Turn, Variables};
 use crate::flow::memory::Split;
-use crate::flow::{Count, MAX_ROUNDS, Step, parameter, path, template};
+use crate::flow::{Count, MAX_ROUNDS, OnFailure, Step, parameter, path, template};
 
 /// A result in a template, or what is wrong with it in words for its author.
 pub(super) type Said<T> = Result<T, String>;
@@ -129,7 +129,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// The innermost loop around a path, and its round.
-    fn round(&self, at: &str) -> Turn<Option<(String, u32)>> {
+    pub(super) fn round(&self, at: &str) -> Turn<Option<(String, u32)>> {
         for pair in path::line(at).windows(2).rev() {
             let [above, below] = pair else { continue };
             let is_loop = matches!(self.memory.frame(above)?.map(|frame| &frame.state), Some(State::Loop { .. }));
@@ -241,13 +241,13 @@ impl<'a> Machine<'a, '_> {
         let mut all = Vec::with_capacity(split.total as usize);
         for index in 0..split.total as usize {
             let key = split.keys.get(index).cloned().unwrap_or_else(|| (index + 1).to_string());
-            all.push(self.share(&path::join(at, &key), key)?);
+            all.extend(self.share(&path::join(at, &key), key)?);
         }
         Ok(all.into())
     }
 
-    /// One item of a split's result.
-    fn share(&self, at: &str, key: String) -> Turn<Value> {
+    /// One item of a split's result; nothing for one that was left out.
+    fn share(&self, at: &str, key: String) -> Turn<Option<Value>> {
         let is_member = |name: &str| self.scope.spec.profiles.contains_key(name);
         let (mut agent, mut end) = (None, None);
         if let Some(task) = self.memory.task(at)? {
@@ -261,17 +261,20 @@ impl<'a> Machine<'a, '_> {
             agent = named.filter(|name| is_member(name)).map(str::to_owned);
             end = frame.end.clone();
         }
-        let value = if end == Some(End::Done) { self.result_at(at)? } else { Value::Null };
-        let error = match &end {
-            Some(End::Failed(reason)) => Value::from(reason.as_str()),
-            Some(End::Done) => Value::Null,
-            None => "it was called off".into(),
+        // Its only step may go on after a failure, with its default.
+        let goes_on = matches!(self.node(at)?, Node::Step(only) if only.on_failure == OnFailure::Continue);
+        let (ok, error) = match &end {
+            Some(End::LeftOut) => return Ok(None),
+            Some(End::Done) => (true, Value::Null),
+            Some(End::Failed(reason)) => (goes_on, reason.as_str().into()),
+            None => (false, "it was called off".into()),
         };
-        Ok(json!({"key": key, "agent": agent, "ok": end == Some(End::Done), "value": value, "error": error}))
+        let value = if ok { self.result_at(at)? } else { Value::Null };
+        Ok(Some(json!({"key": key, "agent": agent, "ok": ok, "value": value, "error": error})))
     }
 
     /// What a task gave: JSON where it had to be, else its text. `None` if it did not complete.
-    fn task_value(&self, at: &str) -> Turn<Option<Value>> {
+    pub(super) fn task_value(&self, at: &str) -> Turn<Option<Value>> {
         let Some(task) = self.memory.task(at)? else { return Ok(None) };
         let Some(TaskEnd::Completed(text)) = &task.end else { return Ok(None) };
         let json = || serde_json::from_str(text).ok();
