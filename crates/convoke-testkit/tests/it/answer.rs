@@ -46,8 +46,13 @@ struct Chance<'a> {
 
 impl Chooser for Chance<'_> {
     fn pick(&mut self, at: &str, many: usize) -> usize {
-        // Whom to hand to is left open, or said to be nobody, less often than by chance.
-        if at == "hand_to" && self.draw.chance(80) { 0 } else { self.draw.below(many) }
+        // Whom to hand to is left open less often than by chance, and more is accepted.
+        let usual = match at {
+            "hand_to" => 80,
+            "verdict" => 40,
+            _ => 0,
+        };
+        if self.draw.chance(usual) { 0 } else { self.draw.below(many) }
     }
 
     fn length(&mut self, _: &str, least: usize, most: usize) -> usize {
