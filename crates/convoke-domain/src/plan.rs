@@ -359,16 +359,7 @@ mod tests {
         )
         .expect("a team");
         team.flow = pattern.map(|flow| serde_json::from_value(flow).expect("a flow"));
-        let mut spec = RunSpec {
-            team,
-            profiles: ["lead", "a", "b"].map(profile).into(),
-            models: BTreeMap::new(),
-            allow_unpriced: false,
-            workspace_daily_cap: None,
-            flow: None,
-            parameters: BTreeMap::new(),
-            weights: Default::default(),
-        };
+        let mut spec = RunSpec::new(team, ["lead", "a", "b"].map(profile).into());
         spec.settle_flow().expect("a flow");
         Arc::new(spec)
     }

@@ -39,6 +39,20 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// A team and its profiles by name, with nothing settled yet: see [`Self::settle_flow`] and [`Self::choose_models`].
+    pub fn new(team: Team, profiles: BTreeMap<String, Profile>) -> Self {
+        Self {
+            team,
+            profiles,
+            models: BTreeMap::new(),
+            allow_unpriced: false,
+            workspace_daily_cap: None,
+            flow: None,
+            parameters: BTreeMap::new(),
+            weights: Pinned::default(),
+        }
+    }
+
     /// The members in the order of their priority, with what each can do.
     pub fn members(&self) -> Vec<(String, Vec<String>)> {
         let mut members: Vec<_> = self.team.members.iter().collect();
@@ -107,22 +121,13 @@ mod tests {
             "name": "t", "coordinator": "lead", "models": {"specialist": "p/by-role"},
             "members": [{"profile": "b", "priority": 2, "model": "p/member"}, {"profile": "a", "priority": 1}, {"profile": "c", "priority": 3}],
         });
-        RunSpec {
-            team: serde_json::from_value(team).expect("a team"),
-            profiles: [
-                profile("lead", json!({"role": "coordinator"})),
-                profile("a", json!({"capabilities": ["x"]})),
-                profile("b", json!({"model": "p/profile"})),
-                profile("c", json!({"model": "p/own", "model_settings": {"fallback": ["p/second"]}})),
-            ]
-            .into(),
-            models: BTreeMap::new(),
-            allow_unpriced: false,
-            workspace_daily_cap: None,
-            flow: None,
-            parameters: BTreeMap::new(),
-            weights: Pinned::default(),
-        }
+        let profiles = [
+            profile("lead", json!({"role": "coordinator"})),
+            profile("a", json!({"capabilities": ["x"]})),
+            profile("b", json!({"model": "p/profile"})),
+            profile("c", json!({"model": "p/own", "model_settings": {"fallback": ["p/second"]}})),
+        ];
+        RunSpec::new(serde_json::from_value(team).expect("a team"), profiles.into())
     }
 
     #[test]

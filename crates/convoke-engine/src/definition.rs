@@ -86,16 +86,8 @@ impl Engine {
             let message = format!("the team `{name}` is switched off");
             return Err(Refusal::new("inactive", message).hint(format!("`convoke teams activate {name}`")).into());
         }
-        let mut spec = RunSpec {
-            team: team.body,
-            profiles: Default::default(),
-            models: Default::default(),
-            allow_unpriced: false,
-            workspace_daily_cap: self.config().daily_cap,
-            flow: None,
-            parameters: Default::default(),
-            weights: Default::default(),
-        };
+        let mut spec = RunSpec::new(team.body, Default::default());
+        spec.workspace_daily_cap = self.config().daily_cap;
         for row in profiles {
             let found: Versioned<Profile> = read(row, |body: &mut Profile, active| body.active = active)?;
             if !found.body.active {

@@ -108,16 +108,7 @@ impl PlanArgs {
         let mut profiles: BTreeMap<_, _> = profiles.collect();
         let is_in = |name: &str| name == team.coordinator || team.members.iter().any(|one| one.profile == name);
         profiles.retain(|name, _| is_in(name));
-        let mut spec = RunSpec {
-            team: team.clone(),
-            profiles,
-            models: BTreeMap::new(),
-            allow_unpriced: false,
-            workspace_daily_cap: None,
-            flow: None,
-            parameters: BTreeMap::new(),
-            weights: Default::default(),
-        };
+        let mut spec = RunSpec::new(team.clone(), profiles);
         spec.settle_flow()
             .map_err(|reason| Failure::usage("bad_flow", format!("the flow cannot be used: {reason}")))?;
         Ok(spec)

@@ -179,16 +179,7 @@ fn spec(flow: &Flow, members: &[&str], (with, rules): (&Value, Value)) -> Arc<Ru
 }
 
 fn settled(team: Team, profiles: BTreeMap<String, convoke_domain::profile::Profile>) -> Arc<RunSpec> {
-    let mut spec = RunSpec {
-        team,
-        profiles,
-        models: BTreeMap::new(),
-        allow_unpriced: false,
-        workspace_daily_cap: None,
-        flow: None,
-        parameters: BTreeMap::new(),
-        weights: Default::default(),
-    };
+    let mut spec = RunSpec::new(team, profiles);
     spec.settle_flow().expect("a flow that can be used");
     Arc::new(spec)
 }

@@ -26,16 +26,11 @@ pub(super) fn spec(flow: &Flow, members: &[&str], parameters: Value) -> RunSpec 
         "name": "t", "coordinator": "lead",
         "members": members.iter().map(|name| json!({"profile": name})).collect::<Vec<_>>(),
     });
-    RunSpec {
-        team: serde_json::from_value(team).expect("a team"),
-        profiles: members.iter().chain(&["lead"]).map(profile).collect(),
-        models: Default::default(),
-        allow_unpriced: false,
-        workspace_daily_cap: None,
-        flow: Some(expand::expand(flow, Conflict::Vote)),
-        parameters: parameters.as_object().cloned().unwrap_or_default().into_iter().collect(),
-        weights: Default::default(),
-    }
+    let profiles = members.iter().chain(&["lead"]).map(profile).collect();
+    let mut spec = RunSpec::new(serde_json::from_value(team).expect("a team"), profiles);
+    spec.flow = Some(expand::expand(flow, Conflict::Vote));
+    spec.parameters = parameters.as_object().cloned().unwrap_or_default().into_iter().collect();
+    spec
 }
 
 impl World {
