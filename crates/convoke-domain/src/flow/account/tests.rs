@@ -191,11 +191,14 @@ fn brief(fact: &Fact) -> String {
 struct Row(&'static str, Value, Vec<On>, &'static [&'static str]);
 
 fn check(rows: Vec<Row>) {
+    let mut wrong = Vec::new();
     for Row(name, steps, happens, expected) in rows {
-        let account = told(&steps, &happens);
-        let lines = lines(&account);
-        assert_eq!(lines, expected, "{name}: {lines:#?}");
+        let lines = lines(&told(&steps, &happens));
+        if lines != expected {
+            wrong.push((name, lines));
+        }
     }
+    assert!(wrong.is_empty(), "other accounts are given: {wrong:#?}");
 }
 
 fn work(id: &str) -> Value {
@@ -403,7 +406,15 @@ fn loops_branches_and_gates() {
             "sent back too often",
             gate,
             vec![Done("draft", "bad"), Done("draft~2", "bad"), Done("draft~3", "bad")],
-            &[],
+            &[
+                "draft task completed",
+                "bar gate failed [back to the step before it]",
+                "draft task completed (visit 2)",
+                "bar gate failed (visit 2) [back to the step before it]",
+                "draft task completed (visit 3)",
+                "bar gate failed (visit 3) [closed]",
+                "end task cancelled",
+            ],
         ),
         Row(
             "phases",
@@ -418,24 +429,54 @@ fn loops_branches_and_gates() {
 fn votes_and_merges() {
     let vote = |more: Value| json!([{"id": "v", "vote": {"question": "Ship?", "rule": more}}]);
     let two = json!({"options": ["yes", "no"]});
-    let tie = json!({"options": ["yes", "no"], "tie": "revote"});
     let (yes, no) =
         (r#"{"choice": "yes", "confidence": 1, "reason": ""}"#, r#"{"choice": "no", "confidence": 1, "reason": ""}"#);
     let merge = json!([
         {"id": "all", "split": {"over": "['a', 'b', 'c']", "do": [{"id": "x", "task": {"agent": "{{ item }}", "instructions": "?"}}], "sync": {"least": 1}}},
         {"id": "most", "merge": {"of": "all", "how": "majority"}},
     ]);
-    let _ = tie;
     check(vec![
-        Row("one has voted", vote(two.clone()), vec![Done("v/a", yes)], &[]),
-        Row("decided early", vote(two.clone()), vec![Done("v/a", yes), Done("v/b", yes)], &[]),
-        Row("who did not vote", vote(two), vec![Lost("v/a"), Done("v/b", no), Done("v/c", no)], &[]),
-        Row("merged", merge.clone(), vec![Done("all/a", "x"), Lost("all/b"), Done("all/c", "x")], &[]),
+        Row(
+            "one has voted",
+            vote(two.clone()),
+            vec![Done("v/a", yes)],
+            &["v vote open [Open -, 1 ballots, outstanding [\"b\", \"c\"], round 1, 0 earlier]"],
+        ),
+        Row(
+            "decided early",
+            vote(two.clone()),
+            vec![Done("v/a", yes), Done("v/b", yes)],
+            &["v vote completed [Decided { choice: \"yes\" } yes, 2 ballots, outstanding [\"c\"], round 1, 0 earlier]"],
+        ),
+        Row(
+            "one cannot vote",
+            vote(two),
+            vec![Lost("v/a"), Done("v/b", no), Done("v/c", no)],
+            &["v vote completed [Decided { choice: \"no\" } no, 3 ballots, outstanding [], round 1, 0 earlier]"],
+        ),
+        Row(
+            "merged",
+            merge.clone(),
+            vec![Done("all/a", "x"), Lost("all/b"), Done("all/c", "x")],
+            &[
+                "all split completed [3 items, 3 begun, 2 completed, 1 failed]",
+                "  a task completed",
+                "  b task failed: broken",
+                "  c task completed",
+                "most merge completed [majority of [\"a\", \"c\"], missing [\"b\"], 0 disagreements]",
+            ],
+        ),
         Row(
             "merged, with another opinion",
             merge,
             vec![Done("all/a", "x"), Done("all/b", "y"), Done("all/c", "x")],
-            &[],
+            &[
+                "all split completed [3 items, 3 begun, 3 completed, 0 failed]",
+                "  a task completed",
+                "  b task completed",
+                "  c task completed",
+                "most merge completed [majority of [\"a\", \"c\"], missing [], 1 disagreements]",
+            ],
         ),
     ]);
 }
@@ -460,7 +501,15 @@ fn larger_primitives_are_told_by_what_agents_did() {
             "a verdict is awaited",
             review.clone(),
             vec![Done("draft", "1"), Done("check/rounds/1/verdicts/b", accept)],
-            &[],
+            &[
+                "draft task completed",
+                "check review open [of a; 1: - (b accept, c -)]",
+                "  1 round open",
+                "    verdicts split open [2 items, 2 begun, 1 completed, 0 failed]",
+                "      b task completed",
+                "      c task open",
+                "    revision task pending",
+            ],
         ),
         Row(
             "revised",
@@ -471,10 +520,45 @@ fn larger_primitives_are_told_by_what_agents_did() {
                 Done("check/rounds/1/verdicts/c", accept),
                 Done("check/rounds/1/revision", "2"),
             ],
-            &[],
+            &[
+                "draft task completed",
+                "check review open [of a; 1: revise (b revise, c accept), revised; 2: - (b -, c -)]",
+                "  1 round completed",
+                "    verdicts split completed [2 items, 2 begun, 2 completed, 0 failed]",
+                "      b task completed",
+                "      c task completed",
+                "    revision task completed",
+                "  2 round open",
+                "    verdicts split open [2 items, 2 begun, 0 completed, 0 failed]",
+                "      b task open",
+                "      c task open",
+                "    revision task pending",
+            ],
         ),
-        Row("handed over", handoff.clone(), vec![Done("desk/rounds/1/work", over)], &[]),
-        Row("done by another", handoff, vec![Done("desk/rounds/1/work", over), Done("desk/rounds/2/work", done)], &[]),
+        Row(
+            "handed over",
+            handoff.clone(),
+            vec![Done("desk/rounds/1/work", over)],
+            &[
+                "desk handoff open [a b, b -]",
+                "  1 round completed",
+                "    work task completed",
+                "  2 round open",
+                "    work task open",
+            ],
+        ),
+        Row(
+            "done by another",
+            handoff,
+            vec![Done("desk/rounds/1/work", over), Done("desk/rounds/2/work", done)],
+            &[
+                "desk handoff completed [a b, b done]",
+                "  1 round completed",
+                "    work task completed",
+                "  2 round completed",
+                "    work task completed",
+            ],
+        ),
         Row(
             "sent back and accepted",
             delegate,
@@ -484,10 +568,40 @@ fn larger_primitives_are_told_by_what_agents_did() {
                 Done("d/rounds/2/work", "2"),
                 Done("d/rounds/2/judgement", good),
             ],
-            &[],
+            &[
+                "d delegate completed [a send_back, a accept]",
+                "  1 round completed",
+                "    work task completed",
+                "    judgement task completed",
+                "  2 round completed",
+                "    work task completed",
+                "    judgement task completed",
+            ],
         ),
-        Row("agreed", settle.clone(), vec![Done("all/a", "x"), Done("all/b", "x"), Done("all/c", "x")], &[]),
-        Row("settled by vote", settle, vec![Done("all/a", "x"), Done("all/b", "y"), Done("all/c", "x")], &[]),
+        Row(
+            "agreed",
+            settle.clone(),
+            vec![Done("all/a", "x"), Done("all/b", "x"), Done("all/c", "x")],
+            &[
+                "all split completed [3 items, 3 begun, 3 completed, 0 failed]",
+                "  a task completed",
+                "  b task completed",
+                "  c task completed",
+                "s settle completed [\"x\" by agreement, 1 positions]",
+            ],
+        ),
+        Row(
+            "settled by vote",
+            settle,
+            vec![Done("all/a", "x"), Done("all/b", "y"), Done("all/c", "x")],
+            &[
+                "all split completed [3 items, 3 begun, 3 completed, 0 failed]",
+                "  a task completed",
+                "  b task completed",
+                "  c task completed",
+                "s settle completed [\"x\" by vote, 2 positions]",
+            ],
+        ),
     ]);
 }
 
