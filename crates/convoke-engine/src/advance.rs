@@ -445,7 +445,7 @@ async fn call_off(tx: &mut Tx<'_>, run: RunId, found: &task::Open, who: &str) ->
     if found.state == "running" {
         agent::count(tx, &found.agent, -1).await?;
     }
-    if matches!(found.state.as_str(), "running" | "waiting") {
+    if matches!(found.state.as_str(), "running" | "waiting") || is_put_back(tx, found).await? {
         attempt::end(tx, found.id, found.attempt, "cancelled", None).await?;
     }
     task::end(tx, found.id, "cancelled", None, None).await?;
@@ -457,6 +457,15 @@ async fn call_off(tx: &mut Tx<'_>, run: RunId, found: &task::Open, who: &str) ->
     desk::left(tx, &left).await?;
     wait::fulfil(tx, WaitReason::Child, &found.id.to_string(), wait::Outcome::Failed("the task was cancelled")).await?;
     Ok(())
+}
+
+/// Whether the attempt of a task that may be claimed goes on with the next claim: it was put back, or woken from a wait.
+async fn is_put_back(tx: &mut Tx<'_>, found: &task::Open) -> Result<bool> {
+    if found.state != "ready" || found.attempt == 0 {
+        return Ok(false);
+    }
+    let attempts = attempt::of_task(tx, found.id).await?;
+    Ok(attempts.iter().any(|attempt| attempt.n == found.attempt && attempt.finished_at.is_none()))
 }
 
 /// Ends a run, calling off what is open.

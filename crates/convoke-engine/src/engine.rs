@@ -266,6 +266,13 @@ impl Engine {
         self.driving().values().filter(|driven| driven.run == run).for_each(|driven| driven.cancel.cancel());
     }
 
+    /// Cancels the attempt of a task, if it is driven here.
+    pub(crate) fn interrupt_task(&self, task: TaskId) {
+        if let Some(driven) = self.driving().get(&task) {
+            driven.cancel.cancel();
+        }
+    }
+
     /// The attempts that are driven here now.
     pub(crate) fn driving_now(&self) -> Vec<(TaskId, i64)> {
         self.driving().iter().map(|(task, driven)| (*task, driven.fence)).collect()

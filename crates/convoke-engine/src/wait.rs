@@ -21,6 +21,9 @@ use crate::run::{set_going, state_of};
 /// A wait that ends by itself within this time is sat out: a run does not go to rest for it.
 const SOON: Duration = Duration::from_secs(60);
 
+/// What is recorded of a call whose task ended while it waited.
+const NOT_HEARD: &str = "the task ended while this waited";
+
 /// Lets the step of a call wait.
 pub(crate) async fn begin(tx: &mut Tx<'_>, caller: &Caller<'_>, on: &Wait) -> Result<()> {
     task::tie(tx, caller.at.task).await?;
@@ -152,9 +155,13 @@ pub(crate) async fn settle_steps(tx: &mut Tx<'_>, on: TaskId, attempt: i64, text
     Ok(())
 }
 
-/// An attempt that has ended waits for nothing any more.
+/// An attempt that has ended waits for nothing any more, and hears of no result.
 pub(crate) async fn withdraw(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     wait::delete_of_task(tx, left.task).await?;
+    for (n, name) in step::give_up(tx, left.task, NOT_HEARD).await? {
+        let payload = json!({"step": n, "kind": "tool", "name": name, "error": NOT_HEARD});
+        emit(tx, Kind::StepFailed, ("task", left.task.to_string()), (Some(left.run), "system"), payload);
+    }
     Ok(())
 }
 

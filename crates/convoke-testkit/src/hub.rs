@@ -11,6 +11,7 @@ use convoke_domain::record::RunRecord;
 use convoke_domain::team::Team;
 use convoke_engine::{Caps, Config, Engine, Error, StartRun, Worker};
 use convoke_port::clock::SystemClock;
+use convoke_port::model::Models;
 use convoke_port::tool::Tools;
 use convoke_store::{Options, Store, Tx, UseCase, user};
 use serde_json::{Value, json};
@@ -95,7 +96,7 @@ impl Hub {
     pub fn over(
         store: Store,
         work: PathBuf,
-        models: FakeModels,
+        models: impl Models,
         tools: impl Tools,
         set: impl FnOnce(&mut Config),
     ) -> Self {

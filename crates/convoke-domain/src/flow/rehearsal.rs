@@ -204,6 +204,11 @@ impl Rehearsal {
         open.filter_map(|(at, frame)| Some((frame.due?, at.clone()))).collect()
     }
 
+    /// All frames by their paths.
+    pub const fn frames(&self) -> &BTreeMap<String, Frame> {
+        &self.frames
+    }
+
     /// All tasks by their paths.
     pub fn tasks(&self) -> &BTreeMap<String, Rehearsed> {
         &self.tasks

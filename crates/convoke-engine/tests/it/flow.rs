@@ -1,6 +1,7 @@
 //! Flows on real stores: what the machine decides is carried out, survives crashes, and leaves nothing behind.
 
 use std::path::Path;
+use std::time::Duration;
 
 use convoke_domain::flow::account::{Fact, Stand};
 use convoke_domain::id::{RunId, WorkspaceId};
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 use crate::crash;
 
 const MEMBERS: [&str; 3] = ["ann", "bob", "eve"];
+/// A fact that is not there after so long will not come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A team with these steps.
 fn flow_team(steps: Value, more: Value) -> Team {
@@ -233,6 +236,70 @@ async fn who_is_late_is_left_behind() {
     gate.open();
 }
 
+/// A hub whose leases are not looked at for an hour, with `ann` at one gate and the others at another that nobody opens.
+async fn hub_of_two_gates(
+    play: impl Fn(&ModelRequest) -> Result<ModelReply, ModelError> + Send + Sync + 'static,
+) -> (Hub, Gate, Gate) {
+    let (first, never) = (Gate::default(), Gate::default());
+    let models = FakeModels::new(play).with_gate_for(&first, &["ann"]).with_gate_for(&never, &["bob", "eve", "lead"]);
+    let hub = Hub::with(models, FakeTools::none(), |config| config.lease = Duration::from_secs(10_800)).await;
+    (hub, first, never)
+}
+
+#[tokio::test]
+async fn what_is_called_off_is_cut_at_once() {
+    let (hub, first, never) = hub_of_two_gates(obliging).await;
+    let mut feed = hub.engine.store().subscribe();
+    let steps = json!([
+        {"id": "all", "split": {"over": "members", "do": [{"id": "x", "task": {"agent": "{{ item }}", "instructions": "?"}}],
+            "sync": {"wait": "count", "count": 1}}},
+        {"id": "end", "task": {"agent": "lead", "instructions": "Put it together."}},
+    ]);
+    let run = hub.run(flow_team(steps, json!({})), "one is enough").await;
+    never.held(2).await;
+    first.open();
+    // While the coordinator is at work, what the others asked has ended and is billed.
+    never.held(3).await;
+    let (mut called_off, mut cut) = (0, 0);
+    while cut < 2 {
+        let event = tokio::time::timeout(PATIENCE, feed.next()).await.expect("the calls are cut");
+        let event = event.expect("an open store").expect("few events");
+        called_off += u32::from(event.kind == "task.cancelled");
+        cut += u32::from(event.kind == "step.failed" && event.payload["error"] == "cancelled: cancelled");
+    }
+    assert_eq!(called_off, 2);
+    while hub.engine.driven() > 1 {
+        tokio::task::yield_now().await;
+    }
+    never.open();
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed");
+    assert!(record.budgets.iter().all(|budget| budget.reserved.tokens == 0), "{:?}", record.budgets);
+    nothing_is_left(&record);
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_cuts_whatever_its_members_are_doing() {
+    let fails = |_: &ModelRequest| Err(convoke_testkit::model::fault(convoke_port::model::Fault::BadRequest, "no"));
+    let (hub, first, never) = hub_of_two_gates(fails).await;
+    let steps = json!([
+        {"id": "all", "split": {"over": "members", "do": [{"id": "x", "task": {"agent": "{{ item }}", "instructions": "?"}}],
+            "sync": {"wait": "all"}}},
+    ]);
+    let run = hub.run(flow_team(steps, json!({})), "all are needed").await;
+    never.held(2).await;
+    first.open();
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "failed");
+    nothing_is_left(&record);
+    let gone = async {
+        while hub.engine.driven() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("their calls are cut");
+}
+
 async fn open(dir: &Path, postgres: bool) -> Store {
     if !postgres {
         return Store::open_sqlite(dir, Options::default()).await.expect("a store");
@@ -265,7 +332,9 @@ async fn random_runs(postgres: bool) {
     hub.start().await;
     let names = MEMBERS.iter().chain(&["lead"]);
     let profiles = names.map(|name| profile(name, json!({}))).collect();
-    let steps = all_kinds();
+    let mut steps = all_kinds();
+    // Where a vote ends early, how many had voted by then is a matter of time, and so is what is said of it.
+    steps[3]["vote"]["rule"]["early_stop"] = false.into();
     let start = hub.prepare(flow_team(steps, json!({"timeout_s": 600})), profiles, "").await.expect("a team");
     let mut runs: Vec<(u64, RunId)> = Vec::new();
     for seed in 0..RUNS {
