@@ -179,6 +179,7 @@ impl Turn<'_> {
             }
             Move::CallOff(at) => {
                 let (from, to) = path::below(&at);
+                frame::still(tx, id, &at).await?;
                 advance::cancel_within(tx, id, (&at, &format!("{at}\u{1}"))).await?;
                 advance::cancel_within(tx, id, (&from, &to)).await?;
                 frame::still_within(tx, id, (&from, &to)).await

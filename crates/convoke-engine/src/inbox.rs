@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use convoke_domain::approval::{Asked, State, Voter, waits_for};
 use convoke_domain::id::{ApprovalId, RunId, WorkspaceId};
+use convoke_domain::pattern::Stage;
 use convoke_domain::record::{ApprovalRecord, DecisionRecord, InboxEntry, InboxKind, VoteRecord};
+use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, run, task};
+use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, frame, run, task};
 
 use crate::approval::{counted, role_of, rule_of};
 use crate::decision::record;
@@ -24,10 +26,10 @@ impl Engine {
         let mut entries = found.questions;
         let Some(role) = found.role.filter(|role| role.may_answer()) else { return Ok(entries) };
         entries.extend(found.approvals);
-        for row in found.tasks {
+        for (row, due) in found.tasks {
             let spec = self.spec(&row.spec).await?;
             if may_do(&spec, &row.agent, name, role) {
-                entries.push(task_entry(row));
+                entries.push(task_entry((row, due)));
             }
         }
         if matches!(role, Role::Owner | Role::Operator) {
@@ -89,7 +91,7 @@ struct Found {
     role: Option<Role>,
     questions: Vec<InboxEntry>,
     approvals: Vec<InboxEntry>,
-    tasks: Vec<task::Given>,
+    tasks: Vec<(task::Given, Option<Timestamp>)>,
     effects: Vec<effect::Record>,
     runs: Vec<run::Record>,
 }
@@ -107,11 +109,22 @@ impl UseCase for Look {
             role,
             questions: self.questions(tx).await?,
             approvals: self.approvals(tx, role).await?,
-            tasks: task::for_people(tx, None, MOST).await?,
+            tasks: tasks(tx).await?,
             effects: effect::unknown(tx, MOST).await?,
             runs: run::for_people(tx, MOST).await?,
         })
     }
+}
+
+/// What people are to do, with when a flow goes on without them.
+async fn tasks(tx: &mut Tx<'_>) -> Stored<Vec<(task::Given, Option<Timestamp>)>> {
+    let mut all = Vec::new();
+    for given in task::for_people(tx, None, MOST).await? {
+        let is_of_flow = given.stage == Stage::Step.as_str();
+        let due = if is_of_flow { frame::due_above(tx, given.run, &given.key).await? } else { None };
+        all.push((given, due));
+    }
+    Ok(all)
 }
 
 impl Look {
@@ -183,7 +196,7 @@ fn question_entry(asked: DecisionRecord) -> InboxEntry {
     }
 }
 
-fn task_entry(row: task::Given) -> InboxEntry {
+fn task_entry((row, due): (task::Given, Option<Timestamp>)) -> InboxEntry {
     let part = if row.instructions.trim() == row.run_task.trim() { "" } else { row.instructions.trim() };
     InboxEntry {
         kind: InboxKind::Task,
@@ -193,7 +206,7 @@ fn task_entry(row: task::Given) -> InboxEntry {
         title: format!("{} ({})", row.title, row.agent),
         detail: format!("{}\n\n{part}", row.run_task.trim()).trim_end().to_owned(),
         since: row.started_at.unwrap_or_default(),
-        due: None,
+        due,
         approval: None,
         output_schema: row.output_schema.and_then(|text| serde_json::from_str(&text).ok()),
         options: Vec::new(),

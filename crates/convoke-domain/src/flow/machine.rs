@@ -10,6 +10,7 @@ mod moves;
 mod node;
 mod rounds;
 mod scene;
+mod size;
 mod split;
 mod task;
 mod vote;
@@ -91,7 +92,8 @@ enum Begun {
 
 /// What follows, and the frames that changed. `Err`: load these and ask again.
 pub fn next(scope: Scope<'_>, memory: &mut Memory, happened: Happened<'_>, now: i64) -> Result<Followed, Vec<Key>> {
-    let mut machine = Machine { scope, memory, now, moves: Vec::new(), created: Vec::new(), items: BTreeMap::new() };
+    let (moves, created, items, read) = Default::default();
+    let mut machine = Machine { scope, memory, now, moves, created, items, read };
     let stopped = machine.turn(happened);
     let (mut moves, created) = (machine.moves, machine.created);
     match stopped {
@@ -117,6 +119,8 @@ struct Machine<'a, 'm> {
     created: Vec<NewTask>,
     /// Items of children that this turn begins, until their frames hold them.
     items: BTreeMap<String, Item>,
+    /// What the step that is looked at has read.
+    read: size::Read,
 }
 
 impl<'a> Machine<'a, '_> {
@@ -257,7 +261,14 @@ impl<'a> Machine<'a, '_> {
                         Ok(text) => text,
                         Err(reason) => return self.fail("flow_result", format!("the flow's `result`: {reason}")),
                     },
-                    None => template::text_of(&self.result_at("")?),
+                    None => {
+                        self.read.afresh();
+                        let result = self.result_at("")?;
+                        if let Some(reason) = self.read.flaw() {
+                            return self.fail("flow_result", format!("the flow's result: {reason}"));
+                        }
+                        template::text_of(&result)
+                    }
                 };
                 self.moves.push(Move::Complete(result));
             }
@@ -360,6 +371,9 @@ impl<'a> Machine<'a, '_> {
 
     /// A step that only has a result.
     fn leaf(&mut self, at: &str, result: Value) -> Begun {
+        if let Some(reason) = size::flaw(&result) {
+            return failed(reason);
+        }
         self.memory.set(at, Frame { result: Some(result), ..Frame::default() });
         Begun::Ended(End::Done)
     }

@@ -147,6 +147,7 @@ impl Rehearsal {
                 }
                 // What is below it has no time any more.
                 let below = path::below(&at);
+                self.frames.get_mut(&at).into_iter().for_each(|frame| frame.due = None);
                 self.frames.range_mut(below.0..below.1).for_each(|(_, frame)| frame.due = None);
             }
             Move::EnterPhase(name) => self.phases.push(name),

@@ -7,6 +7,8 @@ use convoke_domain::flow::account::{Fact, Stand};
 use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::record::RunRecord;
 use convoke_domain::team::Team;
+use convoke_domain::user::Role;
+use convoke_engine::TaskAnswer;
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
 use convoke_store::{Options, PgOptions, Store};
 use convoke_testkit::hub::{Hub, profile, team};
@@ -15,6 +17,7 @@ use convoke_testkit::tool::FakeTools;
 use serde_json::{Value, json};
 
 use crate::crash;
+use crate::lock::{Hands, Kept};
 
 const MEMBERS: [&str; 3] = ["ann", "bob", "eve"];
 /// A fact that is not there after so long will not come.
@@ -298,6 +301,97 @@ async fn the_end_of_a_run_cuts_whatever_its_members_are_doing() {
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.expect("their calls are cut");
+}
+
+/// A team in which a person is asked, and goes on without them after five minutes.
+async fn asks_a_person(kept: Kept, more: Value) -> (tempfile::TempDir, Hub, Hands, RunId) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let hands = Hands::at(1_800_000_000);
+    let store = kept.open(dir.path(), &hands).await;
+    let mut hub = Hub::over(store, dir.path().join("work"), FakeModels::new(obliging), FakeTools::none(), |_| {});
+    hub.engine.ensure_user("ada").await.expect("the owner");
+    hub.engine.appoint("bob", Role::Approver, true, "user:ada").await.expect("a user");
+    let mut ask =
+        json!({"id": "ok", "ask": {"whom": "eve", "question": "Go on?", "options": ["yes", "no"]}, "timeout_s": 300});
+    if let (Some(into), Some(from)) = (ask.as_object_mut(), more.as_object()) {
+        into.extend(from.clone());
+    }
+    let steps = json!([ask, {"id": "end", "value": "results.ok"}]);
+    let person = profile("eve", json!({"agent_kind": "human", "users": ["bob"]}));
+    let profiles = vec![profile("lead", json!({})), profile("ann", json!({})), profile("bob", json!({})), person];
+    let start = hub.prepare(flow_team(steps, json!({})), profiles, "in time").await.expect("a team");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    hub.start().await;
+    hub.until(run, &["waiting"]).await;
+    (dir, hub, hands, run)
+}
+
+#[tokio::test]
+async fn a_person_who_does_not_answer_in_time_is_not_waited_for() {
+    for kept in [Kept::Sqlite, Kept::Postgres] {
+        let (_dir, hub, hands, run) = asks_a_person(kept, json!({"default": "no"})).await;
+        let inbox = hub.engine.inbox("bob").await.expect("an inbox");
+        let due = inbox[0].due.expect("it says until when");
+        assert_eq!(due, hands.now().after(std::time::Duration::from_secs(300)));
+        let task = inbox[0].id.parse().expect("a task's id");
+        hands.advance(299);
+        assert_eq!(hub.engine.fall_due().await.expect("looked at"), 0, "there is a second left");
+        hands.advance(2);
+        hub.engine.fall_due().await.expect("looked at");
+        let record = hub.ended(run).await;
+        assert_eq!((record.summary.state.as_str(), record.output.as_deref()), ("completed", Some("no")));
+        nothing_is_left(&record);
+        assert!(hub.engine.inbox("bob").await.expect("an inbox").is_empty(), "nobody is asked any more");
+        let answer = TaskAnswer::Done(json!({"answer": "yes", "reason": ""}).to_string());
+        let late = hub.engine.answer_task(task, answer, "user:bob").await.expect_err("too late");
+        assert_eq!(late.code(), "not_waiting");
+        let (_dir, hub, hands, run) = asks_a_person(kept, json!({"on_failure": "escalate"})).await;
+        hands.advance(301);
+        hub.engine.fall_due().await.expect("looked at");
+        let record = hub.ended(run).await;
+        let why = record.summary.error.clone().unwrap_or_default();
+        assert!(
+            record.summary.state == "escalated" && why.contains("it took longer than 300 s"),
+            "{:?}",
+            record.summary
+        );
+        nothing_is_left(&record);
+    }
+}
+
+#[tokio::test]
+async fn who_answers_in_time_is_heard() {
+    let (_dir, hub, hands, run) = asks_a_person(Kept::Sqlite, json!({"default": {"answer": "no"}})).await;
+    let task = hub.engine.inbox("bob").await.expect("an inbox")[0].id.parse().expect("a task's id");
+    hands.advance(200);
+    let answer = TaskAnswer::Done(json!({"answer": "yes", "reason": ""}).to_string());
+    hub.engine.answer_task(task, answer, "user:bob").await.expect("in time");
+    let record = hub.ended(run).await;
+    assert_eq!(record.output.as_deref().map(|text| text.contains("yes")), Some(true), "{:?}", record.output);
+    hands.advance(200);
+    assert_eq!(hub.engine.fall_due().await.expect("looked at"), 0, "its time is no longer looked at");
+}
+
+#[tokio::test]
+async fn the_time_of_a_step_is_that_of_all_its_attempts() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (hands, gate) = (Hands::at(1_800_000_000), Gate::default());
+    let store = Kept::Sqlite.open(dir.path(), &hands).await;
+    let models = FakeModels::new(obliging).with_gate(&gate);
+    let mut hub = Hub::over(store, dir.path().join("work"), models, FakeTools::none(), |_| {});
+    hub.start().await;
+    let steps = json!([
+        {"id": "x", "task": {"agent": "ann", "instructions": "?", "retries": 3}, "timeout_s": 300, "on_failure": "continue", "default": "late"},
+        {"id": "end", "value": "results.x"},
+    ]);
+    let run = hub.run(flow_team(steps, json!({})), "in time").await;
+    gate.held(1).await;
+    hands.advance(301);
+    hub.engine.fall_due().await.expect("looked at");
+    let record = hub.ended(run).await;
+    assert_eq!((record.summary.state.as_str(), record.output.as_deref()), ("completed", Some("late")));
+    nothing_is_left(&record);
+    gate.open();
 }
 
 async fn open(dir: &Path, postgres: bool) -> Store {

@@ -166,7 +166,10 @@ impl<'a> Machine<'a, '_> {
                 Ok(text) => text,
                 Err(reason) => format!("(the summary cannot be made: {reason})"),
             },
-            None => template::text_of(&self.result_at(at)?),
+            None => {
+                self.read.afresh();
+                template::text_of(&self.result_at(at)?)
+            }
         };
         self.moves.push(Move::LeavePhase { name: step.id.clone(), summary });
         Ok(())
