@@ -22,6 +22,10 @@ const PEOPLE: u32 = 100;
 pub(crate) async fn recipients(tx: &mut Tx<'_>, by: Speaker<'_>, names: &[String]) -> Result<Vec<Party>> {
     let mut found = Vec::with_capacity(names.len());
     for name in names {
+        if name.trim().is_empty() {
+            let refusal = Refusal::new("no_recipient", "the message is for somebody without a name");
+            return Err(refusal.hint("name an agent, `user:NAME` or `role:ROLE`; or nobody, if it is for all").into());
+        }
         match name.split_once(':') {
             Some(("role", role)) => found.extend(people(tx, role).await?),
             Some(("user", name)) => found.push(person(tx, name).await?),

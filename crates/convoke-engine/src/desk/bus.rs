@@ -229,10 +229,13 @@ const fn note() -> Kind {
 
 async fn send(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
     let args: SendArgs = read("send", args)?;
-    if args.to.is_none() {
-        return Err(Refusal::new("no_recipient", "the message names no recipient").into());
+    let new = args.message()?;
+    // A message that names nobody goes to everybody, which is another tool.
+    if new.to.is_empty() {
+        let refusal = Refusal::new("no_recipient", "the message names no recipient");
+        return Err(refusal.hint("name somebody in `to`, or use `broadcast`").into());
     }
-    post(tx, caller, &args.message()?).await
+    post(tx, caller, &new).await
 }
 
 async fn broadcast(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
