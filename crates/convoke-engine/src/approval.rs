@@ -14,7 +14,7 @@ use convoke_domain::profile::Profile;
 use convoke_domain::refusal::Refusal;
 use convoke_domain::task::WaitReason;
 use convoke_domain::time::Timestamp;
-use convoke_domain::user::{Role, name_of};
+use convoke_domain::user::{ROLE, Role, name_of};
 use convoke_store::{Error, Result as Stored, Tx, UseCase, approval, run, user, wait};
 use serde_json::{Value, json};
 
@@ -229,7 +229,13 @@ impl UseCase for Answer {
         let role = role_of(tx, &self.who).await?;
         let asked = Asked { state: state_of(&row)?, rule: &rule, creator: &row.creator, votes: &votes };
         let cast = domain::cast(&asked, Voter { who: &self.who, role }, self.choice);
-        let (state, vote) = cast.map_err(|refusal| explained(refusal, &row))?;
+        let (state, vote) = match cast {
+            Ok(cast) => cast,
+            Err(refusal) if refusal.code == "not_an_approver" => {
+                return Err(Refusal { hint: Some(who_could(tx, &rule).await?), ..refusal }.into());
+            }
+            Err(refusal) => return Err(explained(refusal, &row).into()),
+        };
         if let Some(due) = row.expires_at.filter(|due| *due <= tx.now()) {
             let message = format!("approval {} expired at {due}, which means no", row.id);
             return Err(Refusal::new("approval_closed", message).into());
@@ -268,6 +274,24 @@ impl Answer {
         // What is above it was not to wait for people in its own time.
         give_time(tx, row.task).await
     }
+}
+
+/// What helps somebody who is not among those that may answer.
+async fn who_could(tx: &mut Tx<'_>, rule: &Rule) -> Stored<String> {
+    let unknown = strangers(tx, rule.approvers.iter().map(String::as_str)).await?;
+    let Some(first) = unknown.first() else { return Ok("ask one of them".to_owned()) };
+    Ok(format!("there is no user `{first}` yet; an owner adds one: `convoke users add {first} --role approver`"))
+}
+
+/// Those names of a list of people that are no user's.
+pub(crate) async fn strangers<'n>(tx: &mut Tx<'_>, names: impl Iterator<Item = &'n str>) -> Stored<Vec<&'n str>> {
+    let mut found = Vec::new();
+    for name in names.filter(|name| !name.starts_with(ROLE)) {
+        if !found.contains(&name) && user::by_name(tx, name).await?.is_none() {
+            found.push(name);
+        }
+    }
+    Ok(found)
 }
 
 /// A refusal with what is known of the approval.
