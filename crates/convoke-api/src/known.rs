@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::library;
 use crate::node::{Kind, Node};
 use crate::schema::Kind as DocumentKind;
+use crate::word;
 
 /// The names that exist around a file. Sets that are empty are not checked against.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +59,14 @@ impl Known {
             tools: tools.into_iter().map(Into::into).collect(),
             providers: providers.into_iter().map(Into::into).collect(),
             bases: BTreeMap::new(),
+        }
+    }
+
+    /// What is wrong with a tool that somebody names outside of a file, and what to write instead.
+    pub fn check_tool(&self, tool: &str) -> Result<(), (String, String)> {
+        match word::tool(tool, "the tool", self) {
+            Some(finding) => Err((finding.message, finding.hint)),
+            None => Ok(()),
         }
     }
 

@@ -221,7 +221,11 @@ pub(crate) async fn sender(tx: &mut Tx<'_>, by: Speaker<'_>, name: &str) -> Resu
     };
     if let Some(meant) = meant {
         let is_name = meant.name() == name;
-        return if is_name { Ok(()) } else { refused(format!("`{name}` is nobody's name"), format!("write `{meant}`")) };
+        return if is_name {
+            Ok(())
+        } else {
+            refused(format!("`{name}` is nobody's name"), format!("write `{meant}`"))
+        };
     }
     if name == by.who.name() || name == by.who.to_string() {
         return refused(format!("`{name}` would wait for itself"), "name somebody else, or nobody".to_owned());

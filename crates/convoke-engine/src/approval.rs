@@ -208,6 +208,31 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Those names of a list of people that are no user's.
+    pub async fn strangers(&self, names: Vec<String>) -> Result<Vec<String>> {
+        Ok(self.store().read(Strangers { ws: self.ws(), names }).await?)
+    }
+}
+
+struct Strangers {
+    ws: WorkspaceId,
+    names: Vec<String>,
+}
+
+impl UseCase for Strangers {
+    type Out = Vec<String>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Vec<String>> {
+        let found = strangers(tx, self.names.iter().map(String::as_str)).await?;
+        Ok(found.into_iter().map(str::to_owned).collect())
+    }
+}
+
 struct Answer {
     ws: WorkspaceId,
     id: ApprovalId,

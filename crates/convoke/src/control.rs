@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
 use crate::govern::Order;
+use crate::outcome;
 
 /// What one process may ask of another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -311,12 +312,11 @@ impl Request {
             }
             Self::AnswerQuestion { question, choice, rationale, user } => {
                 let said = engine.answer_question(&user, question, &choice, rationale.as_deref()).await?;
-                return Ok(Done {
-                    run: said.run,
-                    goes_on: said.run.is_some(),
-                    state: "answered".to_owned(),
-                    missing: 0,
-                });
+                let goes_on = match said.run {
+                    Some(run) => !outcome::has_ended(&engine.run_summary(run).await?),
+                    None => false,
+                };
+                return Ok(Done { run: said.run, goes_on, state: "answered".to_owned(), missing: 0 });
             }
             Self::OverrideDecision { decision, choice, reason, user } => {
                 let replaced = engine.override_decision(&user, decision, &choice, &reason).await?;

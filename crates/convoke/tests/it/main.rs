@@ -15,6 +15,7 @@ mod person;
 mod plan;
 mod postgres;
 mod quiet;
+mod refused;
 mod share;
 mod shelf;
 mod stop;
