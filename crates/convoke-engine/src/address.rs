@@ -25,7 +25,7 @@ pub(crate) async fn recipients(tx: &mut Tx<'_>, by: Speaker<'_>, names: &[String
     for name in names {
         if name.trim().is_empty() {
             let refusal = Refusal::new("no_recipient", "the message is for somebody without a name");
-            return Err(refusal.hint("name an agent, `user:NAME` or `role:ROLE`; or nobody, if it is for all").into());
+            return Err(refusal.hint("name an agent, `user:NAME` or `role:ROLE`").into());
         }
         match name.split_once(':') {
             Some(("role", role)) => found.extend(people(tx, role).await?),

@@ -165,6 +165,8 @@ fn next_step(code: &str) -> Option<&'static str> {
         }
         "to_oneself" => "name somebody else, or `all` for everybody in a run",
         "foreign_thread" => "`convoke threads` lists those you can post in",
+        "run_ended" => "start a new run with `convoke run`",
+        "bad_search" => "write the words that a message must hold",
         "not_a_person" => "name a user with `--as NAME`",
         _ => return None,
     })

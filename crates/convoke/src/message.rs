@@ -12,7 +12,7 @@ use crate::control::Request;
 use crate::error::{Exit, Failure, Result};
 use crate::hold::carry_out;
 use crate::hub::Hub;
-use crate::{say, which};
+use crate::{outcome, say, which};
 
 #[derive(Debug, Args)]
 pub struct SayArgs {
@@ -93,6 +93,10 @@ impl SayArgs {
             None => None,
         };
         let user = hub.user.clone();
+        let is_late = match run {
+            Some(run) => outcome::has_ended(&hub.engine.run_summary(run).await?),
+            None => false,
+        };
         drop(hub);
         let (kind, priority) = (self.template.unwrap_or(self.kind), self.priority);
         let (subject, thread, cancels) = (self.subject, self.thread, self.cancels);
@@ -101,7 +105,8 @@ impl SayArgs {
         if global.json {
             say::json(&json!({"to": self.to, "run": run, "kind": kind, "said": true}))?;
         } else if !global.quiet {
-            say::line(&format!("said to {}", crate::text::line(&self.to)))?;
+            let late = if is_late { "; the run has ended, so its agents read nothing any more" } else { "" };
+            say::line(&format!("said to {}{late}", crate::text::line(&self.to)))?;
         }
         Ok(Exit::Done)
     }

@@ -45,7 +45,7 @@ fn play(place: &Place, asker: &str) -> Vec<String> {
 #[test]
 fn what_is_said_to_nobody_or_by_nobody_is_refused_with_the_next_step() {
     let place = Place::new();
-    place.done(&["users", "add", "eve", "--as", "max"]);
+    place.done(&["users", "add", "eve", "--role", "viewer", "--as", "max"]);
     let run = place.team(WORKS);
     place.done(&[strs(&run), vec!["--as", "max"]].concat());
     let id = place.json(&["show", "last"])["id"].as_str().expect("an id").to_owned();
