@@ -15,6 +15,7 @@ use crate::flow::crew::Priced;
 use crate::library;
 use crate::node::{Kind, Node};
 use crate::schema::Kind as DocumentKind;
+use crate::word;
 
 /// The names that exist around a file. Sets that are empty are not checked against.
 #[derive(Debug, Clone, Default)]
@@ -116,6 +117,14 @@ impl Known {
             None => Priced::Unasked,
         };
         names.into_iter().map(|name| (name.clone(), rate(&name))).collect()
+    }
+
+    /// What is wrong with a tool that somebody names outside of a file, and what to write instead.
+    pub fn check_tool(&self, tool: &str) -> Result<(), (String, String)> {
+        match word::tool(tool, "the tool", self) {
+            Some(finding) => Err((finding.message, finding.hint)),
+            None => Ok(()),
+        }
     }
 
     /// Adds profiles that teams may name.

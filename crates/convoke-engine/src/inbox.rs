@@ -10,7 +10,7 @@ use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
 use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, frame, run, task};
 
-use crate::approval::{counted, role_of, rule_of};
+use crate::approval::{counted, role_of, rule_of, strangers};
 use crate::decision::record;
 use crate::person::may_do;
 use crate::{Engine, Result};
@@ -46,13 +46,18 @@ pub(crate) async fn approvals_of(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<Appr
     let mut told = Vec::new();
     for row in approval::of_run(tx, run, MOST).await? {
         let votes = approval::votes(tx, row.id).await?;
-        told.push(approval_record(row, votes)?);
+        let mut record = approval_record(row, votes)?;
+        if record.state == State::Pending.as_str() {
+            let unknown = strangers(tx, record.approvers.iter().map(String::as_str)).await?;
+            record.unknown = unknown.into_iter().map(str::to_owned).collect();
+        }
+        told.push(record);
     }
     Ok(told)
 }
 
 pub(crate) fn approval_record(row: approval::Record, votes: Vec<approval::Vote>) -> Stored<ApprovalRecord> {
-    let needed = rule_of(&row)?.needed;
+    let rule = rule_of(&row)?;
     let vote = |vote: approval::Vote| VoteRecord {
         by: vote.voter,
         place: vote.place,
@@ -71,7 +76,9 @@ pub(crate) fn approval_record(row: approval::Record, votes: Vec<approval::Vote>)
         reason: row.reason,
         confidence: row.confidence,
         state: row.state,
-        needed,
+        needed: rule.needed,
+        approvers: rule.approvers,
+        unknown: Vec::new(),
         votes: votes.into_iter().map(vote).collect(),
         decided_by: row.decided_by,
         note: row.note.filter(|note| !note.is_empty()),

@@ -43,6 +43,26 @@ pub enum TaskAnswer {
     Declined(String),
 }
 
+impl TaskAnswer {
+    /// Refuses what says nothing, and what says too much.
+    fn check(&self) -> std::result::Result<(), Refusal> {
+        let (Self::Done(text) | Self::Declined(text)) = self;
+        if text.len() > ANSWER_BYTES {
+            let message = format!("the answer has {} bytes; at most {ANSWER_BYTES} are allowed", text.len());
+            return Err(Refusal::new("answer_too_long", message).hint("put long material into a file"));
+        }
+        if !text.trim().is_empty() {
+            return Ok(());
+        }
+        Err(match self {
+            Self::Done(_) => Refusal::new("empty_message", "the answer is empty")
+                .hint("say what the result is; or `--decline WHY`, if there is none"),
+            Self::Declined(_) => Refusal::new("empty_message", "it is not said why it is declined")
+                .hint("give the reason: `--decline WHY`; whoever reads the run looks for it"),
+        })
+    }
+}
+
 /// Whether an agent is a person. The task of a model that asked a person waits for one too, and is not theirs to do.
 fn is_human(spec: &RunSpec, agent: &str) -> bool {
     spec.profiles.get(agent).is_some_and(|profile| profile.agent_kind == AgentKind::Human)
@@ -79,11 +99,7 @@ pub(crate) fn fits(
 impl Engine {
     /// A person answers a task that was given to people. Gives its run, which goes on.
     pub async fn answer_task(&self, id: TaskId, answer: TaskAnswer, who: &str) -> Result<RunId> {
-        let (TaskAnswer::Done(text) | TaskAnswer::Declined(text)) = &answer;
-        if text.len() > ANSWER_BYTES {
-            let message = format!("the answer has {} bytes; at most {ANSWER_BYTES} are allowed", text.len());
-            return Err(Refusal::new("answer_too_long", message).hint("put long material into a file").into());
-        }
+        answer.check()?;
         let given = self.store().read(Look { ws: self.ws(), id }).await?;
         let spec = self.spec(&given.spec).await?;
         let end = match answer {
@@ -108,6 +124,7 @@ impl Engine {
 impl Engine {
     /// A person closes a run that was handed to people: with a result, or without one.
     pub async fn close_run(&self, run: RunId, answer: TaskAnswer, who: &str) -> Result<()> {
+        answer.check()?;
         let close = Close { ws: self.ws(), run, answer, who: who.to_owned() };
         self.govern(user::name_of(who).unwrap_or(who), "close runs", close).await
     }

@@ -98,11 +98,17 @@ where
 type Getting<'a, O> = std::pin::Pin<Box<dyn Future<Output = Stored<O>> + Send + 'a>>;
 
 impl Engine {
-    /// Says something on behalf of a person.
+    /// Says something on behalf of a person. Only owners and operators cut calls with it.
     pub async fn say(&self, user: &str, run: Option<RunId>, new: NewMessage) -> Result<Said> {
         let spec = self.spec_if_any(run).await?;
+        let cuts = new.cancels;
         let act = Say { ws: self.ws(), id: self.fresh(), who: Party::User(user.to_owned()), run, spec, new };
-        let said = self.store().run(act).await?;
+        // What is cut is paid for and asked again, so it is not everybody's to do.
+        let said = if cuts {
+            self.govern(user, "cut the model calls of others", act).await?
+        } else {
+            self.store().run(act).await?
+        };
         said.cut.iter().for_each(|task| self.cut(*task));
         self.wake().notify_one();
         Ok(said)

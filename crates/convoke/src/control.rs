@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
 use crate::govern::Order;
+use crate::outcome;
 
 /// What one process may ask of another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -333,8 +334,11 @@ impl Request {
             }
             Self::AnswerQuestion { question, choice, rationale, user } => {
                 let said = engine.answer_question(&user, question, &choice, rationale.as_deref()).await?;
-                let (run, state) = (said.run, "answered".to_owned());
-                return Ok(Done { run, goes_on: run.is_some(), state, ..Done::default() });
+                let goes_on = match said.run {
+                    Some(run) => !outcome::has_ended(&engine.run_summary(run).await?),
+                    None => false,
+                };
+                return Ok(Done { run: said.run, goes_on, state: "answered".to_owned(), ..Done::default() });
             }
             Self::OverrideDecision { decision, choice, reason, user } => {
                 let replaced = engine.override_decision(&user, decision, &choice, &reason).await?;

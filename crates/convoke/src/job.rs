@@ -19,7 +19,7 @@ use crate::live::watch::{View, Watch};
 use crate::outcome;
 use crate::signals::Signals;
 use crate::wire::{self, Parts};
-use crate::{control, definition, file, text};
+use crate::{control, definition, file, people, say, text};
 
 /// The most bytes of a team file.
 pub const MAX_TEAM_FILE: u64 = convoke_api::MAX_BYTES as u64;
@@ -57,6 +57,9 @@ impl Job {
     /// Starts the run and stays with it to its end.
     pub async fn carry(self, global: &Global, hub: &Hub, parts: &Parts) -> Result<Exit> {
         let ready = self.prepare(hub, parts).await?;
+        if !global.quiet && !global.json {
+            warn_of_strangers(hub, &ready.start.spec).await?;
+        }
         let mut signals = Signals::listen()?;
         let (going, added) = mpsc::channel(ADDED);
         let _served = control::serve(&hub.place.dir, &hub.engine, going)?;
@@ -134,6 +137,15 @@ impl Job {
         hub.engine.save(bundle.profiles, bundle.teams, &hub.user).await?;
         Ok(name)
     }
+}
+
+/// Says whom the run may come to wait for in vain, while there is time to add them.
+async fn warn_of_strangers(hub: &Hub, spec: &RunSpec) -> Result<()> {
+    let asks = spec.profiles.values().any(|profile| !profile.ask.is_empty());
+    let teams = if asks { std::slice::from_ref(&spec.team) } else { &[] };
+    let strangers = people::strangers(hub, &people::named(teams, spec.profiles.values())).await?;
+    strangers.iter().for_each(|stranger| say::note(&stranger.line()));
+    Ok(())
 }
 
 /// Starts a run; if that is refused, the worker is stopped before the refusal is told.

@@ -118,6 +118,11 @@ pub fn known(dir: &Path) -> Result<Known> {
     Ok(known.with_rates(move |model| providers.rate(model)))
 }
 
+/// Refuses a tool that there is not. Those of MCP servers are known when the servers are asked.
+pub fn check_tool(dir: &Path, tool: &str) -> Result<()> {
+    known(dir)?.check_tool(tool).map_err(|(message, hint)| Failure::usage("unknown_tool", message).hint(hint))
+}
+
 /// A model's name as a run keeps it: a script that is a file by its full path, so that the run goes on from anywhere.
 pub fn full_name(model: &str) -> Result<String> {
     match model.strip_prefix("script/") {
