@@ -21,6 +21,7 @@ mod decision;
 mod definition;
 mod desk;
 mod drive;
+mod effort;
 mod ending;
 mod engine;
 mod error;

@@ -1,3 +1,6 @@
+-- == figures ==
+ALTER TABLE rating DROP COLUMN capability;
+
 -- == overridden ==
 DROP TABLE overridden;
 

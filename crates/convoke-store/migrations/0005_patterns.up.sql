@@ -36,3 +36,7 @@ CREATE TABLE overridden (
   answer {ID}, ended_at {INT},
   PRIMARY KEY (ws, question, n)
 ) {TABLE};
+
+-- == figures ==
+-- What the work took that is rated; empty where that is not known.
+ALTER TABLE rating ADD COLUMN capability TEXT NOT NULL DEFAULT '';

@@ -147,11 +147,16 @@ fn table<'a>(first: &'static str, rows: impl Iterator<Item = (String, &'a Sum)>)
         right("MEAN"),
         right("MEDIAN"),
         right("SPEED-UP"),
+        right("USE"),
+        right("OVERHEAD"),
+        right("AGREED"),
+        right("DECIDED"),
         right("COST"),
         right("BY DONE"),
         right("STARS"),
     ]);
     let dash = || "–".to_owned();
+    let share = |share: Option<f64>| share.map_or_else(dash, |share| format!("{:.0}%", share * 100.0));
     let span = |ms: Option<i64>| ms.map_or_else(dash, |ms| text::duration(Duration::from_millis(ms.unsigned_abs())));
     for (name, sum) in rows {
         let unpriced = if sum.unpriced_calls > 0 { "+?" } else { "" };
@@ -159,10 +164,14 @@ fn table<'a>(first: &'static str, rows: impl Iterator<Item = (String, &'a Sum)>)
             name,
             text::count(sum.runs),
             text::count(sum.completed),
-            sum.success_rate.map_or_else(dash, |rate| format!("{:.0}%", rate * 100.0)),
+            share(sum.success_rate),
             span(sum.mean_ms),
             span(sum.median_ms),
             sum.speed_up.map_or_else(dash, |factor| format!("{factor:.2}×")),
+            share(sum.utilization),
+            share(sum.overhead),
+            share(sum.agreement),
+            span(sum.decisions.median_ms),
             format!("{}{unpriced}", sum.cost_usd),
             sum.cost_per_completed_usd.map_or_else(dash, |cost| cost.to_string()),
             sum.stars.map_or_else(dash, |stars| format!("{stars:.1} ({})", text::count(sum.ratings))),

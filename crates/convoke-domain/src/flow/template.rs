@@ -12,6 +12,7 @@ use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior, Va
 use serde_json::{Map, Value};
 
 use crate::material;
+use crate::vote::canonical_json;
 
 /// Steps that one template or expression may take.
 const FUEL: u64 = 1_000_000;
@@ -74,7 +75,7 @@ impl Parsed {
 }
 
 /// Filters that flows have besides minijinja's own.
-pub const FILTERS: [&str; 6] = ["agreement", "attributed", "values", "verdict", "weighed", "without"];
+pub const FILTERS: [&str; 7] = ["agreement", "attributed", "values", "verdict", "voices", "weighed", "without"];
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
@@ -84,6 +85,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_syntax(
         SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().expect("the usual delimiters"),
     );
+    environment.add_filter("voices", |list: Filled| json_filter(&list, voices));
     environment.add_filter("values", |list: Filled| json_filter(&list, values));
     environment.add_filter("attributed", |list: Filled| text_filter(&list));
     environment.add_filter("agreement", |list: Filled, field: Option<String>| {
@@ -221,6 +223,25 @@ fn values(list: &[Value]) -> Value {
         true => None,
     };
     list.iter().filter_map(value).collect()
+}
+
+/// Who was asked: `{agent, ok, said}` of each. `said` tells two results apart and is no text of them.
+pub fn voices(list: &[Value]) -> Value {
+    let voice = |(place, item): (usize, &Value)| match is_share(item) {
+        true => {
+            let agent = if item["agent"].is_string() { &item["agent"] } else { &item["key"] };
+            serde_json::json!({"agent": agent, "ok": item["ok"], "said": digest(&item["value"])})
+        }
+        false if item.get("ok").is_some() && item.get("said").is_some() => item.clone(),
+        false => serde_json::json!({"agent": (place + 1).to_string(), "ok": !item.is_null(), "said": digest(item)}),
+    };
+    list.iter().enumerate().map(voice).collect()
+}
+
+/// A short name of a value: the same for the same value, everywhere. Fowler, Noll and Vo's FNV-1a.
+pub fn digest(value: &Value) -> String {
+    let of = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", canonical_json(value).bytes().fold(0xcbf2_9ce4_8422_2325, of))
 }
 
 /// A list of results as text, with who said what; quoted, so that no text can pass for a heading or an instruction.
@@ -371,6 +392,10 @@ mod tests {
         is("who | without('a')", json!(["b"]));
         is("said | values | length", json!(2));
         is("said | agreement('answer')", json!(1.0));
+        is("said | voices | map(attribute='agent') | list", json!(["a", "b", "c"]));
+        is("said | voices | map(attribute='ok') | list", json!([true, true, false]));
+        is("(said | voices) == (said | voices | voices)", json!(true));
+        is("(['x', 'x', 'y'] | voices | map(attribute='said') | unique | length)", json!(2));
         is("said | verdict('any')", json!("accept"));
         is("said | verdict('all')", json!("revise"));
         is("(said | weighed('answer')).agents", json!(["a", "b"]));

@@ -174,7 +174,8 @@ async fn who_is_late_is_left_behind() {
     gate.open();
 }
 
-async fn open(dir: &Path, postgres: bool) -> Store {
+/// A store of either kind.
+pub async fn open(dir: &Path, postgres: bool) -> Store {
     if !postgres {
         return Store::open_sqlite(dir, Options::default()).await.expect("a store");
     }

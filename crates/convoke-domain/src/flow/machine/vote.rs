@@ -201,9 +201,7 @@ impl<'a> Machine<'a, '_> {
         };
         let mut facts = facts(state, tally);
         facts["choice"] = choice.clone().into();
-        if let Node::Step(step) = self.node(at)?
-            && let Some(capability) = step.vote.as_ref().and_then(|vote| vote.rule.capability.as_deref())
-        {
+        if let Some(capability) = state.rule.capability.as_deref() {
             facts["capability"] = capability.into();
         }
         facts["casting"] = serde_json::to_value(casting).unwrap_or(Value::Null);
