@@ -247,6 +247,13 @@ impl<'n> Checker<'n, '_> {
             let message = format!("the default of the parameter `{name}` must be {wanted}");
             return self.say(node, "wrong_type", message, format!("write {wanted}, or another `type`"));
         }
+        let options = entry.node.list("options");
+        if !options.is_empty() && !options.iter().any(|option| option.text() == value.as_str()) {
+            let message = format!("the default of the parameter `{name}` is none of its own `options`");
+            let hint =
+                suggest(value.as_str().unwrap_or_default(), options.iter().filter_map(Node::text), "write one of them");
+            return self.say(node, "out_of_range", message, hint);
+        }
         let number = value.as_f64().unwrap_or(f64::NAN);
         if bound("min").is_some_and(|least| number < least) || bound("max").is_some_and(|most| number > most) {
             let message = format!("the default of the parameter `{name}` is out of its own range");

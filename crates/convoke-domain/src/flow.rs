@@ -92,6 +92,9 @@ pub struct Parameter {
     /// or `members`. Without a default a team must set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
+    /// The texts it may be; any if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
     /// The least number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
@@ -435,6 +438,17 @@ impl Default for Count {
     fn default() -> Self {
         Self::Number(1)
     }
+}
+
+/// A part of a whole, from 0 to 1, or an expression that gives one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(with = "Value")]
+pub enum Part {
+    /// A number.
+    Number(f64),
+    /// An expression.
+    Expression(String),
 }
 
 /// What it means that a limit was reached.

@@ -19,7 +19,7 @@ mod tally;
 mod tests;
 
 pub use ballot::Ballot;
-pub use canonical::{MAX_ANSWER, canonical, canonical_json, option};
+pub use canonical::{MAX_ANSWER, canonical, canonical_json, canonical_value, option};
 pub use tally::{Outcome, Standing, Tally, tally};
 
 /// Options that a vote may have.

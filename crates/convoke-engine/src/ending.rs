@@ -4,6 +4,7 @@
 use convoke_domain::event::Kind;
 use convoke_domain::pattern::SideStage;
 use convoke_domain::run::State;
+use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
 use convoke_domain::team::EscalationPolicy;
 use convoke_domain::time::Timestamp;
@@ -159,20 +160,22 @@ impl Journal {
         emit(tx, Kind::TaskFailed, self.on(), (Some(self.at.run), &self.agent()), payload);
         self.leave(tx, held, true).await?;
         advance::tell_parent(tx, self.at.run, held.parent, self.at.task, Err(error)).await?;
-        if self.wants_person(code) {
+        // What a flow's step fails of is the flow's matter first.
+        let is_step = self.spec.flow.is_some() && task::path(tx, self.at.task).await?.is_some();
+        if !is_step && wants_person(&self.spec, &self.at.agent, code) {
             let reason = format!("{} ({}): {error}", self.at.key, self.at.agent);
             run::count_tasks(tx, self.at.run, 0, -1).await?;
             return advance::end_run(tx, self.at.run, State::Escalated, (None, Some(&reason)), "system").await;
         }
         advance::task_ended(tx, self.at.run, self.at.task, false, &self.spec).await
     }
+}
 
-    /// A member that is stuck escalates to its coordinator, who is told that it failed; a coordinator that is stuck
-    /// escalates to a person, unless the team never asks one.
-    fn wants_person(&self, code: &str) -> bool {
-        let escalates = self.spec.profiles.get(&self.at.agent).is_some_and(|profile| profile.auto_escalate);
-        let leads = self.at.agent == self.spec.team.coordinator;
-        let stuck = matches!(code, "repeated_call" | "schema_mismatch");
-        leads && escalates && stuck && self.spec.team.rules.escalation_policy != EscalationPolicy::Never
-    }
+/// A member that is stuck escalates to its coordinator, who is told that it failed; a coordinator that is stuck
+/// escalates to a person, unless the team never asks one.
+pub(crate) fn wants_person(spec: &RunSpec, agent: &str, code: &str) -> bool {
+    let escalates = spec.profiles.get(agent).is_some_and(|profile| profile.auto_escalate);
+    let stuck = matches!(code, "repeated_call" | "schema_mismatch");
+    let asks = spec.team.rules.escalation_policy != EscalationPolicy::Never;
+    agent == spec.team.coordinator && escalates && stuck && asks
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::engine::emit;
 use crate::run::state_of;
-use crate::{advance, answer, memory, outcome, wait};
+use crate::{advance, answer, ending, memory, outcome, wait};
 
 /// How often the machine may ask for more in one turn; it asks once for each level that it goes down.
 const ASKS_MAX: usize = 1_000;
@@ -94,7 +94,8 @@ async fn happened(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec, what: Happened<'_>
     for (at, frame) in frames {
         frame::put(tx, id, &row(at, &frame)?).await?;
     }
-    let mut turn = Turn { held, spec };
+    let ended = if let Happened::Ended(at) = what { Some(at) } else { None };
+    let mut turn = Turn { held, spec, ended };
     for one in moves {
         turn.carry_out(tx, one).await?;
     }
@@ -162,6 +163,8 @@ async fn load(tx: &mut Tx<'_>, id: RunId, memory: &mut Memory, key: &Key) -> Res
 struct Turn<'a> {
     held: run::Held,
     spec: &'a RunSpec,
+    /// The path of the task that ended, if that is what happened.
+    ended: Option<&'a str>,
 }
 
 impl Turn<'_> {
@@ -206,14 +209,25 @@ impl Turn<'_> {
                 memory::propagate(tx, id, self.spec).await?;
                 self.end(tx, State::Completed, (Some(&output), None)).await
             }
-            Move::Fail(code, reason) => {
-                let error = format!("{code}: {reason}");
-                self.end(tx, State::Failed, (None, Some(&error))).await
-            }
+            Move::Fail(code, reason) => match self.stuck_coordinator(tx).await? {
+                Some(stuck) => self.end(tx, State::Escalated, (None, Some(&stuck))).await,
+                None => self.end(tx, State::Failed, (None, Some(&format!("{code}: {reason}")))).await,
+            },
             Move::Escalate { reason, output } => {
                 self.end(tx, State::Escalated, (output.as_deref(), Some(&reason))).await
             }
         }
+    }
+
+    /// What the coordinator was stuck at, if the flow fails of that: then a person has the run instead.
+    async fn stuck_coordinator(&self, tx: &mut Tx<'_>) -> Result<Option<String>> {
+        let Some(at) = self.ended else { return Ok(None) };
+        let found = task::stepped(tx, self.held.id, (at, &format!("{at}\u{1}"))).await?;
+        let Some(task) = found.first() else { return Ok(None) };
+        let error = task.error.as_deref().unwrap_or_default();
+        let code = error.split(':').next().unwrap_or_default();
+        let stuck = ending::wants_person(self.spec, &task.agent, code);
+        Ok(stuck.then(|| format!("{at} ({}): {error}", task.agent)))
     }
 
     async fn end(&mut self, tx: &mut Tx<'_>, state: State, said: (Option<&str>, Option<&str>)) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! Rule: every position and every comment is told with who holds it. Start at [`settled`].
 
-use convoke_domain::flow::account::{Fact, Judged, MergeFact, ReviewFact, SettleFact, StepAccount};
+use convoke_domain::flow::account::{Fact, Judged, MergeFact, ReviewFact, SettleFact, Stand, StepAccount};
 use convoke_domain::merge::Position;
 
 use crate::block::Block;
@@ -26,23 +26,28 @@ fn facts<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a StepAccount, &'a Fact
 /// What was settled, and where merged results differ.
 pub(crate) fn settled(view: &View<'_>) -> Vec<Block> {
     let told = facts(view).flat_map(|(step, fact)| match fact {
-        Fact::Settle(settle) => settlement(step, settle),
+        Fact::Settle(settle) => settlement(view, step, settle),
         Fact::Merge(merge) if !merge.disagreements.is_empty() || !merge.missing.is_empty() => merged(step, merge),
         _ => Vec::new(),
     });
     told.collect()
 }
 
-fn settlement(step: &StepAccount, settle: &SettleFact) -> Vec<Block> {
+fn settlement(view: &View<'_>, step: &StepAccount, settle: &SettleFact) -> Vec<Block> {
+    // A run whose flow did not get past this step was handed to people; only they complete it then.
+    let by_person = view.run.summary.state == "completed" && step.state != Stand::Failed;
     let how = match (settle.settled_by.as_deref(), settle.positions.len()) {
-        (Some("agreement"), _) => format!("All who answered agree: {}.", value(&settle.answer)),
+        (Some("agreement"), 0 | 1) => format!("All who answered agree: {}.", value(&settle.answer)),
+        (Some("agreement"), _) => format!("Enough of them agree: {}.", value(&settle.answer)),
         (Some(by), _) => format!("Settled by {}: {}.", plain(by), value(&settle.answer)),
+        (None, _) if by_person => "Settled by a person, who closed the run: the result above is theirs.".into(),
         (None, 0) => "It is not settled.".into(),
         (None, _) => format!("It is not settled{}.", reason(step.reason.as_deref())),
     };
     let why = settle.reason.as_deref().filter(|_| settle.settled_by.as_deref() != Some("agreement"));
     let why = why.map(|why| format!(" Why: {}.", one_line(why, COMMENT_CHARS).replace('`', "'").trim_end_matches('.')));
-    let agreement = settle.agreement.map(|share| format!(" {} had said the same.", percent(share)));
+    let agreement =
+        settle.agreement.map(|share| format!(" {} of those who were asked had said the same.", percent(share)));
     let mut blocks = vec![
         Block::Heading(name(&step.path)),
         Block::Words(format!("{how}{}{}", why.unwrap_or_default(), agreement.unwrap_or_default())),

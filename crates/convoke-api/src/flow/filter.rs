@@ -11,7 +11,7 @@ use crate::near::suggest;
 use crate::problem::finding;
 
 /// Filters that are suggested; whether one exists, minijinja itself says.
-const FILTERS: [&str; 45] = [
+const FILTERS: [&str; 46] = [
     "abs",
     "agreement",
     "attributed",
@@ -37,6 +37,7 @@ const FILTERS: [&str; 45] = [
     "map",
     "max",
     "min",
+    "most",
     "reject",
     "rejectattr",
     "replace",
@@ -172,6 +173,17 @@ impl Reader<'_, '_> {
             "agreement" => {
                 part(self);
                 Form::Number
+            }
+            "most" => {
+                let parts = [
+                    ("answer", part(self).or_none()),
+                    ("count", Form::Number),
+                    ("answered", Form::Number),
+                    ("asked", Form::Number),
+                    ("share", Form::Number),
+                    ("tied", Form::Flag),
+                ];
+                Form::object(parts)
             }
             "weighed" => {
                 let answer = part(self);

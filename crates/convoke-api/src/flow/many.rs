@@ -476,6 +476,7 @@ impl<'n> Checker<'n, '_> {
         if let Some(node) = settle.get("judge").filter(|node| !node.is_null()) {
             self.agent(node, at.scope, &at.path("settle.judge"));
         }
+        self.part(settle.get("enough"), at.scope, &at.path("settle.enough"));
         let answer = if answer.sure() == &Form::Text { Form::Text } else { Form::Any };
         let parts = [
             ("answer", answer),

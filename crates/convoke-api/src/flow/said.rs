@@ -217,6 +217,15 @@ impl<'n> Checker<'n, '_> {
         whole
     }
 
+    /// A part of a whole, or an expression that gives one: from 0 to 1.
+    pub(super) fn part(&mut self, node: Option<&'n Node>, scope: &Scope<'_, 'n>, what: &str) {
+        let Some((number, node)) = self.number(node, scope, what) else { return };
+        if !number.as_f64().is_some_and(|part| (0.0..=1.0).contains(&part)) {
+            let message = format!("`{what}` is {number}, which is no part of a whole");
+            self.say(node, "out_of_range", message, "give a number from 0 to 1, such as 0.6 for six of ten");
+        }
+    }
+
     /// A number, or the value of an expression that gives one, where that is known before the run.
     fn number(&mut self, node: Option<&'n Node>, scope: &Scope<'_, 'n>, what: &str) -> Option<(Value, &'n Node)> {
         let node = node.filter(|node| !node.is_null())?;
@@ -233,7 +242,7 @@ impl<'n> Checker<'n, '_> {
             None => node.to_json(),
         };
         if !number.is_number() {
-            let message = format!("`{what}` must be a whole number or an expression, and it is neither");
+            let message = format!("`{what}` must be a number or an expression, and it is neither");
             self.say(node, "wrong_type", message, "write a number");
             return None;
         }

@@ -55,12 +55,12 @@ fn names(list: &Value) -> impl Iterator<Item = String> + '_ {
     list.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned))
 }
 
-/// What a value measured. The share is of whole voices, so that their number follows from it.
+/// What a value measured. The share is of all who were asked, so that the number of voices follows from it.
 fn measured(payload: &Value) -> Option<Found> {
     let (at, share) = (payload["path"].as_str()?, payload["agreement"].as_f64()?);
     let count = |key: &str| payload[key].as_i64().unwrap_or(0).max(0);
-    let voices = count("voices");
-    let with = (share * voices as f64).round() as i64;
+    let (voices, silent) = (count("voices"), count("silent"));
+    let with = ((share * (voices + silent) as f64).round() as i64).min(voices);
     let (above, last) = path::split(at)?;
     let is_derived = last.starts_with('_');
     let poll = Poll {
@@ -68,7 +68,7 @@ fn measured(payload: &Value) -> Option<Found> {
         round: 1,
         with,
         against: voices - with,
-        silent: count("silent"),
+        silent,
         rate: ratio((share * 10_000.0).round() as i64, 10_000),
     };
     Some(((at.to_owned(), poll), is_derived))
@@ -137,8 +137,8 @@ mod tests {
         let of = ["a", "b", "c"];
         let rounds = [
             measure("rounds/1/measure", 1.0 / 3.0, &of, 0),
-            measure("rounds/2/measure", 0.5, &of, 1),
-            measure("settled/_polled", 0.5, &of, 1),
+            measure("rounds/2/measure", 1.0 / 3.0, &of, 1),
+            measure("settled/_polled", 1.0 / 3.0, &of, 1),
         ];
         let expected = [("rounds/1/measure", 1, 2, 0), ("rounds/2/measure", 1, 1, 1)];
         assert_eq!(told(&rounds), expected.map(|(at, with, against, silent)| (at.to_owned(), with, against, silent)));

@@ -12,6 +12,7 @@ use crate::flow::path;
 use crate::id::TaskId;
 use crate::record::{ApprovalRecord, DecisionRecord, TaskRecord};
 use crate::time::Timestamp;
+use crate::vote;
 
 /// A decision should be there within this time, in milliseconds.
 pub const DECISION_TARGET: i64 = target::DECISION_MS;
@@ -90,7 +91,7 @@ pub const VOICE_BYTES: usize = 64 << 10;
 /// Stages in which members are asked what they think, by a part of the name.
 const POLLED: [&str; 4] = ["validation", "vote", "ballot", "review"];
 const FOR: [&str; 6] = ["agree", "accept", "approve", "approved", "yes", "pass"];
-const AGAINST: [&str; 7] = ["disagree", "reject", "revise", "rejected", "no", "fail", "request_changes"];
+const AGAINST: [&str; 7] = ["disagree", "reject", "revise", "rejected", "no", "fail", "request changes"];
 
 /// Voices by round: what tasks say, then the votes that a flow has counted.
 pub fn agreement<'a>(tasks: impl Iterator<Item = Said<'a>>, votes: &[(String, Poll)]) -> Agreement {
@@ -167,7 +168,7 @@ fn counted(mut poll: Poll, choices: &BTreeMap<String, i64>) -> Poll {
     poll
 }
 
-/// Reads a result: a verdict, or a choice among several. Choices are the same where they differ in case and white space alone.
+/// Reads a result: a verdict, or a choice among several. Choices are the same where their one form is.
 fn voice(output: &str) -> Option<Voice> {
     if output.len() > VOICE_BYTES {
         return None;
@@ -176,19 +177,14 @@ fn voice(output: &str) -> Option<Voice> {
     let field =
         |names: &[&str]| names.iter().find_map(|name| said.get(*name)).filter(|value| !value.is_null()).cloned();
     if let Some(verdict) = field(&["verdict", "decision"]) {
-        let word = spoken(&verdict);
+        let word = vote::canonical_value(&verdict);
         return match () {
             () if FOR.contains(&word.as_str()) => Some(Voice::For),
             () if AGAINST.contains(&word.as_str()) => Some(Voice::Against),
             () => Some(Voice::Choice(word)),
         };
     }
-    field(&["choice", "vote", "answer", "option"]).map(|choice| Voice::Choice(spoken(&choice)))
-}
-
-fn spoken(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    field(&["choice", "vote", "answer", "option"]).map(|choice| Voice::Choice(vote::canonical_value(&choice)))
 }
 
 /// How long something took, over several times.

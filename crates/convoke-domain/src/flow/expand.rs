@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::template::as_expression;
 use super::{
     AskStep, BranchStep, Case, Conflict, Count, DelegateStep, Flow, GateStep, HandoffStep, How, LoopStep, MergeStep,
-    OnClosed, OnFailure, OnLimit, ReviewStep, SettleStep, SplitStep, Step, Sync, TaskStep,
+    OnClosed, OnFailure, OnLimit, Part, ReviewStep, SettleStep, SplitStep, Step, Sync, TaskStep,
 };
 
 /// The step in which a review says what it came to.
@@ -317,66 +317,64 @@ fn judge_of(settle: &SettleStep) -> Step {
     titled("judge", "Settle what the answers disagree on".into(), judge)
 }
 
+/// An answer that was agreed on: all who answered gave it, or enough of those who were asked, and no other as often.
+fn agreed_on(settle: &SettleStep) -> (String, &'static str) {
+    let enough = match &settle.enough {
+        None => return ("results._most.count == results._most.answered".into(), "all who answered agree"),
+        Some(Part::Number(part)) => part.to_string(),
+        Some(Part::Expression(text)) => format!("({text})"),
+    };
+    (format!("results._most.share >= {enough} and not results._most.tied"), "enough of them agree")
+}
+
+/// What the step gives: an answer, by what it was settled, and why.
+fn settlement(answer: &str, by: &str, reason: &str) -> String {
+    format!(
+        "{{'answer': {answer}, 'settled_by': '{by}', 'reason': {reason}, 'agreement': results._agreement, \
+         'disagreement': [] if results._most.count == results._most.answered else results._said}}"
+    )
+}
+
+/// What leads counts, unless something else has as much behind it: then a judge decides.
+fn unless_tied(leads: &str, by: &str, reason: &str, judge: Step) -> Step {
+    let judged = settlement("results.judge.answer", "judge", "'a tie went to a judge: ' ~ results.judge.reason");
+    let ask = Case { when: format!("results.{leads}.tied"), r#do: vec![judge, value("_judged", judged)] };
+    let chosen = settlement(&format!("results.{leads}.answer"), by, &format!("'{reason}'"));
+    Step {
+        branch: Some(BranchStep { cases: vec![ask], otherwise: vec![value("_chosen", chosen)] }),
+        ..named("_settled")
+    }
+}
+
 fn settle_steps(settle: &SettleStep, policy: Conflict) -> Vec<Step> {
-    let field = settle.field.as_ref().map(|field| format!("'{field}'")).unwrap_or_default();
     let of = &settle.of;
-    let first = match &settle.field {
-        Some(field) => format!("(results.{of} | values | first).{field}"),
-        None => format!("results.{of} | values | first"),
-    };
-    let said = format!(
-        "results.{of} | values{}",
-        settle.field.as_ref().map(|field| format!(" | map(attribute='{field}') | list")).unwrap_or_default()
-    );
-    let agreed = format!(
-        "{{'answer': {first}, 'settled_by': 'agreement', 'reason': 'all who answered agree', 'disagreement': [], 'agreement': 1.0}}"
-    );
-    let judged = |by: &str, extra: &str| {
-        format!(
-            "{{'answer': results.judge.answer, 'settled_by': '{by}', 'reason': {extra}results.judge.reason, 'disagreement': results._said, \
-             'agreement': results._agreement}}"
-        )
-    };
+    let field = settle.field.as_ref().map(|field| format!("('{field}')")).unwrap_or_default();
+    let each = settle.field.as_ref().map(|field| format!(" | map(attribute='{field}') | list")).unwrap_or_default();
+    let (condition, reason) = agreed_on(settle);
+    let agreed = settlement("results._most.answer", "agreement", &format!("'{reason}'"));
     let judge = judge_of(settle);
-    let weighed = |by: &str, reason: &str| {
-        format!(
-            "{{'answer': results._weighed.answer, 'settled_by': '{by}', 'reason': '{reason}', 'disagreement': results._said, \
-             'agreement': results._agreement}}"
-        )
-    };
-    let tied = |by: &str, reason: &str| {
-        let ask = vec![judge.clone(), value("_judged", judged("judge", "'a tie went to a judge: ' ~ "))];
-        Step {
-            branch: Some(BranchStep {
-                cases: vec![Case { when: "results._weighed.tied".into(), r#do: ask }],
-                otherwise: vec![value("_chosen", weighed(by, reason))],
-            }),
-            ..named("_settled")
-        }
-    };
     let by_policy = match policy {
-        Conflict::Vote => vec![
-            value("_weighed", "results._said | map('string') | list | weighed"),
-            tied("vote", "most gave this answer"),
-        ],
+        Conflict::Vote => vec![unless_tied("_most", "vote", "most gave this answer", judge)],
         Conflict::Evidence => vec![
-            value("_weighed", format!("results.{of} | weighed({field})")),
-            tied("evidence", "the most evidence and confidence stand behind it"),
+            value("_weighed", format!("results.{of} | weighed{field}")),
+            unless_tied("_weighed", "evidence", "the most evidence and confidence stand behind it", judge),
         ],
-        Conflict::Judge => vec![judge, value("_judged", judged("judge", ""))],
+        Conflict::Judge => {
+            vec![judge, value("_judged", settlement("results.judge.answer", "judge", "results.judge.reason"))]
+        }
         Conflict::Escalate => {
             let gate = GateStep { check: Some("false".into()), on_fail: OnClosed::Escalate, ..GateStep::default() };
             vec![Step { gate: Some(gate), title: Some("the members disagree".into()), ..named("_disagreement") }]
         }
     };
-    let fields = if field.is_empty() { String::new() } else { format!("({field})") };
     let decide = BranchStep {
-        cases: vec![Case { when: "results._agreement == 1.0".into(), r#do: vec![value("_agreed", agreed)] }],
+        cases: vec![Case { when: condition, r#do: vec![value("_agreed", agreed)] }],
         otherwise: by_policy,
     };
     vec![
-        value("_said", said),
-        value("_agreement", format!("results.{of} | agreement{fields}")),
+        value("_said", format!("results.{of} | values{each}")),
+        value("_most", format!("results.{of} | most{field}")),
+        value("_agreement", "results._most.share"),
         value("_polled", format!("{{'agreement': results._agreement, 'positions': results.{of} | voices}}")),
         Step { branch: Some(decide), ..named("_decision") },
     ]

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Count, OnLimit, Step, is_default};
+use super::{Count, OnLimit, Part, Step, is_default};
 use crate::vote::VoteRule;
 
 /// Agents vote.
@@ -209,7 +209,11 @@ pub struct SettleStep {
     /// The part of each result that is compared, such as `answer`; the whole result if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// By which policy; the team's rule `conflict` if absent.
+    /// The part of all who were asked that must have said the same for it to count, as a number or an expression. If
+    /// absent, all who answered must.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enough: Option<Part>,
+    /// By which policy what they did not agree on is settled; the team's rule `conflict` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Conflict>,
     /// Who judges; the coordinator if absent.

@@ -106,6 +106,12 @@ fn value(parameter: &Parameter, given: &Value, team: &Map<String, Value>) -> Res
         };
         return Err(format!("{wanted} is expected, not {value}"));
     }
+    if let Some(text) = value.as_str()
+        && !parameter.options.is_empty()
+        && !parameter.options.iter().any(|option| option == text)
+    {
+        return Err(format!("one of `{}` is expected, not `{text}`", parameter.options.join("`, `")));
+    }
     let number = value.as_f64();
     if let (Some(number), Some(min)) = (number, parameter.min)
         && number < min
@@ -152,6 +158,11 @@ mod tests {
                 "the pattern needs `x` (why); set it under `with`",
             ),
             (json!({"type": "text", "default": ""}), json!({"y": 1}), "the pattern has no parameter `y`"),
+            (
+                json!({"type": "text", "options": ["in turn", "chosen"]}),
+                json!({"x": "choosen"}),
+                "`x`: one of `in turn`, `chosen` is expected, not `choosen`",
+            ),
         ];
         for (parameter, with, expected) in wrong {
             assert_eq!(settled(parameter, with), Err(expected.to_owned()));

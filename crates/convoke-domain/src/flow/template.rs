@@ -12,7 +12,7 @@ use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior, Va
 use serde_json::{Map, Value};
 
 use crate::material;
-use crate::vote::canonical_json;
+use crate::vote::{canonical_json, canonical_value};
 
 /// Steps that one template or expression may take.
 const FUEL: u64 = 1_000_000;
@@ -75,7 +75,7 @@ impl Parsed {
 }
 
 /// Filters that flows have besides minijinja's own.
-pub const FILTERS: [&str; 7] = ["agreement", "attributed", "values", "verdict", "voices", "weighed", "without"];
+pub const FILTERS: [&str; 8] = ["agreement", "attributed", "most", "values", "verdict", "voices", "weighed", "without"];
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
@@ -89,7 +89,10 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.add_filter("values", |list: Filled| json_filter(&list, values));
     environment.add_filter("attributed", |list: Filled| text_filter(&list));
     environment.add_filter("agreement", |list: Filled, field: Option<String>| {
-        json_filter(&list, |list| agreement(list, field.as_deref()).into())
+        json_filter(&list, |list| most(list, field.as_deref())["share"].clone())
+    });
+    environment.add_filter("most", |list: Filled, field: Option<String>| {
+        json_filter(&list, |list| most(list, field.as_deref()))
     });
     environment.add_filter("without", |list: Filled, name: String| {
         json_filter(&list, |list| list.iter().filter(|item| item.as_str() != Some(name.as_str())).cloned().collect())
@@ -277,18 +280,26 @@ fn part<'v>(value: &'v Value, field: Option<&str>) -> &'v Value {
     field.map_or(value, |field| value.get(field).unwrap_or(&Value::Null))
 }
 
-/// Compared without regard to case, spaces and a full stop at the end.
-fn plain(value: &Value) -> String {
-    let text = text_of(value).to_lowercase();
-    text.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
-}
-
-/// The share of the most frequent value; 0 for an empty list.
-fn agreement(list: &[Value], field: Option<&str>) -> f64 {
+/// The most frequent value, the first of those that are equally frequent. Who failed said nothing but was asked: gives
+/// `{answer, count, answered, asked, share, tied}`, and `share` is the part of all who were asked.
+fn most(list: &[Value], field: Option<&str>) -> Value {
     let values = values(list);
-    let said: Vec<String> = values.as_array().into_iter().flatten().map(|value| plain(part(value, field))).collect();
-    let most = said.iter().map(|one| said.iter().filter(|other| *other == one).count()).max().unwrap_or(0);
-    if said.is_empty() { 0.0 } else { most as f64 / said.len() as f64 }
+    let said: Vec<&Value> = values.as_array().into_iter().flatten().map(|value| part(value, field)).collect();
+    let mut standing: Vec<(String, &Value, usize)> = Vec::new();
+    for answer in &said {
+        let form = canonical_value(answer);
+        match standing.iter_mut().find(|(known, ..)| *known == form) {
+            Some((_, _, count)) => *count += 1,
+            None => standing.push((form, answer, 1)),
+        }
+    }
+    standing.sort_by_key(|(_, _, count)| std::cmp::Reverse(*count));
+    let (answer, count) = standing.first().map_or((&Value::Null, 0), |(_, answer, count)| (*answer, *count));
+    let share = if list.is_empty() { 0.0 } else { count as f64 / list.len() as f64 };
+    let tied = standing.get(1).is_some_and(|(_, _, next)| *next == count);
+    serde_json::json!({
+        "answer": answer, "count": count, "answered": said.len(), "asked": list.len(), "share": share, "tied": tied,
+    })
 }
 
 /// What reviewers say together: `accept` by the rule (`all`, `majority`, `any`), else `reject` where more than half of
@@ -317,7 +328,7 @@ fn verdict(list: &[Value], accept: &str) -> Value {
 /// piece twice is one, and an empty one none. `docs/concept/flows.md` says why.
 fn backing(value: &Value) -> f64 {
     let confidence = value.get("confidence").and_then(Value::as_f64).map_or(UNSAID, |part| part.clamp(0.0, 1.0));
-    let pieces = value.get("evidence").and_then(Value::as_array).into_iter().flatten().map(plain);
+    let pieces = value.get("evidence").and_then(Value::as_array).into_iter().flatten().map(canonical_value);
     let pieces: BTreeSet<String> = pieces.filter(|piece| !piece.is_empty()).collect();
     confidence * (1.0 + PIECE_ADDS * pieces.len().min(PIECES_MAX) as f64)
 }
@@ -333,7 +344,7 @@ fn weighed(list: &[Value], field: Option<&str>) -> Value {
         }
         let weight = backing(value);
         let answer = part(value, field);
-        let key = plain(answer);
+        let key = canonical_value(answer);
         match standing.iter_mut().find(|(known, ..)| *known == key) {
             Some((_, _, sum, agents)) => {
                 *sum += weight;
@@ -391,11 +402,18 @@ mod tests {
         is("(none or []) + who", json!(["a", "b"]));
         is("who | without('a')", json!(["b"]));
         is("said | values | length", json!(2));
-        is("said | agreement('answer')", json!(1.0));
         is("said | voices | map(attribute='agent') | list", json!(["a", "b", "c"]));
         is("said | voices | map(attribute='ok') | list", json!([true, true, false]));
         is("(said | voices) == (said | voices | voices)", json!(true));
         is("(['x', 'x', 'y'] | voices | map(attribute='said') | unique | length)", json!(2));
+        is("said | agreement('answer') | round(2)", json!(0.67));
+        is("said[:2] | agreement('answer')", json!(1.0));
+        let most = json!({"answer": "Yes.", "asked": 3, "answered": 2, "count": 2, "share": 2.0 / 3.0, "tied": false});
+        is("said | most('answer')", most);
+        is("(['Roll back', '**Roll-back.**', 'ROLL BACK!', 'wait'] | most).count", json!(3));
+        is("(['1,000.0', '2', 1000, '$1000'] | most).count", json!(3));
+        is("(['a', 'b'] | most).tied", json!(true));
+        is("([] | most).share", json!(0.0));
         is("said | verdict('any')", json!("accept"));
         is("said | verdict('all')", json!("revise"));
         is("(said | weighed('answer')).agents", json!(["a", "b"]));

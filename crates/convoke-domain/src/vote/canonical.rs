@@ -26,6 +26,14 @@ pub fn canonical(kind: Canonical, said: &str) -> String {
     }
 }
 
+/// The one form of an answer that is text, or any other JSON; `"1,000.0"` is `1000`.
+pub fn canonical_value(said: &Value) -> String {
+    match said {
+        Value::String(text) => canonical(Canonical::Text, text),
+        other => canonical_json(other),
+    }
+}
+
 /// The option that an answer names, as the rule writes it.
 pub fn option<'a>(kind: Canonical, options: &'a [String], said: &str) -> Option<&'a str> {
     let wanted = canonical(kind, said);

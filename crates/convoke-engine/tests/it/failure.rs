@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use convoke_domain::transcript::Usage;
 use convoke_port::model::{Fault, ModelError, ModelReply};
 use convoke_testkit::hub::{Hub, profile, team};
-use convoke_testkit::model::{FakeModels, Gate, fault};
+use convoke_testkit::model::{FakeModels, Gate, fault, says};
 use convoke_testkit::tool::FakeTools;
 use serde_json::json;
 
@@ -130,4 +130,31 @@ async fn a_panic_in_an_adapter_costs_a_lost_call_and_not_the_run() {
     assert_eq!(record.summary.state, "completed");
     let lost: i64 = record.usage.iter().map(|usage| usage.lost_calls).sum();
     assert_eq!(lost, 1);
+}
+
+#[tokio::test]
+async fn a_coordinator_that_is_stuck_is_the_flows_matter_first() {
+    let steps = |on_failure: serde_json::Value| {
+        let output = json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}});
+        let task = json!({"agent": "{{ coordinator }}", "instructions": "Count.", "output": output});
+        let mut count = json!({"id": "count", "task": task});
+        count.as_object_mut().expect("a step").extend(on_failure.as_object().expect("an object").clone());
+        let flow = json!({"steps": [count, {"id": "end", "value": "results.count.n"}]});
+        json!({"pattern": "own", "flow": flow, "rules": {"retries": 0}})
+    };
+    let play = || FakeModels::new(|_| Ok(says("seven, I think")));
+    let hub = Hub::new(play(), FakeTools::none()).await;
+    let run = hub.run(team(&["logs"], steps(json!({"on_failure": "continue", "default": {"n": 7}}))), "Look.").await;
+    let record = hub.ended(run).await;
+    assert_eq!(
+        (record.summary.state.as_str(), record.output.as_deref()),
+        ("completed", Some("7")),
+        "its rule says what then"
+    );
+    let hub = Hub::new(play(), FakeTools::none()).await;
+    let run = hub.run(team(&["logs"], steps(json!({}))), "Look.").await;
+    let record = hub.ended(run).await;
+    let reason = record.summary.error.unwrap_or_default();
+    assert_eq!(record.summary.state, "escalated", "without a rule a person has it");
+    assert!(reason.starts_with("count (lead): schema_mismatch: "), "{reason}");
 }

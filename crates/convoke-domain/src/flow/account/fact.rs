@@ -10,7 +10,7 @@ use crate::event::Kind;
 use crate::flow::memory::{self, State};
 use crate::flow::{MAX_ROUNDS, ReviewStep, SettleStep, path};
 use crate::merge::Position;
-use crate::vote::{self, canonical_json};
+use crate::vote;
 
 impl Walk<'_> {
     pub(super) fn vote(&self, at: &str, state: &memory::Vote) -> Fact {
@@ -79,7 +79,7 @@ impl Walk<'_> {
         let mut positions: Vec<Position> = Vec::new();
         for (agent, value) in self.shares(above, &settle.of) {
             let value = settle.field.as_ref().map_or(value.clone(), |field| value[field].clone());
-            let same = |one: &&mut Position| canonical_json(&one.value) == canonical_json(&value);
+            let same = |one: &&mut Position| vote::canonical_value(&one.value) == vote::canonical_value(&value);
             match positions.iter_mut().find(same) {
                 Some(position) => position.agents.push(agent),
                 None => positions.push(Position { value, agents: vec![agent] }),

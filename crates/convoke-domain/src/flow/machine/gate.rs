@@ -93,7 +93,12 @@ impl<'a> Machine<'a, '_> {
                 self.note(What::GateChecked, at, json!({"open": true}));
                 return Ok(self.leaf(at, true.into()));
             }
-            Some(reason) => step.title.as_ref().map_or(reason.clone(), |title| format!("{title}: {reason}")),
+            Some(reason) => match &step.title {
+                // What the condition of a step made here says is in its title; its text would tell nobody anything.
+                Some(title) if step.id.starts_with('_') => title.clone(),
+                Some(title) => format!("{title}: {reason}"),
+                None => reason,
+            },
         };
         self.note(What::GateChecked, at, json!({"open": false, "reason": closed}));
         let (block, segment) = path::split(at).unwrap_or_default();

@@ -367,7 +367,7 @@ fn control_is_handed_on_until_somebody_is_done() {
     assert_eq!(result, json!({"answer": "42", "by": "b", "status": "done", "chain": ["a", "b"]}));
     let mut world = World::of(steps.clone());
     world.done("help/rounds/1/work", over("nobody"));
-    assert!(world.failed().contains("does not hold"));
+    assert!(world.failed().ends_with("it was handed to nobody who may have it"));
     let mut world = World::of(steps);
     world
         .done("help/rounds/1/work", over("b"))
@@ -433,6 +433,43 @@ fn disagreement_is_settled_by_policy() {
         matches!(person.end(), Some(RunEnd::Escalated(reason)) if reason.contains("members disagree")),
         "{:?}",
         person.end()
+    );
+}
+
+#[test]
+fn enough_of_those_who_were_asked_may_settle_it() {
+    let run = |enough: serde_json::Value, ends: [Option<&str>; 3]| {
+        let mut world = World::of(json!([
+            {"id": "said", "split": {
+                "over": "['a', 'b', 'c']", "sync": {"wait": "all", "least": 1},
+                "do": [{"id": "x", "task": {"agent": "{{ item }}", "instructions": "?", "retries": 0}}],
+            }},
+            {"id": "final", "settle": {"of": "said", "enough": enough, "by": "escalate"}},
+            {"id": "end", "value": "results.final"},
+        ]));
+        for (who, end) in ["a", "b", "c"].iter().zip(ends) {
+            match end {
+                Some(said) => world.done(&format!("said/{who}"), said),
+                None => world.lost(&format!("said/{who}")),
+            };
+        }
+        match world.end() {
+            Some(RunEnd::Completed(said)) => serde_json::from_str(said).unwrap(),
+            Some(RunEnd::Escalated(reason)) => json!(reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    let two = run(json!(0.6), [Some("Roll back"), Some("**roll-back!**"), Some("wait")]);
+    assert_eq!((two["answer"].as_str(), two["settled_by"].as_str()), (Some("Roll back"), Some("agreement")));
+    assert_eq!(two["disagreement"].as_array().map(Vec::len), Some(3), "who differs is told: {two}");
+    let one = run(json!(0.6), [Some("x"), None, None]);
+    assert!(one.as_str().unwrap().ends_with("the members disagree"), "one of three is not enough: {one}");
+    let half = run(json!("1 / 3"), [Some("x"), Some("y"), None]);
+    assert!(half.is_string(), "nobody leads: {half}");
+    let all = run(json!(null), [Some("x"), Some("x"), None]);
+    assert_eq!(
+        (all["settled_by"].as_str(), all["agreement"].as_f64().map(|share| share > 0.7)),
+        (Some("agreement"), Some(false))
     );
 }
 
