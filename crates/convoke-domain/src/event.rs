@@ -109,6 +109,10 @@ kinds! {
     VoteCounted = "coordination.vote.counted",
     /// Reviewers came to a verdict, or to the end of their rounds.
     ReviewEnded = "coordination.review.ended",
+    /// A value says how far those who were asked agree.
+    AgreementMeasured = "coordination.agreement.measured",
+    /// A value says how good somebody's work was.
+    WorkScored = "coordination.work.scored",
     /// A gate was tried.
     GateChecked = "coordination.gate.checked",
     /// A step was left out, or the run went on without it.

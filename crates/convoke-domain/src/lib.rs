@@ -12,6 +12,7 @@ pub mod compaction;
 pub mod context;
 #[cfg(test)]
 mod docs;
+pub mod effort;
 pub mod escalate;
 pub mod event;
 pub mod flow;

@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::effort::Effort;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use crate::vote::{Outcome, Tally};
@@ -45,6 +47,8 @@ kinds! {
     ReviewAccepted = "review_accepted",
     /// Its work was rejected by a reviewer.
     ReviewRejected = "review_rejected",
+    /// A critic or a judge gave it a score.
+    Scored = "scored",
     /// A person rated it.
     Rated = "rated",
     /// The right answer is known, and its answer was compared with that.
@@ -123,6 +127,22 @@ pub fn of_gold(tally: &Tally, gold: &str, subject: &str, capability: Option<&str
     .collect()
 }
 
+/// Outcomes of work that was scored, as the note of it tells.
+pub fn of_scores(facts: &Value, subject: &str) -> Vec<Case> {
+    let case = |one: &Value| {
+        Some(Case {
+            subject: subject.to_owned(),
+            agent: one["agent"].as_str()?.to_owned(),
+            capability: one["capability"].as_str().unwrap_or_default().to_owned(),
+            kind: Kind::Scored,
+            value: one["value"].as_f64()?.clamp(0.0, 1.0),
+            choice: None,
+            at: Timestamp::from_micros(0),
+        })
+    };
+    facts["of"].as_array().into_iter().flatten().filter_map(case).collect()
+}
+
 /// An agent's record for a capability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reputation {
@@ -140,6 +160,9 @@ pub struct Reputation {
     pub weight: f64,
     /// Outcomes of each kind, faded or not.
     pub kinds: BTreeMap<Kind, u64>,
+    /// What its work takes, beside what is known of how right it is; told for all capabilities together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
 }
 
 /// What these outcomes say of each agent: for all its work, and for each capability. `now` fades them.
@@ -160,6 +183,7 @@ pub fn reputation(cases: &[Case], now: Timestamp) -> Vec<Reputation> {
                 right: record.right,
                 wrong: record.wrong,
                 kinds,
+                effort: None,
             });
         }
     }

@@ -198,6 +198,9 @@ impl Turn<'_> {
                 if note.what == What::ReviewEnded {
                     outcome::of_review(tx, id, &note.path, &note.facts).await?;
                 }
+                if note.what == What::WorkScored {
+                    outcome::of_scores(tx, id, &note.path, &note.facts).await?;
+                }
                 tell(tx, id, note);
                 Ok(())
             }
@@ -258,6 +261,8 @@ fn tell(tx: &mut Tx<'_>, id: RunId, note: Note) {
         What::VoteOpened => Kind::VoteOpened,
         What::VoteCounted => Kind::VoteCounted,
         What::ReviewEnded => Kind::ReviewEnded,
+        What::AgreementMeasured => Kind::AgreementMeasured,
+        What::WorkScored => Kind::WorkScored,
         What::GateChecked => Kind::GateChecked,
         What::StepSkipped => Kind::StepSkipped,
     };

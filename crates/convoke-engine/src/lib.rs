@@ -22,6 +22,7 @@ mod definition;
 mod desk;
 mod drive;
 mod due;
+mod effort;
 mod ending;
 mod engine;
 mod error;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use convoke_domain::event::Kind;
+use convoke_domain::flow::Flow;
 use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::outcome::{self as known, Case, Reputation};
 use convoke_domain::refusal::Refusal;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::engine::emit;
-use crate::{Engine, Result};
+use crate::{Engine, Result, effort};
 
 /// Outcomes of one agent that are read, the newest.
 const PER_AGENT: i64 = 500;
@@ -73,20 +74,13 @@ impl Engine {
 
     /// Pins what is known of a team's agents, where its votes or merges go by that.
     pub(crate) async fn pin_weights(&self, spec: &mut RunSpec) -> Result<()> {
-        if spec.weights.is_empty() && goes_by_weights(spec) {
+        if spec.weights.is_empty() && spec.flow.as_ref().is_some_and(Flow::goes_by_weights) {
             let mut agents: Vec<String> = spec.profiles.keys().cloned().collect();
             agents.truncate(AGENTS);
             spec.weights = self.store().read(Pin { ws: self.ws(), agents }).await?;
         }
         Ok(())
     }
-}
-
-/// True if anything of what the run does names learnt weights.
-fn goes_by_weights(spec: &RunSpec) -> bool {
-    let Some(flow) = &spec.flow else { return false };
-    let text = serde_json::to_string(flow).unwrap_or_default();
-    [r#""weights":"learnt""#, r#""how":"weighted""#].iter().any(|word| text.contains(word))
 }
 
 /// By what an outcome comes about.
@@ -187,13 +181,18 @@ pub(crate) async fn of_review(tx: &mut Tx<'_>, run: RunId, path: &str, facts: &V
     let case = Case {
         subject: format!("{run}:{path}"),
         agent: author.to_owned(),
-        capability: String::new(),
+        capability: facts["capability"].as_str().unwrap_or_default().to_owned(),
         kind: if accepted { known::Kind::ReviewAccepted } else { known::Kind::ReviewRejected },
         value: if accepted { 1.0 } else { 0.0 },
         choice: None,
         at: Timestamp::from_micros(0),
     };
     record(tx, By::run(run), &[case]).await
+}
+
+/// Records how good work was, as a critic or a judge scored it.
+pub(crate) async fn of_scores(tx: &mut Tx<'_>, run: RunId, path: &str, facts: &Value) -> Stored<()> {
+    record(tx, By::run(run), &known::of_scores(facts, &format!("{run}:{path}"))).await
 }
 
 fn new_row(case: &Case, run: Option<RunId>) -> outcome::NewRow<'_> {
@@ -276,6 +275,7 @@ impl UseCase for Known {
         }
         let cases = cases(tx, &names).await?;
         let mut found = known::reputation(&cases, tx.now());
+        effort::add(tx, &mut found).await?;
         found.retain(|one| self.agent.as_ref().is_none_or(|agent| one.agent == *agent));
         Ok(found)
     }
@@ -310,7 +310,7 @@ async fn cases(tx: &mut Tx<'_>, agents: &[String]) -> Stored<Vec<Case>> {
                 row.who
             ),
             agent: agent.clone(),
-            capability: String::new(),
+            capability: row.capability,
             kind: known::Kind::Rated,
             value: (row.stars - 1) as f64 / 4.0,
             choice: None,

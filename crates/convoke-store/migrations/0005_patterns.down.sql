@@ -3,6 +3,8 @@ DROP TABLE relief;
 DROP TABLE scaled;
 -- == stopped ==
 DROP TABLE stopped;
+-- == figures ==
+ALTER TABLE rating DROP COLUMN capability;
 
 -- == overridden ==
 DROP TABLE overridden;

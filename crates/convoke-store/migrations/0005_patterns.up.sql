@@ -55,3 +55,7 @@ CREATE TABLE stopped (
   ws {ID} NOT NULL, run {ID} NOT NULL, agent TEXT NOT NULL, who TEXT NOT NULL, at {INT} NOT NULL,
   PRIMARY KEY (ws, run, agent)
 ) {TABLE};
+
+-- == figures ==
+-- What the work took that is rated; empty where that is not known.
+ALTER TABLE rating ADD COLUMN capability TEXT NOT NULL DEFAULT '';

@@ -1,12 +1,13 @@
-//! `convoke reputation`: what is known of agents' work, from votes, reviews, ratings and answers that were compared; and the right
-//! answers and outcomes that people tell.
+//! `convoke reputation`: what is known of agents' work, from votes, reviews, scores, ratings and answers that were compared, and what
+//! it takes; and the right answers and outcomes that people tell.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
 use convoke_api::{OutcomeFile, OutcomeFormat, read_outcomes};
+use convoke_domain::effort::Effort;
 use convoke_domain::outcome::{Case, Kind, Reputation};
 use convoke_domain::time::Timestamp;
 use convoke_engine::{Gold, Recorded};
@@ -95,6 +96,8 @@ impl ReputationArgs {
             ("RIGHT", Side::Right),
             ("WEIGHT", Side::Right),
             ("CASES", Side::Right),
+            ("BY TASK", Side::Right),
+            ("TOOK", Side::Right),
             ("FROM", Side::Left),
         ]);
         for one in &found {
@@ -105,15 +108,25 @@ impl ReputationArgs {
     }
 }
 
-fn cells(one: &Reputation) -> [String; 6] {
+fn cells(one: &Reputation) -> [String; 8] {
+    let [cost, took] = one.effort.as_ref().map_or_else(Default::default, effort);
     [
         one.agent.clone(),
         if one.capability.is_empty() { "all".to_owned() } else { one.capability.clone() },
         format!("{:.0} %", one.accuracy * 100.0),
         format!("{:.2}", one.weight),
         format!("{:.1}", one.right + one.wrong),
+        cost,
+        took,
         sources(&one.kinds),
     ]
+}
+
+/// What a task costs, and how long half of them take at most.
+fn effort(effort: &Effort) -> [String; 2] {
+    let unpriced = if effort.unpriced_calls > 0 { "+?" } else { "" };
+    let took = effort.median_ms.map(|ms| text::duration(Duration::from_millis(ms.unsigned_abs())));
+    [effort.cost_per_task_usd.map_or_else(String::new, |cost| format!("{cost}{unpriced}")), took.unwrap_or_default()]
 }
 
 fn sources(kinds: &BTreeMap<Kind, u64>) -> String {

@@ -13,6 +13,7 @@ mod scene;
 mod size;
 mod split;
 mod task;
+mod told;
 mod vote;
 
 use std::collections::BTreeMap;
@@ -323,10 +324,7 @@ impl<'a> Machine<'a, '_> {
         if let Some(expression) = &step.value {
             return Ok(match self.evaluate(at, expression)? {
                 Ok(value) => {
-                    if step.id == super::expand::REVIEWED {
-                        let review = path::split(at).map_or("", |(review, _)| review).to_owned();
-                        self.note(What::ReviewEnded, &review, value.clone());
-                    }
+                    self.tell_of(at, &step.id, &value);
                     self.leaf(at, value)
                 }
                 Err(reason) => failed(reason),

@@ -75,7 +75,9 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::SyncCreated => ("run", &["path", "items", "of", "wait", "count"]),
         K::SyncReady => ("run", &["path", "items", "of", "completed", "failed", "left_out", "met"]),
         K::JoinCreated => ("run", &["path", "of"]),
-        K::MergeCompleted => ("run", &["path", "how", "from", "missing", "disagreements", "more_disagreements"]),
+        K::MergeCompleted => {
+            ("run", &["path", "how", "from", "missing", "disagreements", "more_disagreements", "digest"])
+        }
         K::RoundStarted => ("run", &["path", "round", "max"]),
         K::BranchTaken => ("run", &["path", "case"]),
         K::VoteOpened => ("run", &["path", "voters", "options"]),
@@ -101,7 +103,9 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
                 "capability",
             ],
         ),
-        K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds"]),
+        K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds", "capability"]),
+        K::AgreementMeasured => ("run", &["path", "agreement", "voices", "silent", "of", "digest"]),
+        K::WorkScored => ("run", &["path", "of"]),
         K::GateChecked => ("run", &["path", "open", "reason"]),
         K::StepSkipped => ("run", &["path", "when", "reason"]),
         K::RunPaused | K::RunWaiting => ("run", &["reason"]),

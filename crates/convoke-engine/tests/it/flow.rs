@@ -394,7 +394,8 @@ async fn the_time_of_a_step_is_that_of_all_its_attempts() {
     gate.open();
 }
 
-async fn open(dir: &Path, postgres: bool) -> Store {
+/// A store of either kind.
+pub async fn open(dir: &Path, postgres: bool) -> Store {
     if !postgres {
         return Store::open_sqlite(dir, Options::default()).await.expect("a store");
     }

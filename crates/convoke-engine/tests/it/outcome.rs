@@ -238,3 +238,80 @@ async fn of_several_votes_one_is_named_and_a_revote_counts_by_its_last_round() {
     assert_eq!((nobody.right.len(), nobody.wrong.len()), (0, 2));
     assert_eq!((counts(&hub, "net", "").await, counts(&hub, "cost", "").await), (Some((0, 1)), Some((0, 1))));
 }
+
+/// Where a vote's settings are computed, and where the best of several is taken, what was known when the run started counts.
+#[tokio::test]
+async fn weights_are_pinned_wherever_they_may_count() {
+    let hub = hub(FakeModels::new(|request| {
+        let choice = if request.origin.agent == "logs" { "x" } else { "y" };
+        let vote = json!({"choice": choice, "confidence": 0.5, "reason": "because"});
+        let answer = json!({"answer": choice, "score": 5});
+        let is_vote = request.output_schema.as_ref().is_some_and(|schema| schema.to_string().contains("choice"));
+        Ok(says(if is_vote { vote } else { answer }.to_string()))
+    }))
+    .await;
+    let settings = json!([
+        {"id": "v", "vote": {"question": "Which?", "rule": {"options": ["x", "y"]}, "settings": "{'weights': 'learnt', 'capability': 'which'}"}},
+        {"id": "end", "value": "results.v.choice"},
+    ]);
+    let best = json!([
+        {"id": "all", "split": {"over": "['cost', 'logs']", "do": [{"id": "one", "task": {
+            "agent": "{{ item }}", "instructions": "Answer.", "output": {"type": "object", "required": ["answer", "score"],
+                "properties": {"answer": {"type": "string"}, "score": {"type": "number"}}}}}]}},
+        {"id": "best", "merge": {"of": "all", "how": "best_of", "field": "answer", "score": "score"}},
+    ]);
+    assert_eq!(steps(&hub, settings.clone()).await.1, "y", "nothing is known: two against one");
+    assert_eq!(steps(&hub, best.clone()).await.1, "y", "nothing is known: the first");
+    let special = records().into_iter().map(|case| Case { capability: "which".into(), ..case }).collect();
+    hub.engine.record_outcomes(special, "ada").await.expect("recorded");
+    assert_eq!(steps(&hub, settings).await.1, "x", "the record in that capability decides");
+    assert_eq!(steps(&hub, best).await.1, "x", "of two with the same score, who is right more often");
+    let found = hub.engine.reputation(Some("logs")).await.expect("read");
+    let which = found.iter().find(|one| one.capability == "which").expect("a record");
+    assert_eq!(which.kinds.keys().copied().collect::<Vec<_>>(), [Kind::VoteWon, Kind::VoteLost, Kind::Gold]);
+}
+
+/// What was scored, reviewed and rated is kept under what the work took; cost and time stand beside.
+#[tokio::test]
+async fn work_is_known_by_what_it_took() {
+    let hub = hub(FakeModels::new(|request| {
+        let has = |name: &str| request.output_schema.as_ref().is_some_and(|schema| schema.to_string().contains(name));
+        Ok(says(match () {
+            () if has("verdict") => json!({"verdict": "accept", "comments": "fine"}).to_string(),
+            () if has("score") => json!({"score": 8}).to_string(),
+            () => "a draft".to_owned(),
+        }))
+    }))
+    .await;
+    let score = json!({"type": "object", "required": ["score"], "properties": {"score": {"type": "number"}}});
+    let all = json!([
+        {"id": "draft", "task": {"agent": "logs", "needs": ["writing", "sql"], "instructions": "write"}},
+        {"id": "check", "review": {"of": "draft", "author": "logs", "reviewers": "['cost']"}},
+        {"id": "notes", "task": {"agent": "cost", "instructions": "score it", "output": score}},
+        {"id": "quality", "value": "{'scores': [{'agent': 'logs', 'score': results.notes.score}, {'agent': 'logs', 'score': 3, 'most': 4, 'capability': 'writing'}]}"},
+        {"id": "bar", "gate": {"check": "results.notes.score >= 8"}},
+    ]);
+    assert_eq!(steps(&hub, all).await.0, "completed");
+    let run = hub.engine.run_ids(None, 1).await.expect("runs")[0];
+    for about in [About::Task("draft".into()), About::Agent("logs".into()), About::Task("notes".into())] {
+        hub.engine.rate(Rate { run, about, stars: 4, note: String::new() }, "ada").await.expect("rated");
+    }
+    let found = hub.engine.reputation(None).await.expect("read");
+    let kinds = |agent: &str, capability: &str| {
+        let one = found.iter().find(|one| (one.agent.as_str(), one.capability.as_str()) == (agent, capability));
+        one.map(|one| one.kinds.clone().into_iter().collect::<Vec<_>>()).unwrap_or_default()
+    };
+    assert_eq!(kinds("logs", "writing"), [(Kind::ReviewAccepted, 1), (Kind::Scored, 1), (Kind::Rated, 2)], "{found:?}");
+    assert_eq!(kinds("logs", ""), [(Kind::ReviewAccepted, 1), (Kind::Scored, 2), (Kind::Rated, 2)]);
+    assert_eq!((kinds("cost", ""), kinds("cost", "writing")), (vec![(Kind::Rated, 1)], vec![]));
+    let whole = found.iter().find(|one| one.agent == "logs" && one.capability.is_empty()).expect("all its work");
+    // Accepted 1, scored 0.8 and 0.75, rated 0.75 twice.
+    assert!((whole.right - 4.05).abs() < 1e-3 && (whole.wrong - 0.95).abs() < 1e-3, "{whole:?}");
+    let effort = whole.effort.as_ref().expect("what it took");
+    assert_eq!((effort.attempts, effort.completed), (1, 1));
+    assert!(effort.cost_per_task_usd.is_some() && effort.tokens_per_task > Some(0) && effort.median_ms.is_some());
+    assert!(found.iter().filter(|one| !one.capability.is_empty()).all(|one| one.effort.is_none()));
+    let events = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, Some(run), 1_000).await.expect("events");
+    let scored: Vec<_> = events.iter().filter(|event| event.kind == "coordination.work.scored").collect();
+    assert_eq!((scored.len(), scored[0].payload["path"].as_str()), (1, Some("quality")));
+}

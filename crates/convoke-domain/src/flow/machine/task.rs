@@ -273,7 +273,8 @@ impl<'a> Machine<'a, '_> {
         }
         let facts = json!({
             "how": step.how, "from": merged.from, "missing": merged.missing,
-            "disagreements": merged.disagreements, "more_disagreements": merged.more_disagreements
+            "disagreements": merged.disagreements, "more_disagreements": merged.more_disagreements,
+            "digest": template::digest(&template::voices(list))
         });
         self.note(What::MergeCompleted, at, facts);
         Ok(self.leaf(at, merged.value))
