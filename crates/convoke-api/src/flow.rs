@@ -4,6 +4,7 @@
 //! Rule: what is refused could not work, or would not do what it says; what may work is let through. Start at [`check`]; steps
 //! that are work are in `work`, those that bring together in `many`, those that choose the way in `way`, texts in `said`.
 
+pub(crate) mod cost;
 pub(crate) mod crew;
 mod expression;
 mod filter;
@@ -42,9 +43,6 @@ const KINDS: [&str; 16] = [
 ];
 /// The fields that steps of all kinds have.
 const COMMON: [&str; 7] = ["id", "title", "after", "when", "on_failure", "default", "timeout_s"];
-
-/// What is wrong with the team's budget and not with the steps.
-pub(crate) const TOO_SMALL: &str = "budget_too_small";
 
 /// A flow, and the team for which it is checked.
 pub(crate) struct Whole<'n, 'c> {
@@ -139,16 +137,7 @@ impl<'n> Checker<'n, '_> {
     /// A run must be able to pay for the calls that it makes in any case.
     fn budget(&mut self, calls: u64) {
         let Some(crew) = self.crew else { return };
-        let least = crew.least_tokens(calls);
-        if let Some((most, node)) = crew.max_tokens.filter(|(most, _)| *most < least) {
-            let message =
-                format!("the steps make at least {calls} model calls, which need {least} tokens; the budget is {most}");
-            let hint = format!(
-                "set `budget: {{max_tokens: {}}}` or more, or lower `max_output_tokens` in the profiles",
-                round_up(least)
-            );
-            self.say(node, TOO_SMALL, message, hint);
-        }
+        self.found.extend(cost::check(crew, calls));
     }
 
     /// The names of all steps; each belongs to one. False if there are too many.

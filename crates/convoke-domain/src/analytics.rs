@@ -9,6 +9,7 @@ mod span;
 #[cfg(test)]
 mod tests;
 mod times;
+mod told;
 mod voice;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,10 @@ use serde::{Deserialize, Serialize};
 pub use self::flow::{Flow, Overhead, Pace, flow, pace};
 pub use self::span::Span;
 pub use self::times::{AttemptTimes, Mark, RunTimes, TaskTimes, Trace, Turn};
-pub use self::voice::{Agreement, DECISION_TARGET, Delays, Poll, counted_vote};
+pub use self::told::Polls;
+pub use self::voice::{
+    Agreement, DECISION_TARGET, Delays, Poll, Said, VOICE_BYTES, Voices, agreement, counted_vote, decision_times,
+};
 use crate::flow::path::is_below;
 use crate::money::Money;
 use crate::pattern::Stage;
@@ -125,7 +129,7 @@ pub fn of_run(run: &RunRecord, trace: &Trace) -> RunAnalytics {
     let times = RunTimes::of(run);
     RunAnalytics {
         flow: times.as_ref().map(|times| flow(times, trace)),
-        agreement: voice::agreement(&run.tasks, &trace.votes),
+        agreement: voice::agreement(run.tasks.iter().map(Said::of), &trace.votes),
         success: success(&run.tasks),
         cost: cost(run, &trace.votes),
         answers_by_people: voice::answers(&run.decisions, true),
@@ -142,7 +146,7 @@ pub fn of_run(run: &RunRecord, trace: &Trace) -> RunAnalytics {
 fn is_contribution(task: &TaskRecord, votes: &[(String, Poll)]) -> bool {
     let is_ballot = || task.stage == STEP && votes.iter().any(|(path, _)| is_below(&task.key, path));
     let beside = ["plan", "synthesis", "validation", "reply", "offer"].contains(&task.stage.as_str());
-    !(beside || voice::is_verdict(task) || is_ballot())
+    !(beside || Said::of(task).is_verdict() || is_ballot())
 }
 
 fn has_result(task: &TaskRecord) -> bool {

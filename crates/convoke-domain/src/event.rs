@@ -59,7 +59,7 @@ kinds! {
     AgentDefaultChanged = "agent.default_changed",
     /// A run has one more agent, with the rights that the event lists.
     AgentSpawned = "agent.spawned",
-    /// A spawned agent has ended: its task, its run, or a person did it.
+    /// A spawned agent has ended: its task, its run, its time without work, or a person did it.
     AgentRetired = "agent.retired",
     /// A person stopped an agent and all that it had spawned.
     AgentKilled = "agent.killed",
@@ -109,6 +109,10 @@ kinds! {
     VoteCounted = "coordination.vote.counted",
     /// Reviewers came to a verdict, or to the end of their rounds.
     ReviewEnded = "coordination.review.ended",
+    /// A value says how far those who were asked agree.
+    AgreementMeasured = "coordination.agreement.measured",
+    /// A value says how good somebody's work was.
+    WorkScored = "coordination.work.scored",
     /// A gate was tried.
     GateChecked = "coordination.gate.checked",
     /// A step was left out, or the run went on without it.

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod expand;
+mod known;
 mod larger;
 pub mod machine;
 pub mod made;

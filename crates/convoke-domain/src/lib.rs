@@ -12,6 +12,7 @@ pub mod compaction;
 pub mod context;
 #[cfg(test)]
 mod docs;
+pub mod effort;
 pub mod escalate;
 pub mod event;
 pub mod flow;
@@ -36,6 +37,7 @@ pub mod refusal;
 pub mod relevance;
 pub mod retry;
 pub mod run;
+pub mod scale;
 pub mod spawn;
 pub mod spec;
 pub mod task;

@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 
 use convoke_domain::analytics::series::{self, Every, Part, RunPoint, Sum};
 use convoke_domain::analytics::{
-    self as domain, AttemptTimes, Mark, Pace, Poll, RunTimes, Span, TaskTimes, Trace, Turn,
+    self as domain, AttemptTimes, Mark, Pace, Poll, Polls, RunTimes, Said, Span, TaskTimes, Trace, Turn, Voices,
 };
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
-use convoke_domain::record::{HandoffRecord, RunRecord};
+use convoke_domain::record::{DecisionRecord, HandoffRecord, RunRecord};
 use convoke_domain::spec::RunSpec;
 use convoke_domain::time::Timestamp;
 use convoke_store::definition::team;
-use convoke_store::{Error, Result as Stored, Tx, UseCase, analytics, attempt, handoff};
+use convoke_store::step::StepRef;
+use convoke_store::{Error, Result as Stored, Tx, UseCase, analytics, attempt, blob, handoff};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Engine, Result, rating};
+use crate::{Engine, Result, rating, record};
 
 /// Rows read at once.
 const PAGE: i64 = 10_000;
@@ -133,9 +134,9 @@ fn handoff_record(row: handoff::Record) -> Stored<HandoffRecord> {
 
 async fn trace(tx: &mut Tx<'_>, run: RunId, spec: &RunSpec) -> Stored<Trace> {
     let (marks, interruptions) = marks(tx, run).await?;
-    let capacity = spec.profiles.iter().map(|(name, profile)| (name.clone(), profile.capacity)).collect();
+    let capacity = capacity_of(spec);
     let letters = analytics::letters(tx, run, LETTERS).await?;
-    let (edges, votes) = (edges(tx, run).await?, votes(tx, run).await?);
+    let (edges, votes) = (edges(tx, run).await?, polls(tx, run).await?);
     Ok(Trace { edges, marks, capacity, letters, votes, interruptions })
 }
 
@@ -150,15 +151,16 @@ pub(crate) async fn edges(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<(TaskId, Ta
     }
 }
 
-/// Votes that the run's flow has counted.
-async fn votes(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<(String, Poll)>> {
-    let (mut votes, mut after) = (Vec::new(), 0);
+/// Votes that the run's flow has counted, and agreement that it has measured.
+async fn polls(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<(String, Poll)>> {
+    let (mut polls, mut after) = (Polls::default(), 0);
     loop {
-        let page = analytics::votes(tx, run, after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(votes) };
+        let page = analytics::polls(tx, run, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(polls.all()) };
         after = last.seq;
-        let told = page.iter().filter_map(|row| serde_json::from_str::<Value>(&row.payload).ok());
-        votes.extend(told.filter_map(|payload| domain::counted_vote(&payload)));
+        for row in &page {
+            polls.add(&row.kind, &serde_json::from_str(&row.payload).unwrap_or_default());
+        }
     }
 }
 
@@ -205,27 +207,46 @@ impl UseCase for Points {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Vec<Found>> {
         let TeamQuery { team, since, until, .. } = &self.query;
         let which = analytics::Which { team: team.as_deref(), since: *since, until: *until };
-        let mut found = Vec::new();
+        let (mut found, mut known) = (Vec::new(), BTreeMap::new());
         for row in analytics::runs(tx, which, self.before, RUNS_PAGE).await? {
-            found.push(point(tx, row).await?);
+            if !known.contains_key(&row.spec) {
+                known.insert(row.spec.clone(), capacity(tx, &row.spec).await?);
+            }
+            let capacity = known.get(&row.spec).cloned().unwrap_or_default();
+            found.push(point(tx, row, capacity).await?);
         }
         Ok(found)
     }
 }
 
-async fn point(tx: &mut Tx<'_>, row: analytics::RunRow) -> Stored<Found> {
-    let pace = match row.started_at.zip(row.finished_at) {
-        Some((from, to)) => Some(pace(tx, row.id, Span::new(from, to)).await?),
-        None => None,
-    };
+/// How many tasks each agent may hold at once.
+type Capacity = BTreeMap<String, u32>;
+
+fn capacity_of(spec: &RunSpec) -> Capacity {
+    spec.profiles.iter().map(|(name, profile)| (name.clone(), profile.capacity)).collect()
+}
+
+/// The same, of what runs have pinned under this digest.
+async fn capacity(tx: &mut Tx<'_>, digest: &str) -> Stored<Capacity> {
+    let spec: RunSpec = serde_json::from_slice(&blob::get(tx, digest.parse()?).await?)?;
+    Ok(capacity_of(&spec))
+}
+
+async fn point(tx: &mut Tx<'_>, row: analytics::RunRow, capacity: Capacity) -> Stored<Found> {
+    let window = row.started_at.zip(row.finished_at).map(|(from, to)| Span::new(from, to));
+    let (pace, voices) = course(tx, row.id, window, capacity).await?;
+    let decisions: Vec<DecisionRecord> = record::decisions(tx, row.id).await?;
     let ratings = rating::of_run(tx, row.id).await?;
     let (work, whole): (Vec<_>, Vec<_>) = ratings.into_iter().partition(|rating| rating.agent.is_some());
     let point = RunPoint {
         team: row.team,
         created_at: row.created_at,
         state: row.state,
-        took: row.started_at.zip(row.finished_at).map(|(from, to)| Span::new(from, to).length()),
+        took: window.map(Span::length),
         pace,
+        voices,
+        by_people: domain::decision_times(&decisions, true),
+        by_agents: domain::decision_times(&decisions, false),
         cost: row.cost,
         unpriced_calls: row.unpriced,
         tokens: row.tokens,
@@ -236,35 +257,87 @@ async fn point(tx: &mut Tx<'_>, row: analytics::RunRow) -> Stored<Found> {
     Ok(Found { run: row.id, point, agents })
 }
 
-/// The times that speed-up is made of, without reading what the run was about.
-async fn pace(tx: &mut Tx<'_>, run: RunId, window: Span) -> Stored<Pace> {
-    let (mut attempts, mut tasks) = (attempts(tx, run).await?, Vec::new());
+/// What counts of a run's time, if it has ended, and of its voices, without reading what it was about.
+async fn course(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    window: Option<Span>,
+    capacity: Capacity,
+) -> Stored<(Option<Pace>, Voices)> {
+    let mut rows = Vec::new();
     let mut after = NO_TASK;
     loop {
         let page = analytics::tasks(tx, run, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        tasks.extend(page.into_iter().map(|task| TaskTimes {
-            attempts: attempts.remove(&task.id).unwrap_or_default(),
-            id: task.id,
-            agent: task.agent,
-            created_at: task.created_at,
-            finished_at: task.finished_at,
-        }));
+        rows.extend(page);
     }
+    let votes = polls(tx, run).await?;
+    let voices = domain::agreement(rows.iter().map(said), &votes).voices();
+    let Some(window) = window else { return Ok((None, voices)) };
+    let mut attempts = attempts(tx, run, window.to).await?;
+    let tasks = rows.into_iter().map(|task| TaskTimes {
+        attempts: attempts.remove(&task.id).unwrap_or_default(),
+        id: task.id,
+        agent: task.agent,
+        created_at: task.created_at,
+        finished_at: task.finished_at,
+    });
+    let tasks = tasks.collect();
     let (marks, interruptions) = marks(tx, run).await?;
-    Ok(domain::pace(&RunTimes { window, tasks }, &Trace { marks, interruptions, ..Trace::default() }))
+    let trace = Trace { edges: edges(tx, run).await?, marks, capacity, interruptions, ..Trace::default() };
+    Ok((Some(domain::pace(&RunTimes { window, tasks }, &trace)), voices))
 }
 
-async fn attempts(tx: &mut Tx<'_>, run: RunId) -> Stored<BTreeMap<TaskId, Vec<AttemptTimes>>> {
+fn said(row: &analytics::TaskTimes) -> Said<'_> {
+    let analytics::TaskTimes { stage, key, round, agent, .. } = row;
+    let is_over = row.finished_at.is_some() && row.state != "cancelled";
+    Said { stage, key, round: *round, agent, is_over, output: row.said.as_deref() }
+}
+
+/// The attempts of a run by task, each with the times of its calls. What has no end is taken to go on until `until`.
+async fn attempts(tx: &mut Tx<'_>, run: RunId, until: i64) -> Stored<BTreeMap<TaskId, Vec<AttemptTimes>>> {
+    let mut calls = calls(tx, run).await?;
     let (mut attempts, mut after): (BTreeMap<_, Vec<_>>, _) = (BTreeMap::new(), (NO_TASK, 0));
     loop {
         let page = attempt::of_run(tx, run, after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(attempts) };
         after = (last.task, last.n);
-        for attempt::Record { task, agent, started_at, finished_at, .. } in page {
-            let found = AttemptTimes { agent, started_at, finished_at, model: Vec::new(), tool: Vec::new() };
-            attempts.entry(task).or_default().push(found);
+        for attempt::Record { task, n, agent, started_at, finished_at, .. } in page {
+            let end = finished_at.unwrap_or(Timestamp::from_micros(until));
+            let (model, tool) = calls.remove(&(task, n)).unwrap_or_default().spans(end);
+            attempts.entry(task).or_default().push(AttemptTimes { agent, started_at, finished_at, model, tool });
+        }
+    }
+}
+
+/// The calls of one attempt: of models, and of tools.
+#[derive(Default)]
+struct Calls {
+    model: Vec<(Timestamp, Option<Timestamp>)>,
+    tool: Vec<(Timestamp, Option<Timestamp>)>,
+}
+
+impl Calls {
+    fn spans(self, end: Timestamp) -> (Vec<Span>, Vec<Span>) {
+        let of = |calls: Vec<(Timestamp, Option<Timestamp>)>| {
+            calls.into_iter().map(|(from, to)| Span::new(from, to.unwrap_or(end))).collect()
+        };
+        (of(self.model), of(self.tool))
+    }
+}
+
+async fn calls(tx: &mut Tx<'_>, run: RunId) -> Stored<BTreeMap<(TaskId, i64), Calls>> {
+    let mut calls: BTreeMap<_, Calls> = BTreeMap::new();
+    let mut after = StepRef { task: NO_TASK, attempt: 0, n: 0 };
+    loop {
+        let page = analytics::calls(tx, run, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(calls) };
+        after = StepRef { task: last.task, attempt: last.attempt, n: last.n };
+        for call in page {
+            let of = calls.entry((call.task, call.attempt)).or_default();
+            let list = if call.kind == "model" { &mut of.model } else { &mut of.tool };
+            list.push((call.started_at, call.finished_at));
         }
     }
 }

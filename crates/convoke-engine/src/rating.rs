@@ -4,6 +4,7 @@
 use convoke_domain::analytics::STARS;
 use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
+use convoke_domain::pattern::Stage;
 use convoke_domain::record::RatingRecord;
 use convoke_domain::refusal::Refusal;
 use convoke_store::{Error, Result as Stored, Tx, UseCase, rating, run, task};
@@ -54,6 +55,12 @@ impl Engine {
     }
 }
 
+/// Work that is rated: an agent's part in a run, or one task of it.
+struct Work {
+    task: Option<TaskId>,
+    agent: String,
+}
+
 struct Give {
     ws: WorkspaceId,
     rate: Rate,
@@ -70,10 +77,22 @@ impl UseCase for Give {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<RatingRecord> {
         let Rate { run: id, stars, note, .. } = &self.rate;
         let (work, what) = self.find(tx).await?;
-        let (task, agent) = work.unzip();
-        let (task, agent) = (task.flatten(), agent.as_deref());
+        let capability = match &work {
+            Some(work) => self.capability(tx, work).await?,
+            None => String::new(),
+        };
+        let (task, agent) = work.as_ref().map_or((None, None), |work| (work.task, Some(work.agent.as_str())));
         let was = rating::find(tx, *id, &what, &self.who).await?;
-        let new = rating::NewRow { run: *id, what: &what, who: &self.who, task, agent, stars: *stars, note };
+        let new = rating::NewRow {
+            run: *id,
+            what: &what,
+            who: &self.who,
+            task,
+            agent,
+            capability: &capability,
+            stars: *stars,
+            note,
+        };
         rating::put(tx, &new).await?;
         let kind = if was.is_some() { Kind::RatingChanged } else { Kind::RatingGiven };
         let payload = json!({"stars": stars, "note": note, "agent": agent, "task": task, "was": was});
@@ -96,8 +115,25 @@ impl Give {
         Ok(())
     }
 
-    /// The task and the agent that are rated, and the name under which the rating is kept.
-    async fn find(&self, tx: &mut Tx<'_>) -> Stored<(Option<(Option<TaskId>, String)>, String)> {
+    /// What the work took, where the steps of the flow say so: of an agent's part, where all of its tasks took the same.
+    async fn capability(&self, tx: &mut Tx<'_>, work: &Work) -> Stored<String> {
+        let spec = crate::answer::spec_of(tx, self.rate.run).await?;
+        let Some(flow) = &spec.flow else { return Ok(String::new()) };
+        let tasks = task::of_run(tx, self.rate.run).await?;
+        let is_rated = |row: &&task::Record| match work.task {
+            Some(id) => row.id == id,
+            None => row.agent == work.agent && row.stage == Stage::Step.as_str(),
+        };
+        let mut taken: Vec<_> = tasks.iter().filter(is_rated).map(|row| flow.capability_at(&row.key)).collect();
+        taken.dedup();
+        Ok(match taken.as_slice() {
+            [Some(only)] => (*only).to_owned(),
+            _ => String::new(),
+        })
+    }
+
+    /// The work that is rated, and the name under which the rating is kept.
+    async fn find(&self, tx: &mut Tx<'_>) -> Stored<(Option<Work>, String)> {
         let id = self.rate.run;
         let row = run::find(tx, id).await?.ok_or_else(|| Error::missing("run", id))?;
         match &self.rate.about {
@@ -107,10 +143,14 @@ impl Give {
                 Err(Refusal::new("not_ended", message).hint(hint).into())
             }
             About::Run => Ok((None, "run".to_owned())),
-            About::Agent(name) => Ok((Some((None, self.agent(tx, name).await?)), format!("agent:{name}"))),
+            About::Agent(name) => {
+                let agent = self.agent(tx, name).await?;
+                Ok((Some(Work { task: None, agent }), format!("agent:{name}")))
+            }
             About::Task(text) => {
                 let found = self.task(tx, text).await?;
-                Ok((Some((Some(found.id), found.agent)), found.id.to_string()))
+                let what = found.id.to_string();
+                Ok((Some(Work { task: Some(found.id), agent: found.agent }), what))
             }
         }
     }
@@ -174,7 +214,7 @@ fn listed<'a>(words: &str, names: impl IntoIterator<Item = &'a String>) -> Strin
 /// What people think of a run and of the work in it.
 pub(crate) async fn of_run(tx: &mut Tx<'_>, id: RunId) -> Stored<Vec<RatingRecord>> {
     let told = |row: rating::Record| {
-        let rating::Record { run, task, agent, who: by, stars, note, at } = row;
+        let rating::Record { run, task, agent, who: by, stars, note, at, .. } = row;
         RatingRecord { run, task, agent, by, stars, note, at }
     };
     Ok(rating::of_run(tx, id, RATINGS).await?.into_iter().map(told).collect())

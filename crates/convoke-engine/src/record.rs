@@ -7,7 +7,7 @@ use convoke_domain::flow::Flow;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::record::{
-    AttemptRecord, EffectRecord, RunRecord, RunSummary, StepRecord, TalkRecord, TaskRecord, UsageRecord,
+    AttemptRecord, DecisionRecord, EffectRecord, RunRecord, RunSummary, StepRecord, TalkRecord, TaskRecord, UsageRecord,
 };
 use convoke_domain::spec::RunSpec;
 use convoke_domain::transcript::{Usage, calls_of, text_of};
@@ -259,9 +259,7 @@ impl UseCase for Full {
         let tasks = tasks.collect();
         let budgets = budgets(tx, &row).await?;
         let effects = effect::of_run(tx, self.run).await?.into_iter().map(effect_record).collect();
-        let mut decisions = decision::list(tx, Some(self.run), None, Viewer::Party(""), DECISIONS).await?;
-        decisions.reverse();
-        let decisions = logged(tx, decisions).await?;
+        let decisions = decisions(tx, self.run).await?;
         let talks = talks(message::tally(tx, self.run).await?);
         let mut record = RunRecord {
             decisions,
@@ -283,6 +281,13 @@ impl UseCase for Full {
         record.flow = account::of(tx, &record, &spec).await?;
         Ok(record)
     }
+}
+
+/// A run's decisions in their order.
+pub(crate) async fn decisions(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<DecisionRecord>> {
+    let mut rows = decision::list(tx, Some(run), None, Viewer::Party(""), DECISIONS).await?;
+    rows.reverse();
+    logged(tx, rows).await
 }
 
 /// Counts by kind, put together by thread.

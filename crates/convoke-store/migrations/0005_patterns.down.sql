@@ -1,3 +1,11 @@
+-- == scale ==
+DROP TABLE relief;
+DROP TABLE scaled;
+-- == stopped ==
+DROP TABLE stopped;
+-- == figures ==
+ALTER TABLE rating DROP COLUMN capability;
+
 -- == overridden ==
 DROP TABLE overridden;
 

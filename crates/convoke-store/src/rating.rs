@@ -19,6 +19,8 @@ pub struct NewRow<'a> {
     pub task: Option<TaskId>,
     /// Whose work it is, where it is not the run as a whole.
     pub agent: Option<&'a str>,
+    /// What the work took, where that is known; else empty.
+    pub capability: &'a str,
     /// From 1 to 5.
     pub stars: i64,
     /// Why.
@@ -29,10 +31,10 @@ pub struct NewRow<'a> {
 pub async fn put(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     tx.exec(
-        "INSERT INTO rating (ws, run, what, who, task, agent, stars, note, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+        "INSERT INTO rating (ws, run, what, who, task, agent, stars, note, at, capability) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (ws, run, what, who) DO UPDATE SET task = excluded.task, agent = excluded.agent, stars = excluded.stars, \
-         note = excluded.note, at = excluded.at",
-        p![ws, new.run, new.what, new.who, new.task, new.agent, new.stars, new.note, now],
+         note = excluded.note, at = excluded.at, capability = excluded.capability",
+        p![ws, new.run, new.what, new.who, new.task, new.agent, new.stars, new.note, now, new.capability],
     )
     .await?;
     Ok(())
@@ -54,6 +56,8 @@ row! {
         pub task: Option<TaskId>,
         /// Whose work it is, where it is not the run as a whole.
         pub agent: Option<String>,
+        /// What the work took; empty where that is not known.
+        pub capability: String,
         /// Who says so.
         pub who: String,
         /// From 1 to 5.
@@ -69,7 +73,7 @@ row! {
 pub async fn of_run(tx: &mut Tx<'_>, run: RunId, limit: i64) -> Result<Vec<Record>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT run, task, agent, who, stars, note, at FROM rating WHERE ws = $1 AND run = $2 \
+        "SELECT run, task, agent, capability, who, stars, note, at FROM rating WHERE ws = $1 AND run = $2 \
          ORDER BY CASE WHEN agent IS NULL THEN 0 WHEN task IS NULL THEN 1 ELSE 2 END, what, who LIMIT $3",
         p![ws, run, limit],
     )
@@ -80,7 +84,7 @@ pub async fn of_run(tx: &mut Tx<'_>, run: RunId, limit: i64) -> Result<Vec<Recor
 pub async fn of_agent(tx: &mut Tx<'_>, agent: &str, since: Timestamp, limit: i64) -> Result<Vec<Record>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT run, task, agent, who, stars, note, at FROM rating WHERE ws = $1 AND agent = $2 AND at >= $3 \
+        "SELECT run, task, agent, capability, who, stars, note, at FROM rating WHERE ws = $1 AND agent = $2 AND at >= $3 \
          ORDER BY at DESC, run, what, who LIMIT $4",
         p![ws, agent, since, limit],
     )

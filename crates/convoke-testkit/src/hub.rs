@@ -11,8 +11,9 @@ use convoke_domain::record::RunRecord;
 use convoke_domain::team::Team;
 use convoke_engine::{Caps, Config, Engine, Error, StartRun, Worker};
 use convoke_port::clock::SystemClock;
+use convoke_port::model::Models;
 use convoke_port::tool::Tools;
-use convoke_store::{Options, Store};
+use convoke_store::{Options, Store, Tx, UseCase, user};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -49,6 +50,21 @@ pub fn profile(name: &str, more: Value) -> Profile {
     serde_json::from_value(value).expect("a profile")
 }
 
+/// Whoever starts the runs of tests may, and need not own the workspace for that.
+struct Tester(WorkspaceId);
+
+impl UseCase for Tester {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        self.0
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> convoke_store::Result<()> {
+        user::ensure(tx, "tester", "operator").await.map(drop)
+    }
+}
+
 fn merge(value: &mut Value, more: Value) {
     if let (Value::Object(into), Value::Object(from)) = (value, more) {
         into.extend(from);
@@ -80,7 +96,7 @@ impl Hub {
     pub fn over(
         store: Store,
         work: PathBuf,
-        models: FakeModels,
+        models: impl Models,
         tools: impl Tools,
         set: impl FnOnce(&mut Config),
     ) -> Self {
@@ -109,6 +125,7 @@ impl Hub {
     pub async fn prepare(&self, team: Team, profiles: Vec<Profile>, task: &str) -> Result<StartRun, Error> {
         let name = team.name.clone();
         self.engine.save(profiles, vec![team], "tester").await?;
+        self.engine.store().run(Tester(self.engine.config().workspace)).await?;
         let (mut spec, team_version) = self.engine.assemble(&name).await?;
         spec.choose_models(None, None);
         Ok(StartRun {

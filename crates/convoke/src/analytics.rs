@@ -122,7 +122,9 @@ fn tell(told: &TeamAnalytics) -> Result<()> {
     };
     let many = rows.len() > 1;
     let total = many.then(|| ("all".to_owned(), &told.total));
-    say::text(&table(first, rows.into_iter().chain(total)).text(room()))?;
+    let rows: Vec<(String, &Sum)> = rows.into_iter().chain(total).collect();
+    say::text(&outcome(first, &rows).text(room()))?;
+    say::text(&format!("\n{}", course(first, &rows).text(room())))?;
     if !told.agents.is_empty() {
         let mut table = Table::new(&[("AGENT", Side::Left), ("RATINGS", Side::Right), ("STARS", Side::Right)]);
         for (agent, stars) in &told.agents {
@@ -137,8 +139,24 @@ fn tell(told: &TeamAnalytics) -> Result<()> {
     Ok(())
 }
 
-fn table<'a>(first: &'static str, rows: impl Iterator<Item = (String, &'a Sum)>) -> Table {
-    let right = |name| (name, Side::Right);
+const fn right(name: &'static str) -> (&'static str, Side) {
+    (name, Side::Right)
+}
+
+fn dash() -> String {
+    "–".to_owned()
+}
+
+fn share(share: Option<f64>) -> String {
+    share.map_or_else(dash, |share| format!("{:.0}%", share * 100.0))
+}
+
+fn span(ms: Option<i64>) -> String {
+    ms.map_or_else(dash, |ms| text::duration(Duration::from_millis(ms.unsigned_abs())))
+}
+
+/// What came of runs, and what it took.
+fn outcome(first: &'static str, rows: &[(String, &Sum)]) -> Table {
     let mut table = Table::new(&[
         (first, Side::Left),
         right("RUNS"),
@@ -146,26 +164,49 @@ fn table<'a>(first: &'static str, rows: impl Iterator<Item = (String, &'a Sum)>)
         right("SUCCESS"),
         right("MEAN"),
         right("MEDIAN"),
-        right("SPEED-UP"),
         right("COST"),
         right("BY DONE"),
         right("STARS"),
     ]);
-    let dash = || "–".to_owned();
-    let span = |ms: Option<i64>| ms.map_or_else(dash, |ms| text::duration(Duration::from_millis(ms.unsigned_abs())));
     for (name, sum) in rows {
         let unpriced = if sum.unpriced_calls > 0 { "+?" } else { "" };
         table.row([
-            name,
+            name.clone(),
             text::count(sum.runs),
             text::count(sum.completed),
-            sum.success_rate.map_or_else(dash, |rate| format!("{:.0}%", rate * 100.0)),
+            share(sum.success_rate),
             span(sum.mean_ms),
             span(sum.median_ms),
-            sum.speed_up.map_or_else(dash, |factor| format!("{factor:.2}×")),
             format!("{}{unpriced}", sum.cost_usd),
             sum.cost_per_completed_usd.map_or_else(dash, |cost| cost.to_string()),
             sum.stars.map_or_else(dash, |stars| format!("{stars:.1} ({})", text::count(sum.ratings))),
+        ]);
+    }
+    table
+}
+
+/// How their members worked together.
+fn course(first: &'static str, rows: &[(String, &Sum)]) -> Table {
+    let mut table = Table::new(&[
+        (first, Side::Left),
+        right("SPEED-UP"),
+        right("USE"),
+        right("OVERHEAD"),
+        right("AGREED"),
+        right("VOICES"),
+        right("DECIDED"),
+        right("DECISIONS"),
+    ]);
+    for (name, sum) in rows {
+        table.row([
+            name.clone(),
+            sum.speed_up.map_or_else(dash, |factor| format!("{factor:.2}×")),
+            share(sum.utilization),
+            share(sum.overhead),
+            share(sum.agreement),
+            text::count(sum.voices_with + sum.voices_against),
+            span(sum.decisions.median_ms),
+            text::count(sum.decisions.count),
         ]);
     }
     table

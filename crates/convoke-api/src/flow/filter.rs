@@ -11,7 +11,7 @@ use crate::near::suggest;
 use crate::problem::finding;
 
 /// Filters that are suggested; whether one exists, minijinja itself says.
-const FILTERS: [&str; 45] = [
+const FILTERS: [&str; 46] = [
     "abs",
     "agreement",
     "attributed",
@@ -56,6 +56,7 @@ const FILTERS: [&str; 45] = [
     "unique",
     "upper",
     "values",
+    "voices",
     "without",
 ];
 /// Tests that are suggested.
@@ -117,7 +118,7 @@ impl Reader<'_, '_> {
         }
         let said = inner.expr.as_ref().map_or_else(|| "this".to_owned(), |value| self.label(value));
         match inner.name {
-            "values" | "attributed" | "agreement" | "without" | "verdict" | "weighed" => {
+            "values" | "attributed" | "agreement" | "without" | "verdict" | "voices" | "weighed" => {
                 self.of_list(&input, inner);
                 self.own_filter(inner, &input, (first, &said))
             }
@@ -197,6 +198,7 @@ impl Reader<'_, '_> {
                 Form::object(parts).or_none()
             }
             "verdict" => Form::Text,
+            "voices" => Form::list(Form::object([("agent", Form::Text), ("ok", Form::Flag), ("said", Form::Text)])),
             _ => input.sure().clone(),
         }
     }

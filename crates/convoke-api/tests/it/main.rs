@@ -7,6 +7,7 @@ mod export;
 mod extend;
 mod judge;
 mod library;
+mod outcome;
 mod pattern;
 mod random;
 mod schema;

@@ -3,7 +3,12 @@
 use std::path::Path;
 
 use convoke_api::{Bundle, Known, Problems, bundle_to_yaml, pattern_to_yaml, read_one, team_to_yaml};
+use convoke_domain::flow::machine::{self, Happened, Move, Scope, What};
+use convoke_domain::flow::memory::{Key, Memory};
 use convoke_domain::profile::Profile;
+use convoke_domain::spec::RunSpec;
+use convoke_domain::team::Team;
+use convoke_domain::weight::Pinned;
 use serde_json::json;
 
 fn known() -> Known {
@@ -80,4 +85,51 @@ fn large_flows_are_checked() {
     assert_eq!(read(&text(2_000)).expect("right").patterns[0].steps.len(), 2_000);
     let problems = read(&text(2_001)).expect_err("too many").0;
     assert_eq!(problems.iter().map(|one| one.code).collect::<Vec<_>>(), ["out_of_range", "too_many_steps"]);
+}
+
+/// The electorate of a pattern's first vote, as the machine opens it: who may vote, with what weight.
+fn electorate(pattern: &str, with: serde_json::Value, weights: Pinned) -> serde_json::Value {
+    let pattern = convoke_api::library::patterns().iter().find(|one| one.name == pattern).expect("a pattern");
+    let mut team: Team = serde_json::from_value(json!({
+        "name": "t", "coordinator": "lead", "pattern": pattern.name, "members": [{"profile": "logs"}, {"profile": "cost"}], "with": with,
+    }))
+    .expect("a team");
+    team.flow = Some(pattern.flow());
+    let profile =
+        |name: &str| (name.to_owned(), serde_json::from_value(json!({"name": name, "prompt": "x"})).expect("one"));
+    let mut spec = RunSpec::new(team, ["lead", "logs", "cost"].map(profile).into());
+    spec.settle_flow().expect("parameters");
+    spec.weights = weights;
+    let flow = spec.flow.as_ref().expect("a flow");
+    assert!(flow.goes_by_weights(), "its weights are pinned");
+    let (scope, mut memory) = (Scope { spec: &spec, flow, task: "Which?" }, Memory::default());
+    let moves = loop {
+        match machine::next(scope, &mut memory, Happened::Began, 0) {
+            Ok((moves, _)) => break moves,
+            Err(keys) => keys.iter().for_each(|key| match key {
+                Key::Frame(at) => memory.put_frame(at, None),
+                Key::Task(at) => memory.put_task(at, None),
+                Key::Below(at) => memory.put_below(at),
+                Key::Context => memory.put_context(json!({})),
+            }),
+        }
+    };
+    let opened = moves.into_iter().find_map(|one| match one {
+        Move::Note(note) if note.what == What::VoteOpened => Some(note.facts["voters"].clone()),
+        _ => None,
+    });
+    opened.expect("a vote")
+}
+
+#[test]
+fn a_weighted_vote_goes_by_the_record_in_its_capability() {
+    let weights = || Pinned {
+        weights: [("logs", 1.0), ("cost", 2.0), ("logs:sql", 5.0), ("cost:sql", 0.5)]
+            .map(|(name, weight)| (name.to_owned(), weight))
+            .into(),
+        ..Pinned::default()
+    };
+    assert_eq!(electorate("weighted_vote", json!({}), weights()), json!([["logs", 1.0], ["cost", 2.0]]));
+    let sql = json!({"capability": "sql"});
+    assert_eq!(electorate("weighted_vote", sql, weights()), json!([["logs", 5.0], ["cost", 0.5]]));
 }

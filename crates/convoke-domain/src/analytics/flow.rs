@@ -63,13 +63,30 @@ pub struct Overhead {
     pub other_ms: i64,
 }
 
-/// The two times that speed-up is made of, in microseconds.
+/// The times that speed-up, parallel use and coordination are made of, in microseconds; so that those of several runs can be
+/// added up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pace {
     /// The tasks one after another.
     pub serial: i64,
     /// The time they took.
     pub working: i64,
+    /// Model and tool calls of all agents, added up.
+    pub busy: i64,
+    /// What dependencies and capacities allowed them to be.
+    pub allowed: i64,
+    /// Working time without any call, and without anybody being awaited.
+    pub overhead: i64,
+}
+
+impl std::ops::AddAssign for Pace {
+    fn add_assign(&mut self, other: Self) {
+        self.serial += other.serial;
+        self.working += other.working;
+        self.busy += other.busy;
+        self.allowed += other.allowed;
+        self.overhead += other.overhead;
+    }
 }
 
 /// What became of the time of a run and each of its tasks.
@@ -147,10 +164,19 @@ fn ready(run: &RunTimes, edges: &[(TaskId, TaskId)]) -> Vec<Option<Timestamp>> {
     run.tasks.iter().map(of).collect()
 }
 
-/// Speed-up alone; attempts need no steps for it.
+/// What counts of a run where several are added up.
 pub fn pace(run: &RunTimes, trace: &Trace) -> Pace {
     let parted = Parted::of(run, trace);
-    Pace { serial: parted.serial(), working: parted.working().length() }
+    let working = parted.working();
+    let (busy, allowed) = width(&parted, &trace.capacity);
+    let calls: Vec<Spans> = parted.days.iter().flat_map(|day| &day.tenures).map(super::times::Tenure::busy).collect();
+    let overhead = idle(&parted, &working, &Spans::union(&calls)).length();
+    Pace { serial: parted.serial(), working: working.length(), busy, allowed, overhead }
+}
+
+/// Working time without any call, and without anybody being awaited.
+fn idle(parted: &Parted<'_>, working: &Spans, calls: &Spans) -> Spans {
+    working.minus(calls).minus(&parted.people)
 }
 
 /// How a run used its time.
@@ -184,7 +210,7 @@ pub fn flow(run: &RunTimes, trace: &Trace) -> Flow {
 }
 
 fn overhead(parted: &Parted<'_>, working: &Spans, calls: &Spans) -> Overhead {
-    let rest = working.minus(calls).minus(&parted.people);
+    let rest = idle(parted, working, calls);
     let between = rest.and(&parted.active);
     let queued = rest.minus(&parted.active).and(&Spans::union(parted.days.iter().map(|day| &day.queued)));
     let [total, between, queued] = [rest.length(), between.length(), queued.length()];

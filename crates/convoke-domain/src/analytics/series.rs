@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::flow::Pace;
-use super::voice::median;
+use super::voice::{Delays, Voices, median};
 use super::{millis, number, ratio};
 use crate::money::Money;
 use crate::run::State;
@@ -51,8 +51,14 @@ pub struct RunPoint {
     pub state: String,
     /// From its first claim to its end, in microseconds.
     pub took: Option<i64>,
-    /// The times that speed-up is made of, once it has ended.
+    /// The times that speed-up, parallel use and coordination are made of, once it has ended.
     pub pace: Option<Pace>,
+    /// The voices of its polls.
+    pub voices: Voices,
+    /// How long each decision by a person took, in microseconds; nothing for one that is open.
+    pub by_people: Vec<Option<i64>>,
+    /// The same by an agent, or by default.
+    pub by_agents: Vec<Option<i64>>,
     /// What it cost.
     pub cost: Money,
     /// Model calls whose price is not known.
@@ -96,6 +102,32 @@ pub struct Sum {
     pub cost_per_completed_usd: Option<Money>,
     /// All tasks of all runs one after another, by the time the runs took: long runs weigh more.
     pub speed_up: Option<f64>,
+    /// The same in the times that it is made of.
+    pub serial_ms: i64,
+    /// The time that all of these figures are shares of.
+    pub working_ms: i64,
+    /// Calls of all agents of all runs, by what plans and capacities allowed: `busy / allowed`.
+    pub utilization: Option<f64>,
+    /// Model and tool calls, added up.
+    pub busy_ms: i64,
+    /// What they could have been.
+    pub allowed_ms: i64,
+    /// Time without any call, by the time the runs took.
+    pub overhead: Option<f64>,
+    /// That time.
+    pub overhead_ms: i64,
+    /// Voices with a proposal or the largest party, by all voices of all polls.
+    pub agreement: Option<f64>,
+    /// Voices with a proposal, or with the largest party.
+    pub voices_with: i64,
+    /// Voices against it.
+    pub voices_against: i64,
+    /// From a question to its answer, whoever gave it.
+    pub decisions: Delays,
+    /// The same where a person gave it.
+    pub answers_by_people: Delays,
+    /// The same where an agent gave it, or the default was taken.
+    pub answers_by_agents: Delays,
     /// Ratings of runs.
     pub ratings: i64,
     /// Their average.
@@ -138,6 +170,7 @@ pub fn by_team(points: &[RunPoint]) -> BTreeMap<String, Sum> {
 fn sum<'a>(points: impl Iterator<Item = &'a RunPoint>) -> Sum {
     let (mut sum, mut pace, mut took) = (Sum::default(), Pace::default(), Vec::new());
     let (mut stars, mut stars_of_work) = (Vec::new(), Vec::new());
+    let (mut people, mut agents) = (Vec::new(), Vec::new());
     for point in points {
         sum.runs += 1;
         count(&mut sum, &point.state);
@@ -147,8 +180,11 @@ fn sum<'a>(points: impl Iterator<Item = &'a RunPoint>) -> Sum {
         sum.cost_usd += point.cost;
         sum.unpriced_calls += point.unpriced_calls;
         sum.tokens += point.tokens;
-        let own = point.pace.unwrap_or_default();
-        pace = Pace { serial: pace.serial + own.serial, working: pace.working + own.working };
+        pace += point.pace.unwrap_or_default();
+        sum.voices_with += point.voices.with;
+        sum.voices_against += point.voices.against;
+        people.extend(&point.by_people);
+        agents.extend(&point.by_agents);
         stars.extend(&point.stars);
         stars_of_work.extend(&point.stars_of_work);
     }
@@ -160,6 +196,17 @@ fn sum<'a>(points: impl Iterator<Item = &'a RunPoint>) -> Sum {
         median_ms: median(&took).map(millis),
         cost_per_completed_usd: (sum.completed > 0).then(|| Money::from_nanos(sum.cost_usd.as_nanos() / sum.completed)),
         speed_up: ratio(pace.serial, pace.working),
+        serial_ms: millis(pace.serial),
+        working_ms: millis(pace.working),
+        utilization: ratio(pace.busy, pace.allowed),
+        busy_ms: millis(pace.busy),
+        allowed_ms: millis(pace.allowed),
+        overhead: ratio(pace.overhead, pace.working),
+        overhead_ms: millis(pace.overhead),
+        agreement: ratio(sum.voices_with, sum.voices_with + sum.voices_against),
+        decisions: Delays::of(people.iter().chain(&agents).copied()),
+        answers_by_people: Delays::of(people),
+        answers_by_agents: Delays::of(agents),
         ratings,
         stars: ratio(stars.iter().sum(), ratings),
         ratings_of_work,

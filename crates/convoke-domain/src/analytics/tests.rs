@@ -195,7 +195,7 @@ fn record(stage: &str, round: i64, output: Option<&str>) -> TaskRecord {
 fn voices_are_counted_by_what_they_say() {
     let said = |stage: &str, outputs: &[Option<&str>]| {
         let tasks: Vec<_> = outputs.iter().map(|output| record(stage, 1, *output)).collect();
-        let found = voice::agreement(&tasks, &[]);
+        let found = agreement(tasks.iter().map(Said::of), &[]);
         found.polls.first().map(|poll| (poll.with, poll.against, poll.silent, poll.rate))
     };
     let (agree, disagree) = (Some(r#"{"verdict":"agree"}"#), Some(r#"{"verdict":"disagree","comment":"no"}"#));
@@ -208,7 +208,7 @@ fn voices_are_counted_by_what_they_say() {
     assert_eq!(said("peer_review", &[Some(accept), Some(revise)]), Some((1, 1, 0, Some(0.5))));
     assert_eq!(said("work", &[agree]), None, "work is no vote");
     let rounds = [record("validation", 1, disagree), record("validation", 2, agree)];
-    let found = voice::agreement(&rounds, &[]);
+    let found = agreement(rounds.iter().map(Said::of), &[]);
     assert_eq!((found.rate, found.last_rate, found.polls.len()), (Some(0.5), Some(1.0), 2));
 }
 
@@ -232,7 +232,7 @@ fn flows_tell_verdicts_by_path_and_votes_by_event() {
         "standing": [{"choice": "red", "voters": ["bob", "ada"]}, {"choice": "blue", "voters": ["joe"]}],
     });
     let votes: Vec<_> = counted_vote(&payload).into_iter().collect();
-    let found = voice::agreement(&tasks, &votes);
+    let found = agreement(tasks.iter().map(Said::of), &votes);
     let told: Vec<_> =
         found.polls.iter().map(|poll| (poll.stage.as_str(), poll.with, poll.against, poll.silent, poll.rate)).collect();
     let rounds = [("check/1/judge", 1, 1, 0, Some(0.5)), ("check/2/judge/review", 2, 0, 0, Some(1.0))];
@@ -292,7 +292,16 @@ fn point(team: &str, created: i64, state: &str, took: i64, stars: &[i64]) -> Run
         created_at: at(created),
         state: state.into(),
         took: Some(took * SECOND),
-        pace: Some(Pace { serial: 2 * took * SECOND, working: took * SECOND }),
+        pace: Some(Pace {
+            serial: 2 * took * SECOND,
+            working: took * SECOND,
+            busy: took * SECOND,
+            allowed: 2 * SECOND * took.min(30),
+            overhead: SECOND,
+        }),
+        voices: Voices { with: 3, against: took / 10 },
+        by_people: vec![Some(took * SECOND)],
+        by_agents: vec![Some(SECOND), None],
         cost: Money::from_usd(0.5),
         unpriced_calls: 1,
         tokens: 100,
@@ -316,6 +325,18 @@ fn a_team_over_time_is_the_sum_of_its_runs() {
     assert_eq!((all.success_rate, all.mean_ms, all.median_ms), (Some(0.6667), Some(20_000), Some(20_000)));
     assert_eq!((all.cost_usd, all.cost_per_completed_usd), (Money::from_usd(2.5), Some(Money::from_usd(1.25))));
     assert_eq!((all.stars, all.ratings, all.speed_up, all.unpriced_calls), (Some(3.3333), 3, Some(2.0), 5));
+    // 10, 30, 90, 5 and 5 seconds: 140 of calls in 20 + 60 + 60 + 10 + 10 allowed, a second of each run without a call.
+    assert_eq!((all.busy_ms, all.allowed_ms, all.utilization), (140_000, 160_000, Some(0.875)));
+    assert_eq!((all.overhead_ms, all.working_ms, all.overhead), (5_000, 140_000, Some(0.0357)));
+    // 15 with, and 1 + 3 + 9 + 0 + 0 against.
+    assert_eq!((all.voices_with, all.voices_against, all.agreement), (15, 13, Some(0.5357)));
+    let people = &all.answers_by_people;
+    assert_eq!((people.count, people.median_ms, people.mean_ms), (5, Some(10_000), Some(28_000)));
+    let agents = &all.answers_by_agents;
+    assert_eq!((agents.count, agents.open, agents.median_ms), (5, 5, Some(1_000)));
+    let all_of_them = &all.decisions;
+    assert_eq!((all_of_them.count, all_of_them.open, all_of_them.median_ms), (10, 5, Some(3_000)));
+    assert_eq!(all_of_them.mean_ms, Some(14_500));
     assert_eq!(
         parts.iter().map(|part| (part.from, part.sum.runs)).collect::<Vec<_>>(),
         [(at(day), 3), (at(3 * day), 1), (at(4 * day), 1)]
@@ -380,6 +401,8 @@ proptest! {
         prop_assert_eq!(parts.between_calls_ms + parts.queued_ms + parts.other_ms, parts.total_ms);
         let pace = pace(&run, &trace);
         prop_assert_eq!((millis(pace.serial), millis(pace.working)), (flow.serial_ms, flow.working_ms));
+        let shares = (ratio(pace.busy, pace.allowed), ratio(pace.overhead, pace.working));
+        prop_assert_eq!(shares, (flow.utilization, flow.overhead.share));
     }
 
     /// Whatever the record holds, however little sense it makes, figures stay within their bounds.

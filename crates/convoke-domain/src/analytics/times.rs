@@ -22,7 +22,7 @@ pub struct Trace {
     pub capacity: BTreeMap<String, u32>,
     /// When messages were stored, and given to whom they were for.
     pub letters: Vec<(Timestamp, Timestamp)>,
-    /// Votes that a flow counted: where in it, and how the voices stood.
+    /// Votes that a flow counted and agreement that it measured: where in it, and how the voices stood.
     pub votes: Vec<(String, Poll)>,
     /// How often a task was put back because its worker stopped or was gone.
     pub interruptions: i64,

@@ -45,6 +45,40 @@ pub struct Poll {
     pub rate: Option<f64>,
 }
 
+/// Voices of several polls, added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Voices {
+    /// With the proposal, or with the largest party.
+    pub with: i64,
+    /// Against it, or for something else.
+    pub against: i64,
+}
+
+impl Agreement {
+    /// The voices that its rate is made of.
+    pub fn voices(&self) -> Voices {
+        let sum = |of: fn(&Poll) -> i64| self.polls.iter().map(of).sum();
+        Voices { with: sum(|poll| poll.with), against: sum(|poll| poll.against) }
+    }
+}
+
+/// A task as far as it may have a voice.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// Its stage.
+    pub stage: &'a str,
+    /// Its key.
+    pub key: &'a str,
+    /// Its round.
+    pub round: i64,
+    /// Who has it.
+    pub agent: &'a str,
+    /// It has ended, and was not called off.
+    pub is_over: bool,
+    /// Its result.
+    pub output: Option<&'a str>,
+}
+
 /// What one result says.
 enum Voice {
     For,
@@ -52,23 +86,25 @@ enum Voice {
     Choice(String),
 }
 
+/// The longest result in which a voice is looked for, in bytes.
+pub const VOICE_BYTES: usize = 64 << 10;
 /// Stages in which members are asked what they think, by a part of the name.
 const POLLED: [&str; 4] = ["validation", "vote", "ballot", "review"];
 const FOR: [&str; 6] = ["agree", "accept", "approve", "approved", "yes", "pass"];
 const AGAINST: [&str; 7] = ["disagree", "reject", "revise", "rejected", "no", "fail", "request changes"];
 
 /// Voices by round: what tasks say, then the votes that a flow has counted.
-pub(super) fn agreement(tasks: &[TaskRecord], votes: &[(String, Poll)]) -> Agreement {
+pub fn agreement<'a>(tasks: impl Iterator<Item = Said<'a>>, votes: &[(String, Poll)]) -> Agreement {
     let mut places: HashMap<(String, i64), usize> = HashMap::new();
     let mut rounds: Vec<(Poll, BTreeMap<String, i64>)> = Vec::new();
-    for task in tasks.iter().filter(|task| task.finished_at.is_some() && task.state != "cancelled") {
-        let Some(stage) = polled(task) else { continue };
+    for task in tasks.filter(|task| task.is_over) {
+        let Some(stage) = task.polled() else { continue };
         let place = *places.entry((stage.clone(), task.round)).or_insert_with(|| {
             rounds.push((Poll { stage, round: task.round, ..Poll::default() }, BTreeMap::new()));
             rounds.len() - 1
         });
         let (poll, choices) = &mut rounds[place];
-        match task.output.as_deref().and_then(voice) {
+        match task.output.and_then(voice) {
             Some(Voice::For) => poll.with += 1,
             Some(Voice::Against) => poll.against += 1,
             Some(Voice::Choice(choice)) => *choices.entry(choice).or_default() += 1,
@@ -77,24 +113,33 @@ pub(super) fn agreement(tasks: &[TaskRecord], votes: &[(String, Poll)]) -> Agree
     }
     let mut polls: Vec<Poll> = rounds.into_iter().map(|(poll, choices)| counted(poll, &choices)).collect();
     polls.extend(votes.iter().map(|(_, poll)| counted(poll.clone(), &BTreeMap::new())));
-    let [with, against] =
-        [polls.iter().map(|poll| poll.with).sum(), polls.iter().map(|poll| poll.against).sum::<i64>()];
-    Agreement { rate: ratio(with, with + against), last_rate: polls.last().and_then(|poll| poll.rate), polls }
+    let all = Agreement { rate: None, last_rate: polls.last().and_then(|poll| poll.rate), polls };
+    let Voices { with, against } = all.voices();
+    Agreement { rate: ratio(with, with + against), ..all }
 }
 
-/// What a task was polled in; nothing if it was no poll. Verdicts on one thing stand in a flow beside each other, each under
-/// the name of who gives it.
-fn polled(task: &TaskRecord) -> Option<String> {
-    if task.stage != STEP {
-        return POLLED.iter().any(|name| task.stage.contains(name)).then(|| task.stage.clone());
+impl<'a> Said<'a> {
+    /// What a record says of it.
+    pub fn of(task: &'a TaskRecord) -> Self {
+        let TaskRecord { stage, key, round, agent, output, .. } = task;
+        let is_over = task.finished_at.is_some() && task.state != "cancelled";
+        Self { stage, key, round: *round, agent, is_over, output: output.as_deref() }
     }
-    let others = task.key.split('/').filter(|segment| path::id_of(segment) != task.agent);
-    is_verdict(task).then(|| others.collect::<Vec<_>>().join("/"))
-}
 
-/// True for a result that is for or against something.
-pub(super) fn is_verdict(task: &TaskRecord) -> bool {
-    matches!(task.output.as_deref().and_then(voice), Some(Voice::For | Voice::Against))
+    /// What it was polled in; nothing if it was no poll. Verdicts on one thing stand in a flow beside each other, each under the
+    /// name of who gives it.
+    fn polled(&self) -> Option<String> {
+        if self.stage != STEP {
+            return POLLED.iter().any(|name| self.stage.contains(name)).then(|| self.stage.to_owned());
+        }
+        let others = self.key.split('/').filter(|segment| path::id_of(segment) != self.agent);
+        self.is_verdict().then(|| others.collect::<Vec<_>>().join("/"))
+    }
+
+    /// True for a result that is for or against something.
+    pub(super) fn is_verdict(&self) -> bool {
+        matches!(self.output.and_then(voice), Some(Voice::For | Voice::Against))
+    }
 }
 
 /// A vote as the event of its counting tells it: voices by head, whatever they weigh.
@@ -118,12 +163,16 @@ fn counted(mut poll: Poll, choices: &BTreeMap<String, i64>) -> Poll {
     let (all, most) = (choices.values().sum::<i64>(), choices.values().max().copied().unwrap_or(0));
     poll.with += most;
     poll.against += all - most;
-    poll.rate = ratio(poll.with, poll.with + poll.against);
+    // Where nobody knows how many voices there were, a share may be known all the same.
+    poll.rate = ratio(poll.with, poll.with + poll.against).or(poll.rate);
     poll
 }
 
 /// Reads a result: a verdict, or a choice among several. Choices are the same where their one form is.
 fn voice(output: &str) -> Option<Voice> {
+    if output.len() > VOICE_BYTES {
+        return None;
+    }
     let said: Value = serde_json::from_str(output).ok()?;
     let field =
         |names: &[&str]| names.iter().find_map(|name| said.get(*name)).filter(|value| !value.is_null()).cloned();
@@ -200,6 +249,11 @@ fn decided(decision: &DecisionRecord) -> (Option<&str>, &str, Option<Timestamp>)
 /// Questions that people answered, or agents. One that is open counts for whom it was put to. One that was withdrawn, or ran out
 /// without a default, was never decided.
 pub(super) fn answers(decisions: &[DecisionRecord], by_people: bool) -> Delays {
+    Delays::of(decision_times(decisions, by_people))
+}
+
+/// How long each of these decisions took, in microseconds; nothing for one that is open.
+pub fn decision_times(decisions: &[DecisionRecord], by_people: bool) -> Vec<Option<i64>> {
     let is_person = |who: &str| who.starts_with("user:") || who.starts_with("role:");
     let own = decisions.iter().filter(|decision| match decided(decision) {
         (Some(who), "answered", _) => is_person(who) == by_people,
@@ -208,7 +262,7 @@ pub(super) fn answers(decisions: &[DecisionRecord], by_people: bool) -> Delays {
         _ => false,
     });
     let took = |decision: &DecisionRecord| decided(decision).2.map(|end| between(decision.asked_at, end));
-    Delays::of(own.map(took))
+    own.map(took).collect()
 }
 
 /// Approvals that somebody gave or refused; one that expired was never decided.

@@ -16,29 +16,37 @@ pub(super) const REVIEWED: &str = "_reviewed";
 
 /// The flow in the smaller primitives, for a team that settles disagreement like this.
 pub fn expand(flow: &Flow, conflict: Conflict) -> Flow {
-    let steps = flow.steps.iter().map(|step| expand_step(step, conflict)).collect();
+    let steps = all(&flow.steps, Whole { flow, conflict });
     Flow { parameters: flow.parameters.clone(), steps, result: flow.result.clone() }
 }
 
-fn all(steps: &[Step], conflict: Conflict) -> Vec<Step> {
-    steps.iter().map(|step| expand_step(step, conflict)).collect()
+/// What a step is part of.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    flow: &'a Flow,
+    conflict: Conflict,
 }
 
-fn expand_step(step: &Step, conflict: Conflict) -> Step {
+fn all(steps: &[Step], whole: Whole<'_>) -> Vec<Step> {
+    steps.iter().map(|step| expand_step(step, whole)).collect()
+}
+
+fn expand_step(step: &Step, whole: Whole<'_>) -> Step {
     let mut out = step.clone();
     let title = out.title.clone().unwrap_or_else(|| out.id.replace('_', " "));
     if let Some(review) = out.review.take() {
-        return all_of(review_steps(&review, &title), out, conflict);
+        let capability = whole.flow.capability_of(&review.of).unwrap_or_default();
+        return all_of(review_steps(&review, &title, capability), out, whole);
     }
     if let Some(handoff) = out.handoff.take() {
-        return all_of(handoff_steps(&handoff), out, conflict);
+        return all_of(handoff_steps(&handoff), out, whole);
     }
     if let Some(delegate) = out.delegate.take() {
-        return all_of(delegate_steps(&delegate), out, conflict);
+        return all_of(delegate_steps(&delegate), out, whole);
     }
     if let Some(settle) = out.settle.take() {
-        let policy = settle.by.unwrap_or(conflict);
-        return all_of(settle_steps(&settle, policy), out, conflict);
+        let policy = settle.by.unwrap_or(whole.conflict);
+        return all_of(settle_steps(&settle, policy), out, whole);
     }
     if let Some(ask) = out.ask.take() {
         out.task = Some(ask_task(&ask));
@@ -50,25 +58,25 @@ fn expand_step(step: &Step, conflict: Conflict) -> Step {
         out.task = Some(synthesis(&merge));
     }
     if let Some(split) = &mut out.split {
-        split.branches = all(&split.branches, conflict);
-        split.r#do = all(&split.r#do, conflict);
+        split.branches = all(&split.branches, whole);
+        split.r#do = all(&split.r#do, whole);
     }
     if let Some(body) = &mut out.r#loop {
-        body.r#do = all(&body.r#do, conflict);
+        body.r#do = all(&body.r#do, whole);
     }
     if let Some(branch) = &mut out.branch {
-        branch.cases.iter_mut().for_each(|case| case.r#do = all(&case.r#do, conflict));
-        branch.otherwise = all(&branch.otherwise, conflict);
+        branch.cases.iter_mut().for_each(|case| case.r#do = all(&case.r#do, whole));
+        branch.otherwise = all(&branch.otherwise, whole);
     }
     if let Some(phase) = &mut out.phase {
-        phase.r#do = all(&phase.r#do, conflict);
+        phase.r#do = all(&phase.r#do, whole);
     }
     out
 }
 
 /// `frame` with these steps in it, one after the other.
-fn all_of(steps: Vec<Step>, mut frame: Step, conflict: Conflict) -> Step {
-    frame.branch = Some(BranchStep { cases: Vec::new(), otherwise: all(&steps, conflict) });
+fn all_of(steps: Vec<Step>, mut frame: Step, whole: Whole<'_>) -> Step {
+    frame.branch = Some(BranchStep { cases: Vec::new(), otherwise: all(&steps, whole) });
     frame
 }
 
@@ -113,7 +121,7 @@ fn limit_of(count: &Count) -> String {
     }
 }
 
-fn review_steps(review: &ReviewStep, title: &str) -> Vec<Step> {
+fn review_steps(review: &ReviewStep, title: &str, capability: &str) -> Vec<Step> {
     let work = value("_work", format!("previous.revision if previous.revision is not none else results.{}", review.of));
     let judge = TaskStep {
         agent: "{{ _reviewer }}".into(),
@@ -161,8 +169,9 @@ fn review_steps(review: &ReviewStep, title: &str) -> Vec<Step> {
     ];
     // What it came to is taken down before it may fail of it.
     let reviewed = format!(
-        "{{'author': {}, 'verdict': results.rounds.verdict, 'rounds': results.rounds.rounds}}",
-        as_expression(&review.author)
+        "{{'author': {}, 'verdict': results.rounds.verdict, 'rounds': results.rounds.rounds, 'capability': {}}}",
+        as_expression(&review.author),
+        Value::from(capability)
     );
     let last = rounds(body, "results._verdict != 'revise'", review.rounds.clone(), OnLimit::Continue);
     let others = format!("({}) | without({}) | length > 0", review.reviewers, as_expression(&review.author));
@@ -379,6 +388,7 @@ fn settle_steps(settle: &SettleStep, policy: Conflict) -> Vec<Step> {
         value("_said", format!("results.{of} | values{each}")),
         value("_most", format!("results.{of} | most{field}")),
         value("_agreement", "results._most.share"),
+        value("_polled", format!("{{'agreement': results._agreement, 'positions': results.{of} | voices}}")),
         Step { branch: Some(decide), ..named("_decision") },
     ]
 }

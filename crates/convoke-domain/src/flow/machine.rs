@@ -10,8 +10,10 @@ mod moves;
 mod node;
 mod rounds;
 mod scene;
+mod size;
 mod split;
 mod task;
+mod told;
 mod vote;
 
 use std::collections::BTreeMap;
@@ -91,7 +93,8 @@ enum Begun {
 
 /// What follows, and the frames that changed. `Err`: load these and ask again.
 pub fn next(scope: Scope<'_>, memory: &mut Memory, happened: Happened<'_>, now: i64) -> Result<Followed, Vec<Key>> {
-    let mut machine = Machine { scope, memory, now, moves: Vec::new(), created: Vec::new(), items: BTreeMap::new() };
+    let (moves, created, items, read) = Default::default();
+    let mut machine = Machine { scope, memory, now, moves, created, items, read };
     let stopped = machine.turn(happened);
     let (mut moves, created) = (machine.moves, machine.created);
     match stopped {
@@ -117,6 +120,8 @@ struct Machine<'a, 'm> {
     created: Vec<NewTask>,
     /// Items of children that this turn begins, until their frames hold them.
     items: BTreeMap<String, Item>,
+    /// What the step that is looked at has read.
+    read: size::Read,
 }
 
 impl<'a> Machine<'a, '_> {
@@ -257,7 +262,14 @@ impl<'a> Machine<'a, '_> {
                         Ok(text) => text,
                         Err(reason) => return self.fail("flow_result", format!("the flow's `result`: {reason}")),
                     },
-                    None => template::text_of(&self.result_at("")?),
+                    None => {
+                        self.read.afresh();
+                        let result = self.result_at("")?;
+                        if let Some(reason) = self.read.flaw() {
+                            return self.fail("flow_result", format!("the flow's result: {reason}"));
+                        }
+                        template::text_of(&result)
+                    }
                 };
                 self.moves.push(Move::Complete(result));
             }
@@ -276,7 +288,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn escalate<T>(&mut self, path: &str, reason: &str) -> Turn<T> {
-        self.moves.push(Move::Escalate { reason: format!("{path}: {reason}"), output: None });
+        self.moves.push(Move::Escalate { reason: format!("{}: {reason}", path::shown(path)), output: None });
         Err(Stop::Over)
     }
 
@@ -312,10 +324,7 @@ impl<'a> Machine<'a, '_> {
         if let Some(expression) = &step.value {
             return Ok(match self.evaluate(at, expression)? {
                 Ok(value) => {
-                    if step.id == super::expand::REVIEWED {
-                        let review = path::split(at).map_or("", |(review, _)| review).to_owned();
-                        self.note(What::ReviewEnded, &review, value.clone());
-                    }
+                    self.tell_of(at, &step.id, &value);
                     self.leaf(at, value)
                 }
                 Err(reason) => failed(reason),
@@ -360,6 +369,9 @@ impl<'a> Machine<'a, '_> {
 
     /// A step that only has a result.
     fn leaf(&mut self, at: &str, result: Value) -> Begun {
+        if let Some(reason) = size::flaw(&result) {
+            return failed(reason);
+        }
         self.memory.set(at, Frame { result: Some(result), ..Frame::default() });
         Begun::Ended(End::Done)
     }

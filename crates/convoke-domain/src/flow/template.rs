@@ -1,5 +1,12 @@
 //! Templates and expressions of flows: minijinja, strict about names, bounded in work, and free of anything that is not
-//! in its variables: no clock, no chance, no files. Start at [`render`] and [`evaluate`].
+//! in its variables: no clock, no chance, no files. Start at [`render`] and [`evaluate`]; what bounds them is in `bound` and `guard`.
+
+pub mod bound;
+mod guard;
+#[cfg(test)]
+mod hostile;
+mod run;
+mod tree;
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -8,27 +15,35 @@ use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior, Value as Filled};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value as Filled};
 use serde_json::{Map, Value};
 
 use crate::material;
-use crate::vote;
+use crate::vote::{canonical_json, canonical_value};
 
 /// Steps that one template or expression may take.
 const FUEL: u64 = 1_000_000;
 /// The most bytes one template may become.
 const LENGTH_MAX: usize = 1 << 20;
+/// The most bytes of a value as JSON: that of a split may hold what many agents said.
+const VALUE_MAX: usize = 64 << 20;
 /// The most bytes of one result in `attributed`.
 const SHARE_MAX: usize = 64 << 10;
+
+/// What each piece of evidence adds to a confidence in `weighed`, as a part of it, and how many pieces count.
+const PIECE_ADDS: f64 = 0.5;
+const PIECES_MAX: usize = 4;
+/// The confidence of somebody who says none.
+const UNSAID: f64 = 0.5;
 
 /// Templates and expressions that one thread keeps parsed.
 const KEPT_MAX: usize = 1_000;
 
-/// What has been parsed: a flow asks for the same texts again and again.
+/// What has been parsed: a flow asks for the names in the same texts again and again. What is here is not too large.
 struct Parsed {
     environment: Environment<'static>,
     templates: HashMap<String, Rc<BTreeSet<String>>>,
-    expressions: HashMap<String, Rc<Expression<'static, 'static>>>,
+    expressions: HashMap<String, Rc<BTreeSet<String>>>,
 }
 
 thread_local! {
@@ -45,40 +60,45 @@ impl Parsed {
         }
         if self.templates.len() >= KEPT_MAX {
             self.templates.clear();
-            self.environment.clear_templates();
         }
-        self.environment.add_template_owned(text.to_owned(), text.to_owned()).map_err(|error| said(&error))?;
-        let parsed = self.environment.get_template(text).map_err(|error| said(&error))?;
+        bound::template(text)?;
+        let parsed = self.environment.template_from_str(text).map_err(|error| said(&error))?;
         let names = Rc::new(parsed.undeclared_variables(true).into_iter().collect());
         self.templates.insert(text.to_owned(), Rc::clone(&names));
         Ok(names)
     }
 
-    fn expression(&mut self, text: &str) -> Result<Rc<Expression<'static, 'static>>, String> {
-        if let Some(parsed) = self.expressions.get(text) {
-            return Ok(Rc::clone(parsed));
+    /// The names of an expression.
+    fn expression(&mut self, text: &str) -> Result<Rc<BTreeSet<String>>, String> {
+        if let Some(names) = self.expressions.get(text) {
+            return Ok(Rc::clone(names));
         }
         if self.expressions.len() >= KEPT_MAX {
             self.expressions.clear();
         }
-        let parsed = ENVIRONMENT.compile_expression_owned(text.to_owned()).map_err(|error| said(&error))?;
-        let parsed = Rc::new(parsed);
-        self.expressions.insert(text.to_owned(), Rc::clone(&parsed));
-        Ok(parsed)
+        bound::expression(text)?;
+        let parsed = self.environment.compile_expression(text).map_err(|error| said(&error))?;
+        let names = Rc::new(parsed.undeclared_variables(true).into_iter().collect());
+        self.expressions.insert(text.to_owned(), Rc::clone(&names));
+        Ok(names)
     }
 }
 
+fn syntax() -> SyntaxConfig {
+    SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().expect("the usual delimiters")
+}
+
 /// Filters that flows have besides minijinja's own.
-pub const FILTERS: [&str; 7] = ["agreement", "attributed", "most", "values", "verdict", "weighed", "without"];
+pub const FILTERS: [&str; 8] = ["agreement", "attributed", "most", "values", "verdict", "voices", "weighed", "without"];
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(50);
-    environment.set_syntax(
-        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().expect("the usual delimiters"),
-    );
+    environment.set_syntax(syntax());
+    guard::protect(&mut environment);
+    environment.add_filter("voices", |list: Filled| json_filter(&list, voices));
     environment.add_filter("values", |list: Filled| json_filter(&list, values));
     environment.add_filter("attributed", |list: Filled| text_filter(&list));
     environment.add_filter("agreement", |list: Filled, field: Option<String>| {
@@ -102,11 +122,8 @@ pub fn render(template: &str, variables: &Map<String, Value>) -> Result<String, 
     if !template.contains("{{") && !template.contains("{%") && !template.contains("{#") {
         return Ok(template.to_owned());
     }
-    let text = PARSED.with_borrow_mut(|parsed| {
-        parsed.template(template)?;
-        let found = parsed.environment.get_template(template).map_err(|error| said(&error))?;
-        found.render(Serde(variables)).map_err(|error| said(&error))
-    })?;
+    PARSED.with_borrow_mut(|parsed| parsed.template(template))?;
+    let text = run::fill(&ENVIRONMENT, template, guard::variables(variables)).map_err(|error| said(&error))?;
     if text.len() > LENGTH_MAX {
         return Err(format!("the text has {} bytes; at most {LENGTH_MAX} are allowed", text.len()));
     }
@@ -115,8 +132,9 @@ pub fn render(template: &str, variables: &Map<String, Value>) -> Result<String, 
 
 /// The value of an expression.
 pub fn evaluate(expression: &str, variables: &Map<String, Value>) -> Result<Value, String> {
-    let compiled = PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
-    let value = compiled.eval(Serde(variables)).map_err(|error| said(&error))?;
+    PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
+    let value = run::compute(&ENVIRONMENT, expression, guard::variables(variables), VALUE_MAX);
+    let value = value.map_err(|error| said(&error))?;
     if value.is_undefined() {
         return Err(format!("`{expression}` names nothing that exists"));
     }
@@ -151,8 +169,8 @@ pub fn names_of_template(template: &str) -> Result<BTreeSet<String>, String> {
 
 /// The names that an expression uses, with their parts.
 pub fn names_of_expression(expression: &str) -> Result<BTreeSet<String>, String> {
-    let parsed = PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
-    Ok(parsed.undeclared_variables(true).into_iter().collect())
+    let names = PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
+    Ok(names.as_ref().clone())
 }
 
 /// A template that gives one value, as the expression that gives it: `{{ x }}` is `x`, and `text` is `"text"`.
@@ -178,6 +196,7 @@ fn said(error: &Error) -> String {
 }
 
 fn list_of(value: &Filled) -> Result<Vec<Value>, Error> {
+    guard::fits(value, VALUE_MAX)?;
     let json = serde_json::to_value(value)
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("not plain data: {error}")))?;
     match json {
@@ -221,6 +240,25 @@ fn values(list: &[Value]) -> Value {
     list.iter().filter_map(value).collect()
 }
 
+/// Who was asked: `{agent, ok, said}` of each. `said` tells two results apart and is no text of them.
+pub fn voices(list: &[Value]) -> Value {
+    let voice = |(place, item): (usize, &Value)| match is_share(item) {
+        true => {
+            let agent = if item["agent"].is_string() { &item["agent"] } else { &item["key"] };
+            serde_json::json!({"agent": agent, "ok": item["ok"], "said": digest(&item["value"])})
+        }
+        false if item.get("ok").is_some() && item.get("said").is_some() => item.clone(),
+        false => serde_json::json!({"agent": (place + 1).to_string(), "ok": !item.is_null(), "said": digest(item)}),
+    };
+    list.iter().enumerate().map(voice).collect()
+}
+
+/// A short name of a value: the same for the same value, everywhere. Fowler, Noll and Vo's FNV-1a.
+pub fn digest(value: &Value) -> String {
+    let of = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", canonical_json(value).bytes().fold(0xcbf2_9ce4_8422_2325, of))
+}
+
 /// A list of results as text, with who said what; quoted, so that no text can pass for a heading or an instruction.
 pub fn attributed(list: &[Value]) -> String {
     let mut out = String::new();
@@ -261,7 +299,7 @@ fn most(list: &[Value], field: Option<&str>) -> Value {
     let said: Vec<&Value> = values.as_array().into_iter().flatten().map(|value| part(value, field)).collect();
     let mut standing: Vec<(String, &Value, usize)> = Vec::new();
     for answer in &said {
-        let form = vote::canonical_value(answer);
+        let form = canonical_value(answer);
         match standing.iter_mut().find(|(known, ..)| *known == form) {
             Some((_, _, count)) => *count += 1,
             None => standing.push((form, answer, 1)),
@@ -298,8 +336,17 @@ fn verdict(list: &[Value], accept: &str) -> Value {
     }
 }
 
-/// The answer with the most behind it: each answer's weight is the sum of its holders' confidence, and half as much
-/// again for each piece of evidence (up to four). Gives `{answer, weight, share, tied, agents}`.
+/// What one holder puts behind an answer: the confidence, and half of it again for each piece of evidence, up to four. The same
+/// piece twice is one, and an empty one none. `docs/concept/flows.md` says why.
+fn backing(value: &Value) -> f64 {
+    let confidence = value.get("confidence").and_then(Value::as_f64).map_or(UNSAID, |part| part.clamp(0.0, 1.0));
+    let pieces = value.get("evidence").and_then(Value::as_array).into_iter().flatten().map(canonical_value);
+    let pieces: BTreeSet<String> = pieces.filter(|piece| !piece.is_empty()).collect();
+    confidence * (1.0 + PIECE_ADDS * pieces.len().min(PIECES_MAX) as f64)
+}
+
+/// The answer with the most behind it: an answer's weight is the sum of what its holders put behind it ([`backing`]). Gives
+/// `{answer, weight, share, tied, agents}`.
 fn weighed(list: &[Value], field: Option<&str>) -> Value {
     let mut standing: Vec<(String, Value, f64, Vec<Value>)> = Vec::new();
     for item in list {
@@ -307,11 +354,9 @@ fn weighed(list: &[Value], field: Option<&str>) -> Value {
         if is_share(item) && item["ok"] != true {
             continue;
         }
-        let confidence = value.get("confidence").and_then(Value::as_f64).map_or(0.5, |part| part.clamp(0.0, 1.0));
-        let evidence = value.get("evidence").and_then(Value::as_array).map_or(0, |list| list.len().min(4));
-        let weight = confidence * (1.0 + 0.5 * evidence as f64);
+        let weight = backing(value);
         let answer = part(value, field);
-        let key = vote::canonical_value(answer);
+        let key = canonical_value(answer);
         match standing.iter_mut().find(|(known, ..)| *known == key) {
             Some((_, _, sum, agents)) => {
                 *sum += weight;
@@ -369,6 +414,10 @@ mod tests {
         is("(none or []) + who", json!(["a", "b"]));
         is("who | without('a')", json!(["b"]));
         is("said | values | length", json!(2));
+        is("said | voices | map(attribute='agent') | list", json!(["a", "b", "c"]));
+        is("said | voices | map(attribute='ok') | list", json!([true, true, false]));
+        is("(said | voices) == (said | voices | voices)", json!(true));
+        is("(['x', 'x', 'y'] | voices | map(attribute='said') | unique | length)", json!(2));
         is("said | agreement('answer') | round(2)", json!(0.67));
         is("said[:2] | agreement('answer')", json!(1.0));
         let most = json!({"answer": "Yes.", "asked": 3, "answered": 2, "count": 2, "share": 2.0 / 3.0, "tied": false});
@@ -383,6 +432,56 @@ mod tests {
         is("{'a': who[0], 'n': none}", json!({"a": "a", "n": null}));
         let text = render("{{ said | attributed }}", &known).unwrap();
         assert!(text.contains("According to `c` (failed):\n> # broken"), "{text}");
+    }
+
+    /// What somebody says, and what it weighs. `docs/concept/flows.md` shows these rows.
+    #[test]
+    fn evidence_weighs_by_its_table() {
+        let page = std::fs::read_to_string(
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/concept/flows.md"),
+        )
+        .expect("the page");
+        let rows: [(Value, &[&str], &str); 9] = [
+            (json!(1), &[], "1"),
+            (json!(0.8), &["a"], "1.2"),
+            (json!(0.6), &["a", "b"], "1.2"),
+            (json!(0.9), &["a", "b", "c", "d"], "2.7"),
+            (json!(0.9), &["a", "b", "c", "d", "e", "f"], "2.7"),
+            (json!(0.8), &["a", "A.", " "], "1.2"),
+            (json!(0), &["a", "b"], "0"),
+            (Value::Null, &[], "0.5"),
+            (json!(7), &[], "1"),
+        ];
+        for (confidence, evidence, weight) in rows {
+            let said = json!({"answer": "x", "confidence": confidence, "evidence": evidence});
+            assert_eq!(format!("{}", (backing(&said) * 1e9).round() / 1e9), weight, "{said}");
+            let told = if confidence.is_null() { "–".to_owned() } else { confidence.to_string() };
+            let pieces = evidence.iter().map(|piece| format!("`{piece}`")).collect::<Vec<_>>().join(", ");
+            let pieces = if pieces.is_empty() { "–" } else { &pieces };
+            let row = format!("| {told} | {pieces} | {weight} |\n");
+            assert!(page.contains(&row), "docs/concept/flows.md has no line {row}");
+        }
+        assert_eq!(backing(&json!("plain text")), UNSAID);
+    }
+
+    #[test]
+    fn the_answer_with_the_most_behind_it_is_found() {
+        let said = |answer: &str, confidence: f64, pieces: usize| json!({"answer": answer, "confidence": confidence, "evidence": (0..pieces).collect::<Vec<_>>()});
+        let told = |list: &[Value]| {
+            let found = weighed(list, Some("answer"));
+            let share = found["share"].as_f64().map(|share| (share * 1000.0).round() / 1000.0);
+            (found["answer"].as_str().map(str::to_owned), share, found["tied"].as_bool())
+        };
+        let is = |list: &[Value], answer: &str, share: f64, tied: bool| {
+            assert_eq!(told(list), (Some(answer.to_owned()), Some(share), Some(tied)), "{list:?}");
+        };
+        is(&[said("x", 0.9, 0), said("y", 0.5, 2)], "y", 0.526, false);
+        is(&[said("x", 0.9, 0), said("X.", 0.9, 0), said("y", 0.5, 2)], "x", 0.643, false);
+        is(&[said("x", 1.0, 0), said("y", 0.5, 2)], "x", 0.5, true);
+        is(&[said("x", 0.0, 4)], "x", 0.0, false);
+        let failed = json!({"key": "c", "agent": "c", "ok": false, "value": null, "error": "late"});
+        is(&[failed.clone(), said("x", 0.5, 0)], "x", 1.0, false);
+        assert_eq!(weighed(&[failed], Some("answer")), Value::Null);
     }
 
     #[test]

@@ -35,7 +35,8 @@ Each event also has a hash over itself and the one before. `convoke audit verify
 const TAIL: &str = r#"
 In payloads: `cost_usd`, `…_usd` are dollars; `step` is the step's number in its attempt, `turn` the model call it is or follows from, `try` how often it was
 started; `stage` and `phase` are words of the [glossary](../concept/glossary.md); `error` of a task or run begins with a
-[code](errors.md). A call that was under way when its worker went away is a `step.failed` whose `error` begins with `lost`, with the bound as its cost.
+[code](errors.md). A call that was under way when its worker went away, or that was cut when its task
+ended, is a `step.failed` whose `error` begins with `lost`, with the bound as its tokens and cost.
 "#;
 
 /// What an event is about, and the fields of its payload. Whatever run a test of the engine drives, and each demo, must not say
@@ -74,7 +75,9 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::SyncCreated => ("run", &["path", "items", "of", "wait", "count"]),
         K::SyncReady => ("run", &["path", "items", "of", "completed", "failed", "left_out", "met"]),
         K::JoinCreated => ("run", &["path", "of"]),
-        K::MergeCompleted => ("run", &["path", "how", "from", "missing", "disagreements", "more_disagreements"]),
+        K::MergeCompleted => {
+            ("run", &["path", "how", "from", "missing", "disagreements", "more_disagreements", "digest"])
+        }
         K::RoundStarted => ("run", &["path", "round", "max"]),
         K::BranchTaken => ("run", &["path", "case"]),
         K::VoteOpened => ("run", &["path", "voters", "options"]),
@@ -100,7 +103,9 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
                 "capability",
             ],
         ),
-        K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds"]),
+        K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds", "capability"]),
+        K::AgreementMeasured => ("run", &["path", "agreement", "voices", "silent", "of", "digest"]),
+        K::WorkScored => ("run", &["path", "of"]),
         K::GateChecked => ("run", &["path", "open", "reason"]),
         K::StepSkipped => ("run", &["path", "when", "reason"]),
         K::RunPaused | K::RunWaiting => ("run", &["reason"]),
@@ -168,7 +173,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::FindingAdded => ("context", &["name", "confidence", "tags"]),
         K::ContextCompacted => ("task", &["step", "turn", "by", "dropped", "bytes_before", "bytes_after", "window"]),
         K::MemoryAdded | K::MemoryChanged => ("memory", &["scope", "owner", "version", "source", "tags"]),
-        K::OutcomeRecorded => ("outcome", &["outcomes", "more"]),
+        K::OutcomeRecorded => ("outcome", &["outcomes", "more", "answer"]),
         K::RatingGiven | K::RatingChanged => ("rating", &["stars", "note", "agent", "task", "was"]),
         K::MemoryForgotten => ("memory", &["scope", "owner", "reason"]),
     }

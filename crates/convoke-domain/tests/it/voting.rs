@@ -247,10 +247,14 @@ const HEAD: &str = "
 #[test]
 fn weighted_votes_are_worth_at_least_their_best_voter_and_the_majority() {
     let mut page = HEAD.to_owned();
-    let mut short = Vec::new();
+    let (mut short, mut told) = (Vec::new(), DOCS_HEAD.to_owned());
     for set in sets() {
         let found = measure(&set);
         page.push_str(&line(&set, &found));
+        told.push_str(&row(&set, &found));
+        if set.name == "adult2" {
+            told.push_str(&beside(&set, &found));
+        }
         let mut hold = |what: &str, share: f64, bar: f64| {
             if share.is_nan() || share < bar - 1e-9 {
                 short.push(format!("{}: {what} is {share:.2}, and {bar:.2} is wanted", set.name));
@@ -272,4 +276,78 @@ fn weighted_votes_are_worth_at_least_their_best_voter_and_the_majority() {
         "\nPercent of the unseen half decided rightly, mean of {SPLITS} random splits (seeds 1 to {SPLITS}):\n\n{page}"
     );
     assert!(short.is_empty(), "{}\n{page}", short.join("\n"));
+    told.push_str(&trust());
+    check("voting", &told);
+}
+
+/// How far to trust an answer that several of five models give.
+fn trust() -> String {
+    let set = sets().into_iter().find(|set| set.name == "gsm8k, 5 models").expect("it is there");
+    let told = [2, 3, 4].map(|least| {
+        let (mut right, mut all) = (0, 0);
+        for vote in &set.votes {
+            let with = |said: &String| vote.ballots.iter().filter(|(_, other)| other == said).count();
+            let mut said: Vec<&String> = vote.ballots.iter().map(|(_, said)| said).collect();
+            said.sort();
+            said.dedup();
+            let held: Vec<_> = said.into_iter().filter(|said| with(said) >= least).collect();
+            all += held.len();
+            right += held.into_iter().filter(|said| **said == vote.truth).count();
+        }
+        format!("{:.0}", 100.0 * right as f64 / all as f64)
+    });
+    let [two, three, four] = told;
+    format!(
+        "\nAmong five of the models, an answer that at least two gave was right {two} times of a hundred, of at least three {three} times, of at least \
+         four {four} times: `agreement` tells how far to trust a result.\n"
+    )
+}
+
+/// Where in the page the printed part stands.
+const MARKS: [&str; 2] = ["<!-- eval NAME -->\n", "<!-- end -->"];
+
+/// Compares a part of `docs/concept/voting.md` with what was measured. With `CONVOKE_WRITE_DOCS` set it writes the part instead.
+fn check(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/concept/voting.md");
+    let kept = std::fs::read_to_string(&path).expect("the page");
+    let begin = MARKS[0].replace("NAME", name);
+    let (before, rest) = kept.split_once(&begin).expect("the mark");
+    let (_, after) = rest.split_once(MARKS[1]).expect("its end");
+    let wanted = format!("{before}{begin}\n{text}\n{}{after}", MARKS[1]);
+    match std::env::var_os("CONVOKE_WRITE_DOCS") {
+        Some(_) => std::fs::write(&path, &wanted).expect("writes the page"),
+        None => {
+            assert!(kept == wanted, "docs/concept/voting.md is out of date; run with CONVOKE_WRITE_DOCS=1:\n{text}")
+        }
+    }
+}
+
+const DOCS_HEAD: &str = "| set | best voter | majority | log-odds | learnt weights | Dawid-Skene, no truth told |\n|---|---|---|---|---|---|\n";
+
+/// A line of the page's table: the best of it is bold.
+fn row(set: &Set, found: &Shares) -> String {
+    let name = match set.name {
+        "bluebirds" => "birds".to_owned(),
+        "adult2" => "web pages".to_owned(),
+        other => other.replace("gsm8k", "arithmetic"),
+    };
+    let shares = [found.routed, found.majority, found.log_odds, found.weighted, found.agreement];
+    let best = shares.iter().copied().filter(|share| !share.is_nan()).fold(0.0, f64::max);
+    let cells = shares.map(|share| match share {
+        share if share.is_nan() => " |".to_owned(),
+        share if share >= best => format!(" **{share:.2}** |"),
+        share => format!(" {share:.2} |"),
+    });
+    format!("| {name} |{}\n", cells.concat())
+}
+
+/// The voter with the best record of all, where it was not always asked.
+fn beside(set: &Set, found: &Shares) -> String {
+    let [alone, beside] = [found.single.0, found.beside].map(|right| 100.0 * right / found.single.1);
+    let asked = found.single.1 / SPLITS as f64;
+    let half = set.votes.len() - set.votes.len() / 2;
+    format!(
+        "\nOn the few web pages that the one person with the best record judged ({asked:.1} of {half} on average), that person alone was right in {alone:.2} \
+         percent, the weighted vote in {beside:.2}.\n"
+    )
 }

@@ -7,11 +7,12 @@ use convoke_domain::approval::Choice;
 use convoke_domain::id::RunId;
 use convoke_domain::time::Timestamp;
 use convoke_engine::{About, Rate, TeamQuery};
+use convoke_port::model::{ModelError, ModelReply, ModelRequest};
 use convoke_port::tool::Repeat;
 use convoke_testkit::hub::{Hub, profile, team};
 use convoke_testkit::model::{FakeModels, Gate, asks, says};
 use convoke_testkit::tool::{FakeTools, gives};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::play::usual;
 
@@ -129,13 +130,92 @@ async fn a_team_is_told_over_time() {
     assert_eq!(hub.engine.team_analytics(never).await.expect("none").total.runs, 0);
 }
 
-/// Speed-up of one run is the same whether its steps are read or only its times.
+/// Says `x` or `y` as a member's position, answers questions, and judges.
+fn opinionated(request: &ModelRequest) -> Result<ModelReply, ModelError> {
+    let origin = &request.origin;
+    let said = if origin.agent == "net" { "y" } else { "x" };
+    let text = match (&*origin.stage, &*origin.agent, origin.turn) {
+        ("step", "logs", 1) if origin.task_key.starts_with("first") => {
+            let question = json!({"to": "cost", "question": "How much?", "kind": "request"});
+            return Ok(asks(&[("q", "ask", question)]));
+        }
+        ("reply", ..) => "as much as before".to_owned(),
+        _ if request.output_schema.as_ref().is_some_and(|schema| schema.to_string().contains("verdict")) => {
+            json!({"verdict": "accept", "comments": "fine"}).to_string()
+        }
+        _ if request.output_schema.is_some() => json!({"position": said, "answer": said, "reason": "so"}).to_string(),
+        _ => "a text".to_owned(),
+    };
+    Ok(says(text))
+}
+
+/// Members who are asked twice, what is settled of it, an answer by most, a review.
+fn opinions() -> Value {
+    let form = json!({"type": "object", "required": ["position"], "properties": {"position": {"type": "string"}}});
+    let ask = |id: &str| {
+        let task = json!({"agent": "{{ item }}", "instructions": "Judge.", "output": form});
+        json!({"id": id, "split": {"over": "members", "do": [{"id": "position", "task": task}]}})
+    };
+    json!([
+        ask("first"),
+        {"id": "measure", "value": "{'agreement': results.first | agreement('position'), 'positions': results.first}"},
+        {"id": "settled", "settle": {"of": "first", "field": "position"}},
+        ask("second"),
+        {"id": "most", "merge": {"of": "second", "how": "majority", "field": "position"}},
+        {"id": "check", "review": {"of": "most", "author": "logs", "reviewers": "members"}},
+    ])
+}
+
+/// The figures of one run are the same whether its record is read or only what they are made of.
 #[tokio::test]
 async fn one_run_and_its_team_agree() {
-    let hub = Hub::new(FakeModels::new(usual), FakeTools::none()).await;
-    let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
-    hub.ended(run).await;
-    let own = hub.engine.analytics(run).await.expect("figures").flow.expect("claimed");
-    let of_team = hub.engine.team_analytics(all(None)).await.expect("figures").total;
-    assert_eq!(own.speed_up, of_team.speed_up);
+    for postgres in [false, true] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = crate::flow::open(dir.path(), postgres).await;
+        let tools = FakeTools::none();
+        let mut hub = Hub::over(store, dir.path().join("work"), FakeModels::new(opinionated), tools, |_| {});
+        hub.start().await;
+        let flow = json!({"pattern": "own", "flow": {"steps": opinions()}, "rules": {"retries": 0}});
+        let run = hub.run(team(&["logs", "cost", "net"], flow), "Look.").await;
+        let record = hub.ended(run).await;
+        assert_eq!(record.summary.state, "completed", "{:?}", record.summary.error);
+        let own = hub.engine.analytics(run).await.expect("figures");
+        let flow = own.flow.as_ref().expect("claimed");
+        let sum = hub.engine.team_analytics(all(None)).await.expect("figures").total;
+        assert_eq!(
+            (sum.speed_up, sum.utilization, sum.overhead),
+            (flow.speed_up, flow.utilization, flow.overhead.share)
+        );
+        assert_eq!((sum.busy_ms, sum.allowed_ms), (flow.busy_ms, flow.allowed_ms));
+        assert_eq!((sum.serial_ms, sum.working_ms), (flow.serial_ms, flow.working_ms));
+        assert_eq!(sum.overhead_ms, flow.overhead.total_ms);
+        assert_eq!((sum.agreement, sum.answers_by_agents), (own.agreement.rate, own.answers_by_agents.clone()));
+        // Measured once although it was settled too, merged by most, reviewed by two.
+        let polls: Vec<_> =
+            own.agreement.polls.iter().map(|poll| (poll.stage.as_str(), poll.with, poll.against)).collect();
+        assert_eq!(polls, [("check/rounds/1/verdicts", 2, 0), ("measure", 2, 1), ("most", 2, 1)]);
+        assert_eq!((sum.voices_with, sum.voices_against, sum.agreement), (6, 2, Some(0.75)));
+        assert_eq!((sum.decisions.count, sum.decisions.open, sum.answers_by_people.count), (1, 0, 0));
+        assert!(flow.utilization.is_some() && flow.overhead.share.is_some(), "{flow:?}");
+        let parts = hub.engine.team_analytics(all(Some("test"))).await.expect("figures").parts;
+        assert_eq!(parts.iter().map(|part| part.sum.voices_with).sum::<i64>(), 6);
+        hub.stop().await;
+    }
+}
+
+/// What is settled counts by itself where nobody has measured it.
+#[tokio::test]
+async fn what_is_settled_is_agreement() {
+    let hub = Hub::new(FakeModels::new(opinionated), FakeTools::none()).await;
+    let mut steps = opinions();
+    let kept = ["second", "settled"];
+    steps.as_array_mut().expect("steps").retain(|step| kept.contains(&step["id"].as_str().unwrap_or_default()));
+    steps.as_array_mut().expect("steps").reverse();
+    steps[1]["settle"]["of"] = "second".into();
+    let run =
+        hub.run(team(&["logs", "cost", "net"], json!({"pattern": "own", "flow": {"steps": steps}})), "Look.").await;
+    assert_eq!(hub.ended(run).await.summary.state, "completed");
+    let told = hub.engine.analytics(run).await.expect("figures").agreement;
+    let polls: Vec<_> = told.polls.iter().map(|poll| (poll.stage.as_str(), poll.with, poll.against)).collect();
+    assert_eq!((polls, told.rate), (vec![("settled", 2, 1)], Some(0.6667)));
 }

@@ -1,15 +1,17 @@
 //! What figures need beside a run's record, on each database.
 
-use convoke_domain::analytics::Turn;
+use convoke_domain::analytics::{Polls, Turn, VOICE_BYTES};
 use convoke_domain::event::{Kind, NewEvent};
 use convoke_domain::id::{MessageId, RunId, TaskId, ThreadId};
 use convoke_domain::money::Money;
 use convoke_domain::time::Timestamp;
 use convoke_domain::transcript::Usage;
-use convoke_store::{analytics, message, run, stats, task, thread, usage};
+use convoke_store::step::{self, StepRef};
+use convoke_store::{analytics, attempt, message, run, stats, task, thread, usage};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::journal::new_step;
 use crate::noun::{NOW, RUN, new_run, ready, step_at, task_id, with_run};
 use crate::support::{Place, act, cases, look};
 
@@ -18,6 +20,8 @@ cases! {
     events_that_part_time_are_found,
     messages_are_timed,
     runs_of_a_team_are_added_up,
+    results_that_may_be_voices_are_read,
+    calls_and_what_work_takes_are_read,
 }
 
 const NO_TASK: TaskId = TaskId(Uuid::nil());
@@ -51,6 +55,59 @@ async fn dependencies_and_times_come_in_pages(place: Place) {
     assert_eq!(look!(store, tx => analytics::tasks(tx, RUN, task_id(2), 10).await).len(), 1);
 }
 
+async fn results_that_may_be_voices_are_read(place: Place) {
+    let store = with_run(&place).await;
+    let long: &str = Box::leak(format!("{{\"verdict\":\"{}\"}}", "x".repeat(VOICE_BYTES)).into_boxed_str());
+    let outputs = [Some(" \n{\"verdict\":\"agree\"}"), Some("a text with {"), Some(long), None];
+    act!(store, tx => {
+        for (n, output) in (1..).zip(outputs) {
+            task::insert(tx, &ready(n, "ada")).await?;
+            task::end(tx, task_id(n), "completed", output, None).await?;
+        }
+        Ok(())
+    });
+    let found = look!(store, tx => analytics::tasks(tx, RUN, NO_TASK, 10).await);
+    let told: Vec<_> = found.iter().map(|task| task.said.as_deref()).collect();
+    assert_eq!(told, [outputs[0], None, None, None]);
+    let first = &found[0];
+    assert_eq!(
+        (first.stage.as_str(), first.key.as_str(), first.round, first.state.as_str()),
+        ("work", "a", 0, "completed")
+    );
+}
+
+async fn calls_and_what_work_takes_are_read(place: Place) {
+    let store = with_run(&place).await;
+    act!(store, tx => {
+        task::insert(tx, &ready(1, "ada")).await?;
+        task::insert(tx, &ready(2, "bob")).await?;
+        for (n, kind) in [(1, "model"), (2, "tool"), (3, "wait")] {
+            step::start(tx, &new_step(n, kind, "")).await?;
+        }
+        attempt::insert(tx, task_id(1), 1, "ada").await?;
+        attempt::end(tx, task_id(1), 1, "completed", None).await?;
+        attempt::insert(tx, task_id(2), 1, "bob").await?;
+        for n in [1, 2] {
+            let bill = usage::NewRow {
+                at: step_at(n), try_n: 1, run: RUN, agent: "ada", model: "m/m", tariff: "unpriced", basis: "provider", response_id: None,
+                usage: Usage { input_tokens: 3, output_tokens: 4, ..Usage::default() }, cost: Money::from_nanos(50), bound_cost: Money::ZERO,
+                scopes: "",
+            };
+            usage::insert(tx, &bill).await?;
+        }
+        Ok(())
+    });
+    let all = look!(store, tx => analytics::calls(tx, RUN, StepRef { task: NO_TASK, attempt: 0, n: 0 }, 10).await);
+    let brief: Vec<_> = all.iter().map(|call| (call.task, call.n, call.kind.as_str(), call.finished_at)).collect();
+    assert_eq!(brief, [(task_id(1), 1, "model", None), (task_id(1), 2, "tool", None)]);
+    assert_eq!(look!(store, tx => analytics::calls(tx, RUN, step_at(1), 10).await), all[1..]);
+    assert_eq!(look!(store, tx => analytics::calls(tx, OTHER, step_at(0), 10).await), []);
+    let (agent, state) = ("ada".to_owned(), "completed".to_owned());
+    let (cost, unpriced, tokens) = (Money::from_nanos(100), 2, 14);
+    let done = analytics::Done { agent, state, started_at: NOW, finished_at: NOW, cost, unpriced, tokens };
+    assert_eq!(look!(store, tx => analytics::done(tx, 10).await), [done], "what has not ended is not there");
+}
+
 async fn events_that_part_time_are_found(place: Place) {
     let store = with_run(&place).await;
     // All kinds there are: those that count are found, whatever else there is.
@@ -71,10 +128,14 @@ async fn events_that_part_time_are_found(place: Place) {
     let rest = look!(store, tx => analytics::marks(tx, RUN, third, 2).await);
     assert_eq!(rest, found[3..5]);
     assert_eq!(look!(store, tx => analytics::marks(tx, OTHER, 0, 10).await), []);
-    let votes = look!(store, tx => analytics::votes(tx, RUN, 0, 10).await);
-    assert!(votes.len() == 1 && votes[0].payload.contains("approval"), "{votes:?}");
-    let last = votes[0].seq;
-    assert_eq!(look!(store, tx => analytics::votes(tx, RUN, last, 10).await), []);
+    let polls = look!(store, tx => analytics::polls(tx, RUN, 0, 10).await);
+    let (mut kinds, mut known): (Vec<_>, _) = (polls.iter().map(|poll| poll.kind.as_str()).collect(), Polls::KINDS);
+    kinds.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(kinds, known);
+    assert!(polls.iter().all(|poll| poll.payload.contains("approval")), "{polls:?}");
+    let second = polls[1].seq;
+    assert_eq!(look!(store, tx => analytics::polls(tx, RUN, second, 10).await), polls[2..]);
 }
 
 async fn messages_are_timed(place: Place) {

@@ -23,7 +23,7 @@ fn amount(cost: i64, tokens: i64) -> Amount {
     Amount { cost: Money::from_nanos(cost), tokens }
 }
 
-fn new_step<'a>(n: i64, kind: &'static str, scopes: &'a str) -> step::NewRow<'a> {
+pub fn new_step<'a>(n: i64, kind: &'static str, scopes: &'a str) -> step::NewRow<'a> {
     step::NewRow {
         at: step_at(n),
         run: RUN,

@@ -14,7 +14,16 @@ cases! { the_last_word_of_each_counts, a_rating_out_of_range_is_no_row }
 const OTHER: RunId = RunId(Uuid::from_u128(3));
 
 fn new<'a>(what: &'a str, who: &'a str, stars: i64, note: &'a str) -> rating::NewRow<'a> {
-    rating::NewRow { run: RUN, what, who, task: None, agent: what.strip_prefix("agent:"), stars, note }
+    rating::NewRow {
+        run: RUN,
+        what,
+        who,
+        task: None,
+        agent: what.strip_prefix("agent:"),
+        capability: "ops",
+        stars,
+        note,
+    }
 }
 
 async fn the_last_word_of_each_counts(place: Place) {

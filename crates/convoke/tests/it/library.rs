@@ -37,7 +37,7 @@ fn report(team: &str, more: &[&str]) -> String {
 }
 
 /// A report without times, sums and what follows from them. What was done at the same time is sorted.
-fn steady(text: &str) -> String {
+pub fn steady(text: &str) -> String {
     let mut out = String::new();
     for section in text.split("\n## ") {
         let name = section.lines().next().unwrap_or_default();
@@ -92,8 +92,11 @@ fn without_figures(line: &str) -> String {
 
 /// Lines of the head that no two runs share.
 fn differs(line: &str) -> bool {
-    let heads = ["- Run:", "- Session:", "- Input:", "- Accepted:", "- Started:", "- Ended:", "Completed after"];
-    heads.iter().any(|head| line.starts_with(head))
+    let heads = ["- Run:", "- Session:", "- Input:", "- Accepted:", "- Started:", "- Ended:"];
+    let is_sum = line.split_once(" after ").is_some_and(|(how, rest)| {
+        matches!(how, "Completed" | "Failed" | "Cancelled" | "Handed to a person") && rest.contains(" model call")
+    });
+    is_sum || heads.iter().any(|head| line.starts_with(head))
 }
 
 /// A section whose tables keep `count` columns from the `first` on, their rows sorted and each once.

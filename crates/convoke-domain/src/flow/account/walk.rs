@@ -248,7 +248,11 @@ impl<'a> Walk<'a> {
             let state = match task.state.as_str() {
                 "completed" | "archived" => Stand::Completed,
                 "failed" => Stand::Failed,
-                "cancelled" => Stand::Cancelled,
+                "cancelled" => match self.frame(at).and_then(|frame| frame.end.as_ref()) {
+                    // Its time was up.
+                    Some(End::Failed(reason)) => return (Stand::Failed, Some(reason.clone())),
+                    _ => Stand::Cancelled,
+                },
                 "pending" => Stand::Pending,
                 _ => Stand::Open,
             };

@@ -44,7 +44,7 @@ impl<'a> Machine<'a, '_> {
                         self.call_off(&path::visited(path, &steps[open as usize].id, block.visit(open)));
                     }
                     self.set_block(path, block)?;
-                    return Ok(Some(End::Failed(format!("`{}`: {reason}", step.id))));
+                    return Ok(Some(End::Failed(failure_of(step, &reason))));
                 }
             }
             block.failed.insert(place);
@@ -166,7 +166,10 @@ impl<'a> Machine<'a, '_> {
                 Ok(text) => text,
                 Err(reason) => format!("(the summary cannot be made: {reason})"),
             },
-            None => template::text_of(&self.result_at(at)?),
+            None => {
+                self.read.afresh();
+                template::text_of(&self.result_at(at)?)
+            }
         };
         self.moves.push(Move::LeavePhase { name: step.id.clone(), summary });
         Ok(())
@@ -206,4 +209,9 @@ fn ready(steps: &[Step], block: &Block) -> Option<u32> {
         }
     }
     None
+}
+
+/// Why the list fails in which a step failed.
+fn failure_of(step: &Step, reason: &str) -> String {
+    if path::is_hidden(&step.id) { reason.to_owned() } else { format!("`{}`: {reason}", step.id) }
 }

@@ -95,8 +95,8 @@ impl<'a> Machine<'a, '_> {
                 return Ok(self.leaf(at, true.into()));
             }
             Some(reason) => match &step.title {
-                // What the condition of a step made here says is in its title; its text would tell nobody anything.
-                Some(title) if step.id.starts_with('_') => title.clone(),
+                // The condition of a step that no file has says nothing to anybody.
+                Some(title) if path::is_hidden(&step.id) && !reason.starts_with("`check`: ") => title.clone(),
                 Some(title) => format!("{title}: {reason}"),
                 None => reason,
             },

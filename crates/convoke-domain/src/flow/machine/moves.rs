@@ -71,6 +71,10 @@ pub enum What {
     VoteCounted,
     /// Reviewers came to a verdict, or to the end of their rounds.
     ReviewEnded,
+    /// A value says how far those who were asked agree.
+    AgreementMeasured,
+    /// A value says how good somebody's work was.
+    WorkScored,
     /// A gate was tried.
     GateChecked,
     /// A step was left out, or the flow went on without it.

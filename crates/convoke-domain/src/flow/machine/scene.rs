@@ -29,6 +29,9 @@ impl<'a> Machine<'a, '_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let variables = self.variables(block, at, &names)?;
+        if let Some(reason) = self.read.flaw() {
+            return Ok(Err(reason));
+        }
         Ok(template::render(text, &variables))
     }
 
@@ -44,6 +47,9 @@ impl<'a> Machine<'a, '_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let variables = self.variables(block, at, &names)?;
+        if let Some(reason) = self.read.flaw() {
+            return Ok(Err(reason));
+        }
         Ok(template::evaluate(text, &variables))
     }
 
@@ -86,6 +92,7 @@ impl<'a> Machine<'a, '_> {
 
     /// What of the variables `names` uses.
     fn variables(&mut self, block: &str, at: &str, names: &BTreeSet<String>) -> Turn<Variables> {
+        self.read.afresh();
         let uses = |name: &str| names.iter().any(|used| used.split('.').next() == Some(name));
         let mut out: Variables =
             self.scope.spec.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -150,6 +157,7 @@ impl<'a> Machine<'a, '_> {
 
     /// A result that the step at `at` names: `NAME`, or `previous.NAME`.
     pub(super) fn result_named(&mut self, at: &str, name: &str) -> Turn<Value> {
+        self.read.afresh();
         match name.strip_prefix("previous.") {
             Some(name) => self.previous(&self.round(at)?, name),
             None => self.result_from(path::split(at).map_or("", |(block, _)| block), name),
@@ -205,6 +213,9 @@ impl<'a> Machine<'a, '_> {
 
     fn result_of(&self, at: &str, step: &Step) -> Turn<Value> {
         let missing = || step.default.clone().unwrap_or(Value::Null);
+        if !self.read.take(0) {
+            return Ok(Value::Null);
+        }
         if step.task.is_some() {
             return Ok(self.task_value(at)?.unwrap_or_else(missing));
         }
@@ -213,7 +224,7 @@ impl<'a> Machine<'a, '_> {
             return Ok(missing());
         }
         if let Some(result) = &frame.result {
-            return Ok(result.clone());
+            return Ok(self.read.taken(result));
         }
         if let Some(join) = step.join.as_ref().map(|join| &join.of).or(step.sync.as_ref().map(|sync| &sync.of)) {
             let block = path::split(at).map_or("", |(block, _)| block);
@@ -256,6 +267,10 @@ impl<'a> Machine<'a, '_> {
                 TaskEnd::Completed(_) => End::Done,
                 TaskEnd::Failed(reason) => End::Failed(reason),
             });
+            // Its time was up: then its task was only called off.
+            if let Some(End::Failed(reason)) = self.memory.frame_if_known(at).and_then(|frame| frame.end.as_ref()) {
+                end = Some(End::Failed(reason.clone()));
+            }
         } else if let Some(frame) = self.memory.frame(at)? {
             let named = frame.item.as_ref().and_then(|item| item.value.as_str().or(item.value["assignee"].as_str()));
             agent = named.filter(|name| is_member(name)).map(str::to_owned);
@@ -277,6 +292,9 @@ impl<'a> Machine<'a, '_> {
     pub(super) fn task_value(&self, at: &str) -> Turn<Option<Value>> {
         let Some(task) = self.memory.task(at)? else { return Ok(None) };
         let Some(TaskEnd::Completed(text)) = &task.end else { return Ok(None) };
+        if !self.read.take(text.len() as u64) {
+            return Ok(Some(Value::Null));
+        }
         let json = || serde_json::from_str(text).ok();
         Ok(Some(if task.is_json { json().unwrap_or_else(|| text.as_str().into()) } else { text.as_str().into() }))
     }

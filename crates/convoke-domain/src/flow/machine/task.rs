@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::scene::Said;
-use super::{Begun, Machine, State, Turn, What, failed};
+use super::{Begun, Frame, Machine, State, Turn, What, failed};
 use crate::flow::{How, MergeStep, PlanRule, Step, TaskStep, VoteStep, path, template};
 use crate::material;
 use crate::merge::{self, Contribution, MergeRule, merge};
@@ -66,6 +66,11 @@ impl<'a> Machine<'a, '_> {
         new.timeout_s = step.timeout_s;
         new.retries = task.retries;
         self.created.push(new);
+        // An attempt has its own clock; this one is that of the step, through all attempts and however long a person thinks.
+        if step.timeout_s.is_some() {
+            let (due, item) = (self.due_at(step.timeout_s, None), self.items.get(at).cloned());
+            self.memory.set(at, Frame { due, item, ..Frame::default() });
+        }
         Ok(Begun::Open)
     }
 
@@ -268,7 +273,8 @@ impl<'a> Machine<'a, '_> {
         }
         let facts = json!({
             "how": step.how, "from": merged.from, "missing": merged.missing,
-            "disagreements": merged.disagreements, "more_disagreements": merged.more_disagreements
+            "disagreements": merged.disagreements, "more_disagreements": merged.more_disagreements,
+            "digest": template::digest(&template::voices(list))
         });
         self.note(What::MergeCompleted, at, facts);
         Ok(self.leaf(at, merged.value))

@@ -246,9 +246,7 @@ impl<'a> Machine<'a, '_> {
         facts["electorate"] = json!(state.electorate);
         facts["choice"] = choice.into();
         facts["casting"] = serde_json::to_value(casting).unwrap_or(Value::Null);
-        if let Node::Step(step) = self.node(at)?
-            && let Some(capability) = step.vote.as_ref().and_then(|vote| vote.rule.capability.as_deref())
-        {
+        if let Some(capability) = state.rule.capability.as_deref() {
             facts["capability"] = capability.into();
         }
         self.note(What::VoteCounted, at, facts.clone());

@@ -442,7 +442,9 @@ fn others(page: &mut String) {
         row("task, on_failure: escalate", &task("escalate"), &[Lost("t")]),
         row("ask, with a default", &ask, &[Done("ok", r#"{"answer": "yes", "reason": ""}"#)]),
         row("ask, with a default", &ask, &[Lost("ok")]),
+        row("ask, with a default, timeout_s: 60", &ask, &[Late("ok")]),
         row("ask, without one", &strict, &[Lost("ok")]),
+        row("ask, without one, timeout_s: 60", &strict, &[Late("ok")]),
         row("delegate, 1 retry", &delegate, &[Done(work, "one"), Done(judgement, &yes)]),
         row("delegate, 1 retry", &delegate, &[Done(work, "one"), Done(judgement, &no)]),
         row(
