@@ -143,7 +143,7 @@ pub async fn fixed_plan(engine: &Engine, tasks: Vec<FixedTask>) -> Result<StartR
         session: None,
         caps: Caps::default(),
         simulated: false,
-        user: "bench".to_owned(),
+        user: "system".to_owned(),
         idempotency_key: None,
     })
 }

@@ -93,7 +93,7 @@ async fn job(engine: &Engine) -> Result<StartRun> {
         session: None,
         caps: Caps::default(),
         simulated: false,
-        user: "bench".to_owned(),
+        user: "system".to_owned(),
         idempotency_key: None,
     })
 }

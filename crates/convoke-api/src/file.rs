@@ -12,7 +12,7 @@ use crate::extend::Bases;
 use crate::known::{Known, Pattern, name_of};
 use crate::near::nearest;
 use crate::node::{self, Node};
-use crate::problem::{Place, Problems, Reporter, finding};
+use crate::problem::{Place, Problem, Problems, Reporter, finding};
 use crate::schema::{Kind, schema};
 use crate::shape::{At, Shape};
 use crate::{pattern, profile, team, word};
@@ -35,6 +35,8 @@ pub struct Bundle {
     pub teams: Vec<Team>,
     /// The patterns.
     pub patterns: Vec<PatternFile>,
+    /// What is no problem and should be known all the same, such as a budget that could not be checked.
+    pub notes: Vec<Problem>,
 }
 
 /// Reads files that may refer to each other and to what is `known`. Gives every problem of every file, or the values.
@@ -55,6 +57,7 @@ pub fn read(sources: &[Source<'_>], known: &Known) -> Result<Bundle, Problems> {
     let mut problems = Problems::default();
     for mut file in files {
         file.check(&known, &mut bundle);
+        bundle.notes.append(&mut file.reporter.notes);
         problems.0.extend(file.reporter.finish());
     }
     if problems.0.is_empty() { Ok(bundle) } else { Err(problems) }

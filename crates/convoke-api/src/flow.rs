@@ -4,6 +4,7 @@
 //! Rule: what is refused could not work, or would not do what it says; what may work is let through. Start at [`check`]; steps
 //! that are work are in `work`, those that bring together in `many`, those that choose the way in `way`, texts in `said`.
 
+pub(crate) mod cost;
 pub(crate) mod crew;
 mod expression;
 mod filter;
@@ -42,9 +43,6 @@ const KINDS: [&str; 16] = [
 ];
 /// The fields that steps of all kinds have.
 const COMMON: [&str; 7] = ["id", "title", "after", "when", "on_failure", "default", "timeout_s"];
-
-/// What is wrong with the team's budget and not with the steps.
-pub(crate) const TOO_SMALL: &str = "budget_too_small";
 
 /// A flow, and the team for which it is checked.
 pub(crate) struct Whole<'n, 'c> {
@@ -139,16 +137,7 @@ impl<'n> Checker<'n, '_> {
     /// A run must be able to pay for the calls that it makes in any case.
     fn budget(&mut self, calls: u64) {
         let Some(crew) = self.crew else { return };
-        let least = crew.least_tokens(calls);
-        if let Some((most, node)) = crew.max_tokens.filter(|(most, _)| *most < least) {
-            let message =
-                format!("the steps make at least {calls} model calls, which need {least} tokens; the budget is {most}");
-            let hint = format!(
-                "set `budget: {{max_tokens: {}}}` or more, or lower `max_output_tokens` in the profiles",
-                round_up(least)
-            );
-            self.say(node, TOO_SMALL, message, hint);
-        }
+        self.found.extend(cost::check(crew, calls));
     }
 
     /// The names of all steps; each belongs to one. False if there are too many.
@@ -360,6 +349,7 @@ impl<'n> Checker<'n, '_> {
             }
         }
         self.time(step.get("timeout_s"), &path(id, "timeout_s"));
+        self.takes_no_time(step, id);
         let goes_on = step.text_at("on_failure").is_some_and(|(word, _)| word == "continue");
         if let Some(default) = step.get("default").filter(|_| !goes_on && step.get("ask").is_none() && !may_be_left_out)
         {
@@ -450,6 +440,19 @@ impl<'n> Checker<'n, '_> {
         }
         let message = format!("`{what}` names `{name}`, but there is no such step");
         self.say(node, "unknown_step", message, suggest(name, here, "remove it"));
+    }
+
+    /// Steps that end in the moment in which they begin cannot take too long.
+    fn takes_no_time(&mut self, step: &'n Node, id: &str) {
+        let Some(node) = step.get("timeout_s").filter(|node| !node.is_null()) else { return };
+        let is_named = |kind: &&str| step.get(kind).is_some_and(|node| !node.is_null());
+        let Some(kind) = ["value", "gate", "join", "merge"].into_iter().find(is_named) else { return };
+        let merge = step.get("merge").and_then(|merge| merge.text_at("how"));
+        if kind == "merge" && merge.is_some_and(|(how, _)| how == "synthesis") {
+            return;
+        }
+        let message = format!("`{}` has no effect: a `{kind}` ends at once", path(id, "timeout_s"));
+        self.say(node, "unused_field", message, "remove it, or give it to the steps whose results are waited for");
     }
 
     /// Nothing is waited for longer than the run may take.

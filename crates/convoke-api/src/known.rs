@@ -1,17 +1,21 @@
 //! What a file may refer to besides itself: profiles, patterns, tools, model providers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use convoke_domain::flow::{Flow, PatternFile};
-use convoke_domain::profile::{AgentKind, ModelSettings, Profile, Role};
+use convoke_domain::price::Price;
+use convoke_domain::profile::{AgentKind, Authority, ModelSettings, Profile, Role};
 use convoke_domain::team::Team;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::flow::crew::Priced;
 use crate::library;
 use crate::node::{Kind, Node};
 use crate::schema::Kind as DocumentKind;
+use crate::word;
 
 /// The names that exist around a file. Sets that are empty are not checked against.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +26,23 @@ pub struct Known {
     pub(crate) providers: BTreeSet<String>,
     /// What is saved and may be extended.
     bases: BTreeMap<(DocumentKind, String), Arc<Value>>,
+    rates: Rates,
+    /// The model that everybody asks whatever they name, and the one for those who name none.
+    over: Option<String>,
+    default: Option<String>,
+}
+
+/// Finds what a model costs and how long its replies are; nothing if that is not known.
+type FindRate = dyn Fn(&str) -> Option<(Price, u32)> + Send + Sync;
+
+/// What models cost, where anybody looks.
+#[derive(Clone, Default)]
+struct Rates(Option<Arc<FindRate>>);
+
+impl fmt::Debug for Rates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Rates" } else { "no rates" })
+    }
 }
 
 /// What a team's check needs of a profile.
@@ -35,6 +56,11 @@ pub(crate) struct Facts {
     pub(crate) prompt: usize,
     /// The most tokens of one reply.
     pub(crate) reply: u64,
+    /// Spawned agents that it may have at the same time.
+    pub(crate) parallel: u64,
+    /// The model that it names, and those that it falls back on.
+    pub(crate) model: Option<String>,
+    pub(crate) fallback: Vec<String>,
 }
 
 /// A pattern that teams may name.
@@ -53,11 +79,51 @@ impl Known {
         providers: impl IntoIterator<Item = P>,
     ) -> Self {
         Self {
-            profiles: BTreeMap::new(),
-            patterns: BTreeMap::new(),
             tools: tools.into_iter().map(Into::into).collect(),
             providers: providers.into_iter().map(Into::into).collect(),
-            bases: BTreeMap::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Has budgets in dollars checked: `find` tells what `provider/model` costs per token and how long its replies are, or nothing.
+    #[must_use]
+    pub fn with_rates(mut self, find: impl Fn(&str) -> Option<(Price, u32)> + Send + Sync + 'static) -> Self {
+        self.rates = Rates(Some(Arc::new(find)));
+        self
+    }
+
+    /// Has budgets in dollars not checked.
+    #[must_use]
+    pub fn without_rates(self) -> Self {
+        Self { rates: Rates::default(), ..self }
+    }
+
+    /// Says which model a run would choose: `over` for everybody, `default` for those who name none.
+    #[must_use]
+    pub fn with_models(mut self, over: Option<String>, default: Option<String>) -> Self {
+        (self.over, self.default) = (over.or(self.over), default.or(self.default));
+        self
+    }
+
+    /// The models that an agent asks which names `first`, and what is known of their prices.
+    pub(crate) fn models(&self, first: Option<&str>, fallback: &[String]) -> Vec<(String, Priced)> {
+        let names: Vec<String> = match (&self.over, first.or(self.default.as_deref())) {
+            (Some(over), _) => vec![over.clone()],
+            (None, Some(first)) => std::iter::once(first.to_owned()).chain(fallback.iter().cloned()).collect(),
+            (None, None) => Vec::new(),
+        };
+        let rate = |name: &str| match &self.rates.0 {
+            Some(find) => find(name).map_or(Priced::Unknown, |(price, longest)| Priced::At(price, longest)),
+            None => Priced::Unasked,
+        };
+        names.into_iter().map(|name| (name.clone(), rate(&name))).collect()
+    }
+
+    /// What is wrong with a tool that somebody names outside of a file, and what to write instead.
+    pub fn check_tool(&self, tool: &str) -> Result<(), (String, String)> {
+        match word::tool(tool, "the tool", self) {
+            Some(finding) => Err((finding.message, finding.hint)),
+            None => Ok(()),
         }
     }
 
@@ -72,6 +138,9 @@ impl Known {
                 kind: profile.agent_kind,
                 prompt: profile.prompt.len(),
                 reply: profile.model_settings.max_output_tokens.into(),
+                parallel: profile.authority.max_parallel_agents.into(),
+                model: profile.model.clone(),
+                fallback: profile.model_settings.fallback.clone(),
             };
             self.profiles.insert(profile.name.clone(), facts);
             self.add_base(DocumentKind::Profile, &profile.name, profile);
@@ -109,7 +178,11 @@ impl Known {
         let word = |key| profile.text_at(key).map_or("", |(text, _)| text);
         let role = [Role::Coordinator, Role::Specialist, Role::Worker, Role::Reviewer];
         let settings = ModelSettings::default().max_output_tokens;
-        let reply = profile.get("model_settings").and_then(|settings| settings.get("max_output_tokens"));
+        let parallel = profile.get("authority").and_then(|rights| rights.get("max_parallel_agents"));
+        let authority = Authority::default().max_parallel_agents;
+        let said = profile.get("model_settings");
+        let reply = said.and_then(|settings| settings.get("max_output_tokens"));
+        let fallback = said.map(|settings| settings.list("fallback")).unwrap_or_default();
         let facts = Facts {
             tools: texts("tools"),
             capabilities: texts("capabilities"),
@@ -117,6 +190,9 @@ impl Known {
             kind: AgentKind::parse(word("agent_kind")).unwrap_or_default(),
             prompt: word("prompt").len(),
             reply: reply.and_then(|node| node.to_json().as_u64()).unwrap_or(settings.into()),
+            parallel: parallel.and_then(|node| node.to_json().as_u64()).unwrap_or(authority.into()),
+            model: profile.text_at("model").map(|(text, _)| text.to_owned()),
+            fallback: fallback.iter().filter_map(Node::text).map(str::to_owned).collect(),
         };
         self.profiles.insert(name.to_owned(), facts);
     }

@@ -12,11 +12,11 @@ use convoke_domain::team::{Pattern, Team};
 use serde_json::{Map, Value, json};
 
 use crate::flow::crew::Crew;
-use crate::flow::{self, Whole};
+use crate::flow::{self, Whole, cost};
 use crate::known::Known;
 use crate::near::suggest;
 use crate::node::{Entry, Kind, Node};
-use crate::problem::{Finding, Reporter, finding};
+use crate::problem::{Finding, Place, Reporter, finding};
 use crate::team::TeamCheck;
 
 /// Reports what is wrong with a pattern's file beyond its shape.
@@ -82,7 +82,7 @@ pub(crate) fn check_team(check: &mut TeamCheck<'_, '_, '_, '_>) {
 fn report_own(check: &mut TeamCheck<'_, '_, '_, '_>, own: &Node, crew: Crew<'_>) {
     for one in flow::check(&Whole { flow: own, crew: Some(&crew) }) {
         let place = flow::place::of(&one, check.reporter);
-        check.reporter.report(place, one.finding);
+        tell(check, place, one.finding);
     }
 }
 
@@ -93,12 +93,21 @@ fn report_named(check: &mut TeamCheck<'_, '_, '_, '_>, (name, node): (&str, &Nod
         return;
     }
     for one in flow::check(&Whole { flow: pattern, crew: Some(&crew) }) {
-        if one.finding.code == flow::TOO_SMALL {
-            check.report(one.node, Some(one.finding));
+        if matches!(one.finding.code, cost::TOO_SMALL | cost::UNPRICED) {
+            // It stands in the team's file.
+            tell(check, one.node.place, one.finding);
             continue;
         }
         let message = format!("with this team, in the pattern `{name}`: {}", one.finding.message);
         check.report(node, Some(Finding { message, ..one.finding }));
+    }
+}
+
+/// Reports a problem, or takes down a note.
+fn tell(check: &mut TeamCheck<'_, '_, '_, '_>, place: Place, found: Finding) {
+    match found.code {
+        cost::UNPRICED => check.reporter.note(place, found),
+        _ => check.reporter.report(place, found),
     }
 }
 
@@ -108,8 +117,16 @@ fn unknown(check: &mut TeamCheck<'_, '_, '_, '_>, name: &str, node: &Node) {
     check.report(node, Some(finding("unknown_pattern", message, hint)));
 }
 
-/// A coordinator and workers have no parameters.
+/// A coordinator and workers have no parameters, and make a call for the plan and one for the work at least.
 fn without_pattern(check: &mut TeamCheck<'_, '_, '_, '_>) {
+    let members = members(check);
+    let crew = Crew::new(check, &members, Map::new(), BTreeMap::new());
+    let planning = check.team.get("rules").and_then(|rules| rules.text_at("planning")).map_or("plan", |(word, _)| word);
+    let plans = matches!(planning, "plan" | "brief") && crew.asks_model(crew.coordinator);
+    let works = !members.is_empty() && members.iter().all(|(name, _)| crew.asks_model(name));
+    for one in cost::check(&crew, u64::from(plans) + u64::from(works)) {
+        tell(check, one.node.place, one.finding);
+    }
     let given = check.team.get("with").map(Node::entries).unwrap_or_default();
     if let Some(first) = given.first() {
         let message = format!("`with` sets `{}`, but a coordinator and workers have no parameters", first.key);

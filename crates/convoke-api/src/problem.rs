@@ -126,12 +126,13 @@ pub(crate) struct Reporter<'a> {
     lines: Vec<&'a str>,
     secrets: Vec<String>,
     found: Vec<Problem>,
+    pub(crate) notes: Vec<Problem>,
 }
 
 impl<'a> Reporter<'a> {
     /// A reporter for `text`, which the caller calls `file`.
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, lines: text.lines().collect(), secrets: Vec::new(), found: Vec::new() }
+        Self { file, lines: text.lines().collect(), secrets: Vec::new(), found: Vec::new(), notes: Vec::new() }
     }
 
     /// Masks `value` in all that is reported from now on.
@@ -146,10 +147,23 @@ impl<'a> Reporter<'a> {
         if self.found.len() >= MAX_PROBLEMS {
             return;
         }
+        let problem = self.made(place, found);
+        self.found.push(problem);
+    }
+
+    /// Takes down what is no problem and should be known all the same.
+    pub(crate) fn note(&mut self, place: Place, found: Finding) {
+        if self.notes.len() < MAX_PROBLEMS {
+            let note = self.made(place, found);
+            self.notes.push(note);
+        }
+    }
+
+    fn made(&self, place: Place, found: Finding) -> Problem {
         let line = self.line(place.line);
         let line = if self.can_mask(line) { line } else { "(not shown: it may hold secrets)" };
         let (excerpt, marker) = cut(&self.mask(line), place);
-        self.found.push(Problem {
+        Problem {
             file: self.file.to_owned(),
             line: place.line.max(1),
             column: place.column.max(1),
@@ -158,7 +172,7 @@ impl<'a> Reporter<'a> {
             hint: self.mask(&found.hint),
             excerpt,
             marker,
-        });
+        }
     }
 
     /// A line of the text, from 1.

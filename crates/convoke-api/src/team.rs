@@ -10,6 +10,7 @@ use crate::known::Known;
 use crate::near::{nearest, quoted, suggest};
 use crate::node::Node;
 use crate::problem::{Finding, Reporter, finding};
+use crate::scale;
 use crate::word;
 
 /// The most members, as the schema says.
@@ -34,6 +35,7 @@ pub(crate) fn check(team: &Node, known: &Known, reporter: &mut Reporter<'_>) {
     check.members();
     check.models();
     check.rules();
+    scale::check(&mut check);
     approvals::check(&mut check);
     check.memory();
     check.tasks();

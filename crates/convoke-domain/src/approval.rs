@@ -247,7 +247,8 @@ fn place_of(asked: &Asked<'_>, voter: Voter<'_>) -> Result<String, Refusal> {
     }
     if asked.rule.four_eyes && asked.creator == voter.who {
         let message = format!("user `{name}` started the run, and `four_eyes` asks for somebody else");
-        return Err(Refusal::new("four_eyes", message));
+        let hint = "have another user answer; an owner adds one: `convoke users add NAME --role approver`";
+        return Err(Refusal::new("four_eyes", message).hint(hint));
     }
     let rule = asked.rule;
     if rule.approvers.is_empty() || rule.approvers.iter().any(|entry| user::means(entry, name, role)) {

@@ -15,6 +15,9 @@ use crate::transcript::{Block, Speaker, StopReason, ToolCall, Turn, calls_of, te
 pub const REPEATS_TOLD: usize = 3;
 /// The same call made this often: the agent is stopped.
 pub const REPEATS_STOPPED: usize = 5;
+/// Calls that give something else each time and use no turns up meanwhile: whoever waits for the next message, and the next, does
+/// nothing over again. How often is bounded by the turns.
+pub const WAITS: [&str; 1] = ["wait_for"];
 /// Answers that do not fit the schema before the attempt fails.
 pub const MISFITS_STOPPED: usize = 2;
 
@@ -130,6 +133,9 @@ impl Dialogue {
     }
 
     fn count(&mut self, call: &ToolCall) -> usize {
+        if WAITS.contains(&call.name.as_str()) {
+            return 1;
+        }
         let identity = (call.name.clone(), canonical(&call.input));
         let made = self.made.entry(identity.clone()).or_default();
         *made += 1;
@@ -374,6 +380,20 @@ mod tests {
         };
         assert!(content.contains("call 3 to `search`"), "{content}");
         assert!(matches!(after(same(5)), Next::Stop { code: "repeated_call", .. }));
+    }
+
+    #[test]
+    fn waiting_again_is_no_repetition() {
+        let mut dialogue = Dialogue::new(Turn::user("go"));
+        for n in 0..20 {
+            let mut again = asked(&[("a", json!({"from": "agent:qq", "timeout_s": 3}))], true);
+            let [Block::ToolCall(call)] = again.reply.as_mut_slice() else { panic!("a call") };
+            call.name = WAITS[0].to_owned();
+            dialogue.push(again, &accept);
+            assert_eq!(dialogue.next(100, &accept), Next::CallModel { turn: n + 2, with_tools: true });
+        }
+        assert_eq!(dialogue.told_of(), None);
+        assert!(matches!(dialogue.next(19, &accept), Next::Stop { code: "turn_limit", .. }), "the turns bound it");
     }
 
     #[test]

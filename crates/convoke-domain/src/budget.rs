@@ -136,7 +136,9 @@ pub fn shift(from: &Budget, to: &Budget, amount: Amount) -> Result<(Budget, Budg
 fn no_cap(from: &Budget, to: &Budget, unit: &str) -> Refusal {
     let open = |budget: &Budget| if unit == "tokens" { budget.cap_tokens.is_none() } else { budget.cap_cost.is_none() };
     let scope = if open(from) { &from.scope } else { &to.scope };
-    Refusal::new("no_cap", format!("the budget `{scope}` has no cap in {unit}, so there is nothing to move"))
+    // `agent:RUN:NAME`
+    let name = scope.rsplit(':').next().unwrap_or(scope);
+    Refusal::new("no_cap", format!("the agent `{name}` has no cap in {unit}, so nothing can be moved from or to it"))
         .hint("give both agents `limits` in their profiles")
 }
 

@@ -59,7 +59,7 @@ kinds! {
     AgentDefaultChanged = "agent.default_changed",
     /// A run has one more agent, with the rights that the event lists.
     AgentSpawned = "agent.spawned",
-    /// A spawned agent has ended: its task, its run, or a person did it.
+    /// A spawned agent has ended: its task, its run, its time without work, or a person did it.
     AgentRetired = "agent.retired",
     /// A person stopped an agent and all that it had spawned.
     AgentKilled = "agent.killed",

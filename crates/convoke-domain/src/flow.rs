@@ -547,7 +547,8 @@ impl Bar {
             return Some(if done >= least { Ok(()) } else { Err(reason) });
         }
         let possible = total.saturating_sub(failed);
-        (possible < least).then(|| Err(format!("{failed} of {total} failed, and at least {least} must complete")))
+        let how = if failed == 0 { format!("there are only {total}") } else { format!("{failed} of {total} failed") };
+        (possible < least).then(|| Err(format!("{how}, and at least {least} must complete")))
     }
 }
 

@@ -37,6 +37,7 @@ pub mod refusal;
 pub mod relevance;
 pub mod retry;
 pub mod run;
+pub mod scale;
 pub mod spawn;
 pub mod spec;
 pub mod task;

@@ -236,7 +236,7 @@ pub fn check_override(terms: &Ask, was: Option<&str>, (choice, reason): (&str, &
 /// Checks what a message says of itself.
 pub fn check(subject: Option<&str>, body: &str) -> Result<(), Refusal> {
     if body.trim().is_empty() {
-        return Err(Refusal::new("empty_message", "the message has no body"));
+        return Err(Refusal::new("empty_message", "the message has no body").hint("say what there is to say"));
     }
     if body.len() > BODY_BYTES {
         let message = format!("the body has {} bytes; a message has at most {BODY_BYTES}", body.len());
@@ -299,7 +299,7 @@ impl Ask {
     /// Checks an answer: one of the options where there are any.
     pub fn check_choice(&self, choice: &str) -> Result<(), Refusal> {
         if choice.trim().is_empty() {
-            return Err(Refusal::new("empty_message", "the answer is empty"));
+            return Err(Refusal::new("empty_message", "the answer is empty").hint(self.what_to_say()));
         }
         if choice.len() > BODY_BYTES {
             let message = format!("the answer has {} bytes; it may have {BODY_BYTES}", choice.len());
@@ -309,9 +309,12 @@ impl Ask {
             return Ok(());
         }
         let shown: String = choice.chars().take(80).collect();
+        Err(Refusal::new("not_an_option", format!("`{shown}` is none of the options")).hint(self.what_to_say()))
+    }
+
+    fn what_to_say(&self) -> String {
         let options: Vec<_> = self.options.iter().map(|option| format!("`{option}`")).collect();
-        Err(Refusal::new("not_an_option", format!("`{shown}` is none of the options"))
-            .hint(format!("choose one of {}", options.join(", "))))
+        if options.is_empty() { "say something".to_owned() } else { format!("choose one of {}", options.join(", ")) }
     }
 
     /// When it must be answered: agents have [`QUESTION_S`] unless it says otherwise, people as long as they need.

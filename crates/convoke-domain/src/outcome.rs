@@ -88,7 +88,7 @@ pub struct Case {
     /// What it said, in one form, where it chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choice: Option<String>,
-    /// When; the store says so where it is recorded.
+    /// When; a time of zero is the one at which it is recorded.
     pub at: Timestamp,
 }
 
@@ -107,6 +107,22 @@ pub fn of_vote(tally: &Tally, subject: &str, capability: Option<&str>) -> Vec<Ca
             choice: Some(ballot.canonical.clone()),
             at: Timestamp::from_micros(0),
         }
+    })
+    .collect()
+}
+
+/// Outcomes of a vote whose right answer is known, in the form in which its ballots are compared: who chose that was right, whatever
+/// the vote decided. Who abstained was neither.
+pub fn of_gold(tally: &Tally, gold: &str, subject: &str, capability: Option<&str>) -> Vec<Case> {
+    let cast = tally.ballots.iter().filter(|ballot| !tally.abstained.contains(&ballot.voter));
+    cast.map(|ballot| Case {
+        subject: subject.to_owned(),
+        agent: ballot.voter.clone(),
+        capability: capability.unwrap_or_default().to_owned(),
+        kind: Kind::Gold,
+        value: if ballot.canonical == gold { 1.0 } else { 0.0 },
+        choice: Some(ballot.canonical.clone()),
+        at: Timestamp::from_micros(0),
     })
     .collect()
 }
@@ -205,11 +221,15 @@ fn within<'a>(cases: &'a [Case], scope: &str) -> Vec<&'a Case> {
     cases.iter().filter(|case| scope.is_empty() || case.capability == scope).collect()
 }
 
-/// Each agent's record. A ballot counts as right by the chance that agreement gives it, or by whether it won.
+/// Each agent's record. A ballot counts as right by the chance that agreement gives it, or by whether it won; where it was compared with
+/// the right answer, that alone counts.
 fn records(cases: &[&Case], now: Timestamp) -> BTreeMap<String, Outcomes> {
     let agreed = agreed(cases);
+    let compared: BTreeSet<(&str, &str)> =
+        cases.iter().filter(|case| case.kind == Kind::Gold).map(|case| (&*case.subject, &*case.agent)).collect();
+    let is_told = |case: &Case| case.kind.is_vote() && compared.contains(&(&*case.subject, &*case.agent));
     let mut found: BTreeMap<String, Outcomes> = BTreeMap::new();
-    for case in cases {
+    for case in cases.iter().filter(|case| !is_told(case)) {
         let value = agreed.get(&(case.subject.as_str(), case.agent.as_str())).filter(|_| case.kind.is_vote());
         let age = now.since(case.at);
         found.entry(case.agent.clone()).or_default().add(value.copied().unwrap_or(case.value), age, HALF_LIFE);
@@ -350,6 +370,24 @@ mod tests {
             of_vote(&tally(&rule, &voters, &ballots[..1]), "run/vote", None).is_empty(),
             "an open vote says nothing yet"
         );
+    }
+
+    #[test]
+    fn the_right_answer_takes_the_place_of_what_a_vote_decided() {
+        let rule = VoteRule { options: vec!["x".into(), "y".into()], ..VoteRule::default() };
+        let voters: Vec<_> = ["a", "b", "c", "d"].map(|name| (name.to_owned(), 1.0)).into();
+        let said = [("a", "x"), ("b", "x"), ("c", "Y.")].map(|(voter, choice)| Ballot::cast(&rule, voter, choice));
+        let counted = tally(&rule, &voters, &[said.to_vec(), vec![Ballot::abstain("d", "")]].concat());
+        let gold = of_gold(&counted, "y", "vote", Some("ops"));
+        let brief: Vec<_> = gold.iter().map(|case| (case.agent.as_str(), case.kind, case.value)).collect();
+        assert_eq!(brief, [("a", Kind::Gold, 0.0), ("b", Kind::Gold, 0.0), ("c", Kind::Gold, 1.0)]);
+        let all: Vec<Case> = [of_vote(&counted, "vote", Some("ops")), gold].concat();
+        let all: Vec<Case> = all.into_iter().map(|case| Case { at: NOW, ..case }).collect();
+        let found = reputation(&all, NOW);
+        let right = |agent: &str| {
+            found.iter().find(|one| one.agent == agent && one.capability == "ops").map(|one| (one.right, one.wrong))
+        };
+        assert_eq!((right("a"), right("c")), (Some((0.0, 1.0)), Some((1.0, 0.0))), "a case counts once: {found:?}");
     }
 
     /// Votes of `good` and two who say the same wrong thing each third time.

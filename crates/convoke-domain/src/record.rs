@@ -289,6 +289,12 @@ pub struct ApprovalRecord {
     pub state: String,
     /// How many must approve.
     pub needed: u32,
+    /// Who may, by name or as `role:ROLE`; anybody who is not a viewer if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
+    /// Those of them who are no users, so that nobody can answer in their name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
     /// The answers so far.
     pub votes: Vec<VoteRecord>,
     /// Who gave the answer that decided.

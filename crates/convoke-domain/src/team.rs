@@ -126,6 +126,26 @@ pub struct Member {
     /// May be left out of a plan.
     #[serde(default)]
     pub optional: bool,
+    /// Agents of the same profile that come when its tasks queue up, and go when there are none; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<ScaleRule>,
+}
+
+/// When further agents of a member's profile come, and when they go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleRule {
+    /// Such agents that may live at the same time.
+    #[schemars(range(min = 1, max = 20))]
+    pub max: u32,
+    /// Ready tasks that may wait, beyond those that the member has room for, before another agent comes.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub backlog: u32,
+    /// Seconds without work after which one goes.
+    #[serde(default = "thirty")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub idle_s: u64,
 }
 
 /// A sub-task that the team fixes in advance.

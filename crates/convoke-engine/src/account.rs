@@ -33,7 +33,7 @@ pub(crate) async fn of(tx: &mut Tx<'_>, record: &RunRecord, spec: &RunSpec) -> R
     Ok(account(Sources { spec, frames: &frames, tasks: &record.tasks, notes: &notes, has_ended }))
 }
 
-async fn frames(tx: &mut Tx<'_>, id: RunId) -> Result<BTreeMap<String, Frame>> {
+pub(crate) async fn frames(tx: &mut Tx<'_>, id: RunId) -> Result<BTreeMap<String, Frame>> {
     let mut frames = BTreeMap::new();
     let mut after: Option<String> = None;
     loop {
@@ -49,7 +49,7 @@ async fn frames(tx: &mut Tx<'_>, id: RunId) -> Result<BTreeMap<String, Frame>> {
     }
 }
 
-async fn notes(tx: &mut Tx<'_>, id: RunId) -> Result<Vec<Noted>> {
+pub(crate) async fn notes(tx: &mut Tx<'_>, id: RunId) -> Result<Vec<Noted>> {
     let mut notes: Vec<Noted> = Vec::new();
     let mut after = 0;
     loop {

@@ -7,8 +7,9 @@ use convoke_domain::id::{MessageId, RunId, ThreadId};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::team::Talk;
 use convoke_domain::thread::{Channel, Party};
+use convoke_store::definition::team;
 use convoke_store::thread::{Held, NewRow};
-use convoke_store::{Error, Result, Tx, message as row, run, task, thread, user};
+use convoke_store::{Error, Result, Tx, agent as agents, message as row, run, task, thread, user};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -22,6 +23,10 @@ const PEOPLE: u32 = 100;
 pub(crate) async fn recipients(tx: &mut Tx<'_>, by: Speaker<'_>, names: &[String]) -> Result<Vec<Party>> {
     let mut found = Vec::with_capacity(names.len());
     for name in names {
+        if name.trim().is_empty() {
+            let refusal = Refusal::new("no_recipient", "the message is for somebody without a name");
+            return Err(refusal.hint("name an agent, `user:NAME` or `role:ROLE`").into());
+        }
         match name.split_once(':') {
             Some(("role", role)) => found.extend(people(tx, role).await?),
             Some(("user", name)) => found.push(person(tx, name).await?),
@@ -58,7 +63,10 @@ async fn agent(tx: &mut Tx<'_>, by: Speaker<'_>, name: &str) -> Result<Party> {
 async fn person(tx: &mut Tx<'_>, name: &str) -> Result<Party> {
     match user::by_name(tx, name).await? {
         Some(user) => Ok(Party::User(user.name)),
-        None => Err(Refusal::new("unknown_recipient", format!("there is no user `{name}` in this workspace")).into()),
+        None => {
+            let refusal = Refusal::new("unknown_recipient", format!("there is no user `{name}` in this workspace"));
+            Err(refusal.hint("`convoke users` lists them").into())
+        }
     }
 }
 
@@ -150,6 +158,7 @@ async fn named(tx: &mut Tx<'_>, by: Speaker<'_>, id: Uuid, name: &str, to: &[Par
             if !is_near(by, &channel, to) {
                 return Err(foreign(by, name).into());
             }
+            exists(tx, by, &channel).await?;
             open(tx, by, id, &channel, to).await?
         }
     };
@@ -161,6 +170,77 @@ async fn named(tx: &mut Tx<'_>, by: Speaker<'_>, id: Uuid, name: &str, to: &[Par
         return Ok(found);
     }
     Err(foreign(by, name).into())
+}
+
+/// Refuses a channel of somebody or something that is not there: whatever is posted to it, nobody would read it.
+async fn exists(tx: &mut Tx<'_>, by: Speaker<'_>, channel: &Channel) -> Result<()> {
+    match channel {
+        Channel::Team(name) => {
+            let is_ours = by.spec.is_some_and(|spec| spec.team.name == *name);
+            if !is_ours && team::latest(tx, name).await?.is_none() {
+                return Err(Error::missing("team", name));
+            }
+        }
+        Channel::Task(id) => {
+            if task::brief(tx, *id).await?.is_none() {
+                return Err(Error::missing("task", id));
+            }
+        }
+        Channel::Direct(one, other) => {
+            for party in [one, other] {
+                is_there(tx, by, party).await?;
+            }
+        }
+        Channel::Run(_) | Channel::Free(_) => {}
+    }
+    Ok(())
+}
+
+async fn is_there(tx: &mut Tx<'_>, by: Speaker<'_>, party: &Party) -> Result<()> {
+    match party {
+        Party::Agent(name) => {
+            let is_member = by.spec.is_some_and(|spec| spec.profiles.contains_key(name));
+            if is_member || agents::hold(tx, name).await?.is_some() {
+                return Ok(());
+            }
+            let refusal = Refusal::new("unknown_recipient", format!("there is no agent `{name}` in this workspace"));
+            Err(refusal.hint("`convoke agents` lists them").into())
+        }
+        Party::User(name) => person(tx, name).await.map(drop),
+        Party::System => Ok(()),
+    }
+}
+
+/// Checks whose messages somebody waits for: `agent:NAME`, `user:NAME`, `system`, or a bare name. Nobody else ever writes.
+pub(crate) async fn sender(tx: &mut Tx<'_>, by: Speaker<'_>, name: &str) -> Result<()> {
+    let refused = |message: String, hint: String| Err(Refusal::new("unknown_sender", message).hint(hint).into());
+    let meant = match name {
+        "user" => Some(starter(tx, by).await?),
+        "coordinator" => by.spec.map(|spec| Party::Agent(spec.team.coordinator.clone())),
+        _ => None,
+    };
+    if let Some(meant) = meant {
+        let is_name = meant.name() == name;
+        return if is_name {
+            Ok(())
+        } else {
+            refused(format!("`{name}` is nobody's name"), format!("write `{meant}`"))
+        };
+    }
+    if name == by.who.name() || name == by.who.to_string() {
+        return refused(format!("`{name}` would wait for itself"), "name somebody else, or nobody".to_owned());
+    }
+    let found = match name.split_once(':') {
+        Some(("user", name)) => person(tx, name).await.map(drop),
+        Some(("agent", name)) => agent(tx, by, name).await.map(drop),
+        None if name == "system" || user::by_name(tx, name).await?.is_some() => Ok(()),
+        None => agent(tx, by, name).await.map(drop),
+        Some(_) => Err(unknown(by, name).into()),
+    };
+    match found {
+        Err(Error::Refused(refusal)) => Err(Refusal { code: "unknown_sender".into(), ..refusal }.into()),
+        other => other,
+    }
 }
 
 /// Whether a speaker may open this channel: its own pair, its own run and team. An agent opens none but those of whom it

@@ -11,12 +11,12 @@ use convoke_domain::refusal::Refusal;
 use convoke_domain::run::{Command, Phase, State, decide};
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain_task, Priority, WaitReason, rank};
-use convoke_store::{Result, Tx, agent, attempt, run, task};
+use convoke_store::{Result, Tx, agent, attempt, run, spawn as spawned, task};
 use serde_json::json;
 
 use crate::engine::emit;
 use crate::run::state_of;
-use crate::{answer, desk, flow, memory, recover, spawn, wait};
+use crate::{answer, desk, flow, memory, recover, scale, spawn, wait};
 
 /// Tasks of one run, those of its pattern included, after which no agent may add one.
 const TASKS_MAX: i64 = 10_000;
@@ -29,6 +29,11 @@ pub(crate) async fn task_ended(
     completed: bool,
     spec: &RunSpec,
 ) -> Result<()> {
+    carry_on(tx, run, ended, completed, spec).await?;
+    scale::balance(tx, run, spec).await
+}
+
+async fn carry_on(tx: &mut Tx<'_>, run: RunId, ended: TaskId, completed: bool, spec: &RunSpec) -> Result<()> {
     let failed = follow(tx, run, vec![(ended, completed)]).await?;
     let open = run::count_tasks(tx, run, 0, -1 - number(failed.len())).await?;
     if spec.flow.is_some() {
@@ -70,10 +75,14 @@ pub(crate) async fn cancel_tasks(
     tx: &mut Tx<'_>,
     id: RunId,
     tasks: &[TaskId],
-    who: &str,
+    (who, why): (&str, &str),
     spec: &RunSpec,
 ) -> Result<()> {
     cancel_open(tx, id, Some(tasks), who).await?;
+    for task in tasks {
+        task::explain(tx, *task, why).await?;
+    }
+    recover::bill_orphans(tx, id, Some(tasks)).await?;
     let failed = follow(tx, id, tasks.iter().map(|task| (*task, false)).collect()).await?;
     let open = run::count_tasks(tx, id, 0, -number(failed.len())).await?;
     if spec.flow.is_some() {
@@ -242,6 +251,8 @@ pub(crate) async fn decide_next(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> R
     }
     let mut records = task::of_run(tx, id).await?;
     records.retain(|record| record.parent.is_none());
+    let members_of = scale::members(tx, id, spec).await?;
+    records.iter_mut().for_each(|record| members_of.name_member(&mut record.agent));
     let views = records.iter().map(view_of).collect::<Result<Vec<_>>>()?;
     let members = spec.members();
     let moves = pattern::next(&RunView { team: &spec.team, members: &members, task: &held.task, tasks: &views });
@@ -261,7 +272,7 @@ fn view_of(record: &task::Record) -> Result<TaskView> {
     let ending = match record.state.as_str() {
         "completed" => Some(Ending::Completed(record.output.clone().unwrap_or_default())),
         "failed" => Some(Ending::Failed(record.error.clone().unwrap_or_default())),
-        "cancelled" => Some(Ending::Cancelled),
+        "cancelled" => Some(record.error.clone().map_or(Ending::Cancelled, Ending::Failed)),
         _ => None,
     };
     let round = u32::try_from(record.round).unwrap_or(u32::MAX);
@@ -344,7 +355,7 @@ impl Turn<'_> {
         let count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
         self.run.made_tasks += count;
         run::count_tasks(tx, self.run.id, count, count).await?;
-        Ok(())
+        scale::balance(tx, self.run.id, self.spec).await
     }
 
     async fn create_one(&self, tx: &mut Tx<'_>, new: &NewTask, n: i64) -> Result<()> {
@@ -434,7 +445,7 @@ async fn call_off(tx: &mut Tx<'_>, run: RunId, found: &task::Open, who: &str) ->
     if found.state == "running" {
         agent::count(tx, &found.agent, -1).await?;
     }
-    if matches!(found.state.as_str(), "running" | "waiting") {
+    if matches!(found.state.as_str(), "running" | "waiting") || is_put_back(tx, found).await? {
         attempt::end(tx, found.id, found.attempt, "cancelled", None).await?;
     }
     task::end(tx, found.id, "cancelled", None, None).await?;
@@ -448,6 +459,15 @@ async fn call_off(tx: &mut Tx<'_>, run: RunId, found: &task::Open, who: &str) ->
     Ok(())
 }
 
+/// Whether the attempt of a task that may be claimed goes on with the next claim: it was put back, or woken from a wait.
+async fn is_put_back(tx: &mut Tx<'_>, found: &task::Open) -> Result<bool> {
+    if found.state != "ready" || found.attempt == 0 {
+        return Ok(false);
+    }
+    let attempts = attempt::of_task(tx, found.id).await?;
+    Ok(attempts.iter().any(|attempt| attempt.n == found.attempt && attempt.finished_at.is_none()))
+}
+
 /// Ends a run, calling off what is open.
 pub(crate) async fn end_run(
     tx: &mut Tx<'_>,
@@ -459,8 +479,10 @@ pub(crate) async fn end_run(
     answer::run_ends(tx, id).await?;
     cancel_open(tx, id, None, who).await?;
     spawn::end_run(tx, id).await?;
+    convoke_store::scale::end_run(tx, id).await?;
     run::end(tx, id, state.as_str(), output, error).await?;
-    recover::bill_orphans(tx, id).await?;
+    recover::bill_orphans(tx, id, None).await?;
+    spawned::forget_stopped(tx, id).await?;
     let kind = match state {
         State::Completed => Kind::RunCompleted,
         State::Cancelled => Kind::RunCancelled,

@@ -1,14 +1,17 @@
 //! Agents as a workspace keeps them: default, rank, status, heartbeats; and the duty that finds those who fell silent.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use convoke_domain::agent::{self as domain, Command, Health, Sign, Standing, Status, decide, observe, silence};
 use convoke_domain::event::Kind;
-use convoke_domain::id::WorkspaceId;
+use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_domain::profile::AgentKind;
 use convoke_domain::refusal::Refusal;
+use convoke_domain::spec::RunSpec;
 use convoke_domain::time::Timestamp;
 use convoke_store::definition::profile;
-use convoke_store::{OrMissing, Result as Stored, Tx, UseCase, agent};
+use convoke_store::{OrMissing, Result as Stored, Tx, UseCase, agent, blob, run};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -18,6 +21,10 @@ use crate::{Engine, Result, grant, recover};
 
 /// Agents and tasks looked after in one transaction.
 const BATCH: i64 = 256;
+/// Runs that are asked whether they need an agent.
+const RUNS: i64 = 10_000;
+/// Runs that a refusal names.
+const SHOWN: usize = 5;
 /// How often silence is looked for, in parts of the time after which it counts.
 pub(crate) const LOOKS: u32 = 6;
 
@@ -59,6 +66,11 @@ impl Engine {
         Ok(self.store().read(Find { ws: self.ws(), name: name.to_owned() }).await?)
     }
 
+    /// The tasks of these runs that are ready and wait for agents that get none: blocked, retired, or not heard of.
+    pub async fn held_up(&self, runs: &[RunId]) -> Result<Vec<agent::HeldUp>> {
+        Ok(self.store().read(FindHeldUp { ws: self.ws(), runs: runs.to_vec() }).await?)
+    }
+
     /// Changes what a workspace keeps of an agent. Owners and operators may.
     pub async fn change_agent(&self, name: &str, change: Change, user: &str) -> Result<()> {
         let change = ChangeAgent { ws: self.ws(), name: name.to_owned(), change, user: user.to_owned() };
@@ -67,9 +79,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes a heartbeat. An agent that has sent one is expected to go on; the others are heard of through their workers.
-    pub async fn heartbeat(&self, name: &str, beat: Beat, who: &str) -> Result<()> {
-        self.store().run(Heartbeat { ws: self.ws(), name: name.to_owned(), beat, who: who.to_owned() }).await?;
+    /// Takes a heartbeat that a person sends for an agent; owners and operators may. Only an agent that no worker of ours drives is
+    /// expected to go on: the others are heard of through their workers.
+    pub async fn heartbeat(&self, name: &str, beat: Beat, user: &str) -> Result<()> {
+        let act = Heartbeat { ws: self.ws(), name: name.to_owned(), beat, who: format!("user:{user}") };
+        self.govern(user, "send heartbeats for agents", act).await?;
         self.wake().notify_one();
         Ok(())
     }
@@ -89,6 +103,27 @@ impl UseCase for Find {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<agent::Record> {
         agent::hold(tx, &self.name).await?.or_missing("agent", &self.name)
+    }
+}
+
+struct FindHeldUp {
+    ws: WorkspaceId,
+    runs: Vec<RunId>,
+}
+
+impl UseCase for FindHeldUp {
+    type Out = Vec<agent::HeldUp>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
+        let mut all = Vec::new();
+        for run in &self.runs {
+            all.extend(agent::holds_up(tx, *run, BATCH).await?);
+        }
+        Ok(all)
     }
 }
 
@@ -192,6 +227,7 @@ impl ChangeAgent {
                     .hint("let its runs end, or stop it: `convoke kill RUN AGENT`")
                     .into());
             }
+            self.is_needed_by_none(tx).await?;
             agent::set_active(tx, &self.name, false).await?;
             profile::set_active(tx, &self.name, false).await?;
             return self.set_status(tx, held, command).await;
@@ -200,6 +236,34 @@ impl ChangeAgent {
         profile::set_active(tx, &self.name, false).await?;
         self.tell(tx, held, &held.status);
         Ok(())
+    }
+
+    /// Refuses where a run that has not ended has pinned the agent: its turn may be still to come.
+    async fn is_needed_by_none(&self, tx: &mut Tx<'_>) -> Stored<()> {
+        let (mut specs, mut needing) = (BTreeMap::new(), Vec::new());
+        for (id, ..) in run::unfinished(tx, RUNS).await? {
+            let digest = run::hold(tx, id).await?.spec;
+            if !specs.contains_key(&digest) {
+                let spec: RunSpec = serde_json::from_slice(&blob::get(tx, digest.parse()?).await?)?;
+                specs.insert(digest.clone(), spec.profiles.contains_key(&self.name));
+            }
+            if specs.get(&digest).is_some_and(|needs| *needs) {
+                needing.push(id.to_string());
+            }
+        }
+        if needing.is_empty() {
+            return Ok(());
+        }
+        let more = needing.len().saturating_sub(SHOWN);
+        needing.truncate(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let message =
+            format!("the agent `{}` is in the team of {}{more}, not ended yet", self.name, needing.join(", "));
+        let hint = format!(
+            "let them end or cancel them first; `convoke agents deactivate {}` keeps it from new runs alone",
+            self.name
+        );
+        Err(Refusal::new("agent_needed", message).hint(hint).into())
     }
 
     async fn set_status(&self, tx: &mut Tx<'_>, held: &agent::Record, command: Command) -> Stored<()> {
@@ -272,7 +336,9 @@ impl UseCase for Heartbeat {
             Beat::Leave => Sign::Leave,
         };
         let next = observe(was, sign);
-        agent::beat(tx, &self.name).await?;
+        // Whoever a worker drives has no process of its own that could fall silent.
+        let goes_on = AgentKind::parse(&held.kind).is_none();
+        agent::beat(tx, &self.name, goes_on).await?;
         let away = sign == Sign::Leave || status == Status::Blocked;
         if (next, away) != (was, held.away) {
             agent::set_health(tx, &self.name, next.as_str(), away).await?;

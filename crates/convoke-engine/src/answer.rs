@@ -306,8 +306,8 @@ pub(crate) async fn fall_due(tx: &mut Tx<'_>, id: MessageId, why: &str) -> Resul
             let id = convoke_domain::id::derive(tx.now(), &[question.id.0.as_bytes(), b"default"]);
             match tell_asker(tx, by, id, &question, (default, Some(&rationale))).await {
                 Ok(said) => Some(said.message),
-                // A thread that was closed meanwhile takes no message; the log has it.
-                Err(Error::Refused(_)) => None,
+                // A thread that was closed or put away meanwhile takes no message; the log has it.
+                Err(Error::Refused(_) | Error::Missing { .. }) => None,
                 Err(error) => return Err(error),
             }
         }
@@ -329,13 +329,20 @@ pub(crate) async fn fall_due(tx: &mut Tx<'_>, id: MessageId, why: &str) -> Resul
     settle(tx, &question, &how, outcome).await
 }
 
-/// Ends every question whose time has come. Gives how many.
-pub(crate) async fn all_due(tx: &mut Tx<'_>) -> Result<usize> {
-    let due = decision::due(tx, BATCH).await?;
-    for (id,) in &due {
-        fall_due(tx, *id, "nobody answered in time").await?;
-    }
-    Ok(due.len())
+/// Ends a question whose time has come.
+pub(crate) async fn is_due(tx: &mut Tx<'_>, id: MessageId) -> Result<()> {
+    fall_due(tx, id, "nobody answered in time").await
+}
+
+/// Ends a question that cannot be ended as it should: its record alone, and whoever waits for it is told why.
+pub(crate) async fn give_up(tx: &mut Tx<'_>, id: MessageId, why: &str) -> Result<()> {
+    let how = End { standing: Standing::Expired.as_str(), choice: None, rationale: Some(why), by: None, answer: None };
+    decision::end(tx, id, &how).await?;
+    let key = id.to_string();
+    wait::fulfil(tx, WaitReason::Answer, &key, Outcome::Failed(why)).await?;
+    wait::fulfil(tx, WaitReason::Person, &key, Outcome::Failed(why)).await?;
+    emit(tx, EventKind::QuestionExpired, ("question", key), (None, "system"), json!({"error": why}));
+    Ok(())
 }
 
 /// Nobody needs this answer any more. Gives the side tasks that were made for it.
@@ -384,6 +391,18 @@ pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     let who = format!("agent:{}", left.agent);
     for (id,) in decision::unattended(tx, &who, left.run, BATCH).await? {
         attend(tx, left.run, id, left.agent).await?;
+    }
+    Ok(())
+}
+
+/// An agent that was asked while it worked has parked its task: it answers in one of its own, or two that ask each other would both
+/// wait until their time is up.
+pub(crate) async fn parked(tx: &mut Tx<'_>, run: RunId, agent: &str) -> Result<()> {
+    if !run::talks(tx, run).await? {
+        return Ok(());
+    }
+    for (id,) in decision::unattended(tx, &format!("agent:{agent}"), run, BATCH).await? {
+        attend(tx, run, id, agent).await?;
     }
     Ok(())
 }

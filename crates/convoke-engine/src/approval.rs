@@ -14,12 +14,13 @@ use convoke_domain::profile::Profile;
 use convoke_domain::refusal::Refusal;
 use convoke_domain::task::WaitReason;
 use convoke_domain::time::Timestamp;
-use convoke_domain::user::{Role, name_of};
+use convoke_domain::user::{ROLE, Role, name_of};
 use convoke_store::{Error, Result as Stored, Tx, UseCase, approval, run, user, wait};
 use serde_json::{Value, json};
 
 use crate::desk::{Caller, Left};
 use crate::engine::emit;
+use crate::user::recorded;
 use crate::wait::{Outcome, fulfil, give_time};
 use crate::{Engine, Result};
 
@@ -202,9 +203,34 @@ impl Engine {
     /// A person approves or rejects a tool call. `who` is `user:NAME`; nobody else may.
     pub async fn answer_approval(&self, id: ApprovalId, choice: Choice, who: &str, note: &str) -> Result<Answered> {
         let answer = Answer { ws: self.ws(), id, choice, who: who.to_owned(), note: note.to_owned() };
-        let answered = self.store().run(answer).await?;
+        let answered = self.store().run(answer).await??;
         self.wake().notify_one();
         Ok(answered)
+    }
+}
+
+impl Engine {
+    /// Those names of a list of people that are no user's.
+    pub async fn strangers(&self, names: Vec<String>) -> Result<Vec<String>> {
+        Ok(self.store().read(Strangers { ws: self.ws(), names }).await?)
+    }
+}
+
+struct Strangers {
+    ws: WorkspaceId,
+    names: Vec<String>,
+}
+
+impl UseCase for Strangers {
+    type Out = Vec<String>;
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Vec<String>> {
+        let found = strangers(tx, self.names.iter().map(String::as_str)).await?;
+        Ok(found.into_iter().map(str::to_owned).collect())
     }
 }
 
@@ -217,19 +243,29 @@ struct Answer {
 }
 
 impl UseCase for Answer {
-    type Out = Answered;
+    /// The refusal of somebody who may not is on record, so the transaction commits.
+    type Out = std::result::Result<Answered, Refusal>;
 
     fn ws(&self) -> WorkspaceId {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Answered> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         let row = approval::hold(tx, self.id).await?;
         let (rule, votes) = (rule_of(&row)?, counted(&approval::votes(tx, self.id).await?));
         let role = role_of(tx, &self.who).await?;
         let asked = Asked { state: state_of(&row)?, rule: &rule, creator: &row.creator, votes: &votes };
         let cast = domain::cast(&asked, Voter { who: &self.who, role }, self.choice);
-        let (state, vote) = cast.map_err(|refusal| explained(refusal, &row))?;
+        let (state, vote) = match cast {
+            Ok(cast) => cast,
+            Err(refusal) => {
+                let refusal = match refusal.code.as_str() {
+                    "not_an_approver" => Refusal { hint: Some(who_could(tx, &rule).await?), ..refusal },
+                    _ => explained(refusal, &row),
+                };
+                return recorded(tx, &self.who, row.run, refusal.into()).map(Err);
+            }
+        };
         if let Some(due) = row.expires_at.filter(|due| *due <= tx.now()) {
             let message = format!("approval {} expired at {due}, which means no", row.id);
             return Err(Refusal::new("approval_closed", message).into());
@@ -240,7 +276,7 @@ impl UseCase for Answer {
         self.follow(tx, &row, state).await?;
         let given = u32::try_from(votes.len()).unwrap_or(u32::MAX).saturating_add(1);
         let missing = if state == State::Pending { rule.needed.saturating_sub(given) } else { 0 };
-        Ok(Answered { state, run: row.run, tool: row.tool, missing })
+        Ok(Ok(Answered { state, run: row.run, tool: row.tool, missing }))
     }
 }
 
@@ -268,6 +304,24 @@ impl Answer {
         // What is above it was not to wait for people in its own time.
         give_time(tx, row.task).await
     }
+}
+
+/// What helps somebody who is not among those that may answer.
+async fn who_could(tx: &mut Tx<'_>, rule: &Rule) -> Stored<String> {
+    let unknown = strangers(tx, rule.approvers.iter().map(String::as_str)).await?;
+    let Some(first) = unknown.first() else { return Ok("ask one of them".to_owned()) };
+    Ok(format!("there is no user `{first}` yet; an owner adds one: `convoke users add {first} --role approver`"))
+}
+
+/// Those names of a list of people that are no user's.
+pub(crate) async fn strangers<'n>(tx: &mut Tx<'_>, names: impl Iterator<Item = &'n str>) -> Stored<Vec<&'n str>> {
+    let mut found = Vec::new();
+    for name in names.filter(|name| !name.starts_with(ROLE)) {
+        if !found.contains(&name) && user::by_name(tx, name).await?.is_none() {
+            found.push(name);
+        }
+    }
+    Ok(found)
 }
 
 /// A refusal with what is known of the approval.

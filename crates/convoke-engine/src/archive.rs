@@ -26,7 +26,8 @@ const PIECE: usize = 8 * 1024 * 1024;
 const SHOWN: usize = 160;
 
 impl Engine {
-    /// Puts away the threads in which nothing was said since `before`, at most `limit`. Gives which.
+    /// Puts away the threads that nobody needs in which nothing was said since `before`, at most `limit`. Gives which.
+    /// A thread with an open question, or of a run that has not ended, stays.
     pub async fn archive_threads(&self, before: Timestamp, user: &str, limit: i64) -> Result<Vec<ThreadId>> {
         let found = self.govern(user, "put threads away", Idle { ws: self.ws(), before, limit }).await?;
         for id in &found {
@@ -83,9 +84,8 @@ impl UseCase for Archive {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
         let held = thread::hold(tx, self.id).await?.or_missing("thread", self.id)?;
         let status = Status::parse(&held.status).unwrap_or(Status::Open);
-        // Somebody may have spoken, or put it away, since the list was made.
-        let still = thread::get(tx, self.id, thread::Viewer::Audit).await?.is_some_and(|one| one.last_at < self.before);
-        if !still || decide(status, Command::Archive).is_err() {
+        // Somebody may have spoken or asked, or put it away, since the list was made.
+        if !thread::is_idle(tx, self.id, self.before).await? || decide(status, Command::Archive).is_err() {
             return Ok(());
         }
         let mut piles = Piles::default();

@@ -11,7 +11,7 @@ use convoke_store::{Result, Tx, UseCase, agent, attempt, run, task};
 use serde_json::json;
 
 use crate::engine::emit;
-use crate::lock;
+use crate::{lock, spawn};
 
 /// Candidates looked at for each task wanted where those in front do not do, before the search goes agent by agent.
 const LOOKAHEAD: i64 = 4;
@@ -71,6 +71,7 @@ impl UseCase for Claim {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
+        spawn::lose_all(tx).await?;
         let claimed = claim_ready(tx, &self.spec).await?;
         let next = if claimed.is_empty() { task::next_not_before(tx).await? } else { None };
         Ok((claimed, next))

@@ -33,15 +33,17 @@ pub struct Versioned<T> {
 }
 
 impl Engine {
-    /// Saves profiles and teams in one transaction, each as a new version if it differs from the latest. Gives how many
-    /// were new.
+    /// Saves profiles and teams in one transaction, each as a new version if it differs from the latest. Owners and operators
+    /// may. Gives how many were new.
     pub async fn save(&self, profiles: Vec<Profile>, teams: Vec<Team>, user: &str) -> Result<usize> {
-        Ok(self.store().run(Save { ws: self.ws(), profiles, teams, user: user.to_owned() }).await?)
+        let save = Save { ws: self.ws(), profiles, teams, user: user.to_owned() };
+        self.define_as(user, "save profiles and teams", save).await
     }
 
     /// Installs what comes with the program; what a user has changed stays as it is.
     pub async fn install(&self, profiles: Vec<Profile>, teams: Vec<Team>) -> Result<usize> {
-        self.save(profiles, teams, LIBRARY).await
+        let user = LIBRARY.to_owned();
+        Ok(self.store().run(Save { ws: self.ws(), profiles, teams, user }).await?)
     }
 
     /// All profiles by name.
@@ -61,19 +63,19 @@ impl Engine {
         Ok(self.store().read(ListAgents { ws: self.ws() }).await?)
     }
 
-    /// Makes a profile and its agent choosable or not.
+    /// Makes a profile and its agent choosable or not. Owners and operators may.
     pub async fn set_profile_active(&self, name: &str, active: bool, user: &str) -> Result<()> {
         self.set_active(name, active, false, user).await
     }
 
-    /// Makes a team choosable or not.
+    /// Makes a team choosable or not. Owners and operators may.
     pub async fn set_team_active(&self, name: &str, active: bool, user: &str) -> Result<()> {
         self.set_active(name, active, true, user).await
     }
 
     async fn set_active(&self, name: &str, active: bool, is_team: bool, user: &str) -> Result<()> {
         let set = SetActive { ws: self.ws(), name: name.to_owned(), active, is_team, who: format!("user:{user}") };
-        Ok(self.store().run(set).await?)
+        self.define_as(user, "switch profiles and teams on and off", set).await
     }
 
     /// Puts a team and its profiles together as a run would pin them, with models still to be chosen. Gives the team's

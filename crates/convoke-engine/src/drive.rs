@@ -3,7 +3,6 @@
 //! What comes next is [`Dialogue::next`]'s to say; the driver carries it out through the doors [`crate::spend`] and
 //! [`crate::act`], and keeps outcomes in `pending` until they are journaled together with what follows from them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use crate::engine::{Driven, Engine};
 use crate::journal::{Begun, End, Entry, Finished, Journal, Progress, Verdict};
 use crate::load::{self, Load, Loaded};
 use crate::mail::{self, Delivered};
+use crate::number::Numbers;
 use crate::pulse::{Pulse, PulseKind};
 use crate::spawn::Kin;
 use crate::spend::Journaled;
@@ -73,14 +73,6 @@ impl From<crate::Error> for Halt {
     }
 }
 
-/// The steps of the attempt that have a number already.
-#[derive(Debug, Default)]
-struct Numbers {
-    /// By turn and tool call; the latter is empty for a model call.
-    known: HashMap<(i64, String), i64>,
-    last: i64,
-}
-
 /// One attempt while it is driven.
 pub(crate) struct Driver {
     pub engine: Engine,
@@ -92,8 +84,8 @@ pub(crate) struct Driver {
     pub base: Arc<Profile>,
     /// Something was granted to it.
     pub has_grants: bool,
-    /// Those above it, if it was spawned.
-    pub kin: Option<Kin>,
+    /// Its family if it was spawned, and that which its task was made in.
+    pub kin: Vec<Kin>,
     pub system: String,
     pub schema: Option<Value>,
     pub context: Value,
@@ -107,7 +99,7 @@ pub(crate) struct Driver {
     /// Rung when the model call under way is not wanted any more.
     pub cut: Arc<Notify>,
     /// There are messages for the agent.
-    mail: bool,
+    pub mail: bool,
     /// The agent has used a tool of the desk.
     pub used_desk: bool,
     /// Steps whose results come later.
@@ -115,7 +107,7 @@ pub(crate) struct Driver {
     /// How the conversation is kept within its model's window.
     pub fit: Fit,
     pub dialogue: Dialogue,
-    numbered: Numbers,
+    pub numbered: Numbers,
     after_crash: bool,
     /// The agent was told that it repeats itself, and this is not on record yet.
     repeated: Option<(String, usize)>,
@@ -233,8 +225,8 @@ impl Driver {
         let schema = at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let scope = rights::scope(&engine, &at, &spec, &profile);
         let Signals { cancel, stop, cut } = signals;
-        let document = || program::document(&at, &profile, (&inputs, &handed_over), limit);
-        let call = program::of(&profile).map(|program| program::call(program, &document()));
+        let of_program = |_| program::document(&at, &profile, (&inputs, &handed_over), limit);
+        let document = program::of(&profile).map(of_program);
         let mut driver = Self {
             system: prompt::system(&spec, &profile, &at),
             context: prompt::data(&inputs),
@@ -263,7 +255,9 @@ impl Driver {
             told: false,
         };
         driver.offer_tools().await;
-        call.into_iter().for_each(|call| driver.take(call));
+        if let Some(document) = document {
+            driver.begin_program(document, &steps).await?;
+        }
         brief.into_iter().for_each(|text| driver.show_brief(text));
         match driver.replay(steps) {
             Ok(()) => Ok(driver),
@@ -277,7 +271,7 @@ impl Driver {
     /// Shows the agent a brief in its opening, and has it written down with the first call.
     fn show_brief(&mut self, text: String) {
         self.add_brief(&text);
-        let n = self.number(1, compact::BRIEF);
+        let n = self.numbered.of(1, compact::BRIEF);
         self.fit.keep(n, 1, (compact::BRIEF, "opening"), text, None);
     }
 
@@ -292,14 +286,15 @@ impl Driver {
         steps.sort_by_key(|step| (step.turn, load::place_in_turn(step), step.n));
         let mut unknown = Vec::new();
         for step in steps {
-            self.numbered.known.insert((step.turn, step.call_id.clone()), step.n);
-            self.numbered.last = self.numbered.last.max(step.n);
+            self.numbered.note(step.turn, &step.call_id, step.n);
             if self.replay_fit(&step)? {
                 continue;
             } else if step.kind == "model" {
                 self.replay_reply(&step)?;
             } else if step.kind == mail::STEP {
-                self.dialogue.note(step.output.unwrap_or_default());
+                // A program has it in its call.
+                let is_model = program::of(&self.profile).is_none();
+                step.output.filter(|_| is_model).into_iter().for_each(|text| self.dialogue.note(text));
             } else if step.status == "waiting" {
                 self.awaited.push(step.n);
             } else {
@@ -370,14 +365,13 @@ impl Driver {
 
     /// Takes in the messages that have come, before the `turn`-th model call.
     async fn take_mail(&mut self, turn: u32) -> Result<(), Halt> {
-        let n = self.numbered.last + 1;
-        let letters = mail::Deliver { ws: self.engine.ws(), at: self.at.clone(), turn: turn.into(), n };
+        let n = self.numbered.next();
+        let letters = mail::Deliver { ws: self.engine.ws(), at: self.at.clone(), turn: turn.into(), n, as_json: false };
         match self.engine.store().run(letters).await? {
             Delivered::Gone => return Err(Halt::Gone),
             Delivered::Nothing => {}
-            Delivered::Letters(text) => {
-                self.numbered.known.insert((turn.into(), mail::call_id(n)), n);
-                self.numbered.last = n;
+            Delivered::Letters(text, _) => {
+                self.numbered.note(turn.into(), &mail::call_id(n), n);
                 self.dialogue.note(text);
             }
         }
@@ -455,7 +449,7 @@ impl Driver {
     }
 
     /// Takes in what a model said.
-    fn take(&mut self, exchange: Exchange) {
+    pub(crate) fn take(&mut self, exchange: Exchange) {
         // Out of the driver for a moment, which is asked whether an answer fits.
         let mut dialogue = std::mem::replace(&mut self.dialogue, Dialogue::new(Turn::user("")));
         dialogue.push(exchange, &|answer| self.fits(answer));
@@ -469,19 +463,12 @@ impl Driver {
 
     /// The number of the step that is the `turn`-th model call: the one it had, or a new one.
     pub(crate) fn number_of_call(&mut self, turn: u32) -> i64 {
-        self.number(turn.into(), "")
+        self.numbered.of(turn.into(), "")
     }
 
     /// The number of the step that is this tool call.
     pub(crate) fn number_of_tool(&mut self, turn: u32, call_id: &str) -> i64 {
-        self.number(turn.into(), call_id)
-    }
-
-    fn number(&mut self, turn: i64, call_id: &str) -> i64 {
-        let next = self.numbered.last + 1;
-        let n = *self.numbered.known.entry((turn, call_id.to_owned())).or_insert(next);
-        self.numbered.last = self.numbered.last.max(n);
-        n
+        self.numbered.of(turn.into(), call_id)
     }
 
     /// Journals what is pending and what is about to begin. An end other than going on is a halt.

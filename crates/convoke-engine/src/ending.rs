@@ -2,13 +2,14 @@
 //! back, or has failed.
 
 use convoke_domain::event::Kind;
+use convoke_domain::id::{RunId, TaskId};
 use convoke_domain::pattern::SideStage;
 use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
 use convoke_domain::team::EscalationPolicy;
 use convoke_domain::time::Timestamp;
-use convoke_store::{Result, Tx, agent, attempt, run, task};
+use convoke_store::{Result, Tx, agent, attempt, run, spawn, task};
 use serde_json::json;
 
 use crate::advance;
@@ -51,10 +52,11 @@ impl Journal {
                     self.leave(tx, held, false).await?;
                     return self.retry(tx, held, &error, *not_before).await;
                 }
-                match self.fallback(tx, held).await? {
+                match fallback(tx, &self.spec, (self.at.run, self.at.task, &self.at.stage), &held.agent).await? {
                     Some(other) => {
                         self.leave(tx, held, false).await?;
-                        self.reassign(tx, held, &error, &other).await?;
+                        domain::decide(domain::State::Running, Command::Retry)?;
+                        reassign(tx, &self.spec, (self.at.task, held), &error, &other).await?;
                     }
                     // What it read counts as read: no other attempt reads it again.
                     None => self.fail(tx, held, code, &error).await?,
@@ -123,36 +125,6 @@ impl Journal {
         Ok(())
     }
 
-    /// The team's fallback agent, unless it has had its turn.
-    async fn fallback(&self, tx: &mut Tx<'_>, held: &task::Held) -> Result<Option<String>> {
-        let Some(name) = self.spec.team.rules.fallback_agent.clone().filter(|name| *name != held.agent) else {
-            return Ok(None);
-        };
-        // What a spawned agent was made for is not somebody else's, and who is switched off is never chosen.
-        let may_be = agent::hold(tx, &name).await?.is_some_and(|agent| agent.active);
-        if self.at.stage == SideStage::Spawned.as_str() || !may_be {
-            return Ok(None);
-        }
-        let tried = attempt::of_task(tx, self.at.task).await?.iter().any(|attempt| attempt.agent == name);
-        Ok((!tried).then_some(name))
-    }
-
-    async fn reassign(&self, tx: &mut Tx<'_>, held: &task::Held, error: &str, other: &str) -> Result<()> {
-        domain::decide(domain::State::Running, Command::Retry)?;
-        let how = task::Requeue {
-            rank: rank(Priority::parse(&held.priority), tx.now()),
-            not_before: Timestamp::default(),
-            resume: false,
-            retries_left: self.spec.team.rules.retries.into(),
-            agent: other,
-            error: Some(error),
-        };
-        task::requeue(tx, self.at.task, &how).await?;
-        let payload = json!({"key": self.at.key, "from": held.agent, "to": other, "error": error});
-        emit(tx, Kind::TaskReassigned, self.on(), (Some(self.at.run), "system"), payload);
-        Ok(())
-    }
-
     async fn fail(&self, tx: &mut Tx<'_>, held: &task::Held, code: &str, error: &str) -> Result<()> {
         domain::decide(domain::State::Running, Command::Fail)?;
         task::end(tx, self.at.task, "failed", None, Some(error)).await?;
@@ -178,4 +150,44 @@ pub(crate) fn wants_person(spec: &RunSpec, agent: &str, code: &str) -> bool {
     let stuck = matches!(code, "repeated_call" | "schema_mismatch");
     let asks = spec.team.rules.escalation_policy != EscalationPolicy::Never;
     agent == spec.team.coordinator && escalates && stuck && asks
+}
+
+/// The team's fallback agent, unless it has had its turn.
+pub(crate) async fn fallback(
+    tx: &mut Tx<'_>,
+    spec: &RunSpec,
+    (run, id, stage): (RunId, TaskId, &str),
+    agent: &str,
+) -> Result<Option<String>> {
+    let Some(name) = spec.team.rules.fallback_agent.clone().filter(|name| name != agent) else { return Ok(None) };
+    // What a spawned agent was made for is not somebody else's, and who is switched off or was stopped is never chosen.
+    let may_be = agent::hold(tx, &name).await?.is_some_and(|agent| agent.active);
+    let may_be = may_be && spawn::stopped_by(tx, run, &name).await?.is_none();
+    if stage == SideStage::Spawned.as_str() || !may_be {
+        return Ok(None);
+    }
+    let tried = attempt::of_task(tx, id).await?.iter().any(|attempt| attempt.agent == name);
+    Ok((!tried).then_some(name))
+}
+
+/// Gives a task to another agent, which begins it anew.
+pub(crate) async fn reassign(
+    tx: &mut Tx<'_>,
+    spec: &RunSpec,
+    (id, held): (TaskId, &task::Held),
+    error: &str,
+    other: &str,
+) -> Result<()> {
+    let how = task::Requeue {
+        rank: rank(Priority::parse(&held.priority), tx.now()),
+        not_before: Timestamp::default(),
+        resume: false,
+        retries_left: spec.team.rules.retries.into(),
+        agent: other,
+        error: Some(error),
+    };
+    task::requeue(tx, id, &how).await?;
+    let payload = json!({"key": held.key, "from": held.agent, "to": other, "error": error});
+    emit(tx, Kind::TaskReassigned, ("task", id.to_string()), (Some(held.run), "system"), payload);
+    Ok(())
 }

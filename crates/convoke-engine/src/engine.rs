@@ -62,6 +62,8 @@ struct Inner {
     workspaces: Mutex<BTreeSet<WorkspaceId>>,
     pulses: broadcast::Sender<Pulse>,
     unrecorded: watch::Sender<Option<String>>,
+    /// Things that were told of, and are told of once.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl Engine {
@@ -97,6 +99,7 @@ impl Engine {
                 workspaces: Mutex::new(BTreeSet::from([ws])),
                 pulses,
                 unrecorded: watch::Sender::new(None),
+                told: Mutex::default(),
             }),
         }
     }
@@ -185,6 +188,12 @@ impl Engine {
         &self.inner.look_again
     }
 
+    /// Whether this thing is to be told of: not if it was, and not after `most` of them.
+    pub(crate) fn tell_once(&self, what: String, most: usize) -> bool {
+        let mut told = self.inner.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < most && told.insert(what)
+    }
+
     pub(crate) fn pulse(&self, pulse: Pulse) {
         // Nobody has to be watching.
         let _ = self.inner.pulses.send(pulse);
@@ -255,6 +264,13 @@ impl Engine {
     /// Cancels every attempt of a run that is driven here.
     pub(crate) fn interrupt(&self, run: RunId) {
         self.driving().values().filter(|driven| driven.run == run).for_each(|driven| driven.cancel.cancel());
+    }
+
+    /// Cancels the attempt of a task, if it is driven here.
+    pub(crate) fn interrupt_task(&self, task: TaskId) {
+        if let Some(driven) = self.driving().get(&task) {
+            driven.cancel.cancel();
+        }
     }
 
     /// The attempts that are driven here now.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::engine::emit;
 use crate::run::state_of;
+use crate::scale::{self, Members};
 use crate::{advance, answer, ending, memory, outcome, wait};
 
 /// How often the machine may ask for more in one turn; it asks once for each level that it goes down.
@@ -23,8 +24,6 @@ const TASKS_MAX: i64 = 100_000;
 const VARIABLES_MAX: i64 = 1_000;
 /// The most bytes of a phase's summary in an event.
 const SUMMARY_MAX: usize = 16 << 10;
-/// Frames looked after in one transaction.
-const BATCH: i64 = 64;
 
 /// A run begins; nothing if it has.
 pub(crate) async fn begin(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> Result<()> {
@@ -54,20 +53,16 @@ pub(crate) async fn tasks_ended(
     Ok(())
 }
 
-/// Looks after steps whose time is up. Gives how many there were.
-pub(crate) async fn fall_due(tx: &mut Tx<'_>) -> Result<usize> {
-    let due = frame::due(tx, BATCH).await?;
-    for row in &due {
-        frame::still(tx, row.run, &row.path).await?;
-        let held = run::hold(tx, row.run).await?;
-        if state_of(&held)?.has_ended() {
-            continue;
-        }
-        let spec = answer::spec_of(tx, row.run).await?;
-        wait::go_on(tx, row.run).await?;
-        happened(tx, row.run, &spec, Happened::Due(&row.path)).await?;
+/// Looks after a step whose time is up.
+pub(crate) async fn fall_due(tx: &mut Tx<'_>, row: &frame::Due) -> Result<()> {
+    frame::still(tx, row.run, &row.path).await?;
+    let held = run::hold(tx, row.run).await?;
+    if state_of(&held)?.has_ended() {
+        return Ok(());
     }
-    Ok(due.len())
+    let spec = answer::spec_of(tx, row.run).await?;
+    wait::go_on(tx, row.run).await?;
+    happened(tx, row.run, &spec, Happened::Due(&row.path)).await
 }
 
 async fn happened(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec, what: Happened<'_>) -> Result<()> {
@@ -77,6 +72,7 @@ async fn happened(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec, what: Happened<'_>
         return Ok(());
     }
     let scope = Scope { spec, flow, task: &held.task };
+    let members = scale::members(tx, id, spec).await?;
     let mut memory = Memory::default();
     let mut asked = 0;
     let (moves, frames) = loop {
@@ -85,7 +81,7 @@ async fn happened(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec, what: Happened<'_>
             Err(keys) if asked < ASKS_MAX => {
                 asked += 1;
                 for key in &keys {
-                    load(tx, id, &mut memory, key).await?;
+                    load(tx, id, &mut memory, (key, &members)).await?;
                 }
             }
             Err(keys) => return Err(Error::broken(format!("run {id} asks for ever, at last for {keys:?}"))),
@@ -118,17 +114,19 @@ pub(crate) fn frame_of(row: &frame::Record) -> Result<Frame> {
     Ok(frame)
 }
 
-fn seen(row: &task::Stepped) -> TaskSeen {
+fn seen(row: &task::Stepped, members: &Members) -> TaskSeen {
     let end = match row.state.as_str() {
         "completed" => Some(TaskEnd::Completed(row.output.clone().unwrap_or_default())),
         "failed" => Some(TaskEnd::Failed(row.error.clone().unwrap_or_default())),
         "cancelled" => Some(TaskEnd::Failed("it was called off".into())),
         _ => None,
     };
-    TaskSeen { agent: row.agent.clone(), is_json: row.is_json, end }
+    let mut agent = row.agent.clone();
+    members.name_member(&mut agent);
+    TaskSeen { agent, is_json: row.is_json, end }
 }
 
-async fn load(tx: &mut Tx<'_>, id: RunId, memory: &mut Memory, key: &Key) -> Result<()> {
+async fn load(tx: &mut Tx<'_>, id: RunId, memory: &mut Memory, (key, members): (&Key, &Members)) -> Result<()> {
     match key {
         Key::Frame(at) => {
             let found = frame::get(tx, id, at).await?;
@@ -136,7 +134,7 @@ async fn load(tx: &mut Tx<'_>, id: RunId, memory: &mut Memory, key: &Key) -> Res
         }
         Key::Task(at) => {
             let found = task::stepped(tx, id, (at, &format!("{at}\u{1}"))).await?;
-            memory.put_task(at, found.first().map(seen));
+            memory.put_task(at, found.first().map(|row| seen(row, members)));
         }
         Key::Below(at) => {
             let (from, to) = path::below(at);
@@ -144,7 +142,7 @@ async fn load(tx: &mut Tx<'_>, id: RunId, memory: &mut Memory, key: &Key) -> Res
                 memory.put_frame(&row.path, Some(frame_of(&row)?));
             }
             for row in task::stepped(tx, id, (&from, &to)).await? {
-                memory.put_task(&row.key, Some(seen(&row)));
+                memory.put_task(&row.key, Some(seen(&row, members)));
             }
             memory.put_below(at);
         }
@@ -181,6 +179,7 @@ impl Turn<'_> {
             }
             Move::CallOff(at) => {
                 let (from, to) = path::below(&at);
+                frame::still(tx, id, &at).await?;
                 advance::cancel_within(tx, id, (&at, &format!("{at}\u{1}"))).await?;
                 advance::cancel_within(tx, id, (&from, &to)).await?;
                 frame::still_within(tx, id, (&from, &to)).await

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use convoke_domain::approval::{Asked, State, Voter, waits_for};
 use convoke_domain::id::{ApprovalId, RunId, WorkspaceId};
+use convoke_domain::pattern::Stage;
 use convoke_domain::record::{ApprovalRecord, DecisionRecord, InboxEntry, InboxKind, VoteRecord};
+use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, run, task};
+use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, frame, run, task};
 
-use crate::approval::{counted, role_of, rule_of};
+use crate::approval::{counted, role_of, rule_of, strangers};
 use crate::decision::record;
 use crate::person::may_do;
 use crate::{Engine, Result};
@@ -24,10 +26,10 @@ impl Engine {
         let mut entries = found.questions;
         let Some(role) = found.role.filter(|role| role.may_answer()) else { return Ok(entries) };
         entries.extend(found.approvals);
-        for row in found.tasks {
+        for (row, due) in found.tasks {
             let spec = self.spec(&row.spec).await?;
             if may_do(&spec, &row.agent, name, role) {
-                entries.push(task_entry(row));
+                entries.push(task_entry((row, due)));
             }
         }
         if matches!(role, Role::Owner | Role::Operator) {
@@ -44,13 +46,18 @@ pub(crate) async fn approvals_of(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<Appr
     let mut told = Vec::new();
     for row in approval::of_run(tx, run, MOST).await? {
         let votes = approval::votes(tx, row.id).await?;
-        told.push(approval_record(row, votes)?);
+        let mut record = approval_record(row, votes)?;
+        if record.state == State::Pending.as_str() {
+            let unknown = strangers(tx, record.approvers.iter().map(String::as_str)).await?;
+            record.unknown = unknown.into_iter().map(str::to_owned).collect();
+        }
+        told.push(record);
     }
     Ok(told)
 }
 
 pub(crate) fn approval_record(row: approval::Record, votes: Vec<approval::Vote>) -> Stored<ApprovalRecord> {
-    let needed = rule_of(&row)?.needed;
+    let rule = rule_of(&row)?;
     let vote = |vote: approval::Vote| VoteRecord {
         by: vote.voter,
         place: vote.place,
@@ -69,7 +76,9 @@ pub(crate) fn approval_record(row: approval::Record, votes: Vec<approval::Vote>)
         reason: row.reason,
         confidence: row.confidence,
         state: row.state,
-        needed,
+        needed: rule.needed,
+        approvers: rule.approvers,
+        unknown: Vec::new(),
         votes: votes.into_iter().map(vote).collect(),
         decided_by: row.decided_by,
         note: row.note.filter(|note| !note.is_empty()),
@@ -89,7 +98,7 @@ struct Found {
     role: Option<Role>,
     questions: Vec<InboxEntry>,
     approvals: Vec<InboxEntry>,
-    tasks: Vec<task::Given>,
+    tasks: Vec<(task::Given, Option<Timestamp>)>,
     effects: Vec<effect::Record>,
     runs: Vec<run::Record>,
 }
@@ -107,11 +116,22 @@ impl UseCase for Look {
             role,
             questions: self.questions(tx).await?,
             approvals: self.approvals(tx, role).await?,
-            tasks: task::for_people(tx, None, MOST).await?,
+            tasks: tasks(tx).await?,
             effects: effect::unknown(tx, MOST).await?,
             runs: run::for_people(tx, MOST).await?,
         })
     }
+}
+
+/// What people are to do, with when a flow goes on without them.
+async fn tasks(tx: &mut Tx<'_>) -> Stored<Vec<(task::Given, Option<Timestamp>)>> {
+    let mut all = Vec::new();
+    for given in task::for_people(tx, None, MOST).await? {
+        let is_of_flow = given.stage == Stage::Step.as_str();
+        let due = if is_of_flow { frame::due_above(tx, given.run, &given.key).await? } else { None };
+        all.push((given, due));
+    }
+    Ok(all)
 }
 
 impl Look {
@@ -183,7 +203,7 @@ fn question_entry(asked: DecisionRecord) -> InboxEntry {
     }
 }
 
-fn task_entry(row: task::Given) -> InboxEntry {
+fn task_entry((row, due): (task::Given, Option<Timestamp>)) -> InboxEntry {
     let part = if row.instructions.trim() == row.run_task.trim() { "" } else { row.instructions.trim() };
     InboxEntry {
         kind: InboxKind::Task,
@@ -193,7 +213,7 @@ fn task_entry(row: task::Given) -> InboxEntry {
         title: format!("{} ({})", row.title, row.agent),
         detail: format!("{}\n\n{part}", row.run_task.trim()).trim_end().to_owned(),
         since: row.started_at.unwrap_or_default(),
-        due: None,
+        due,
         approval: None,
         output_schema: row.output_schema.and_then(|text| serde_json::from_str(&text).ok()),
         options: Vec::new(),

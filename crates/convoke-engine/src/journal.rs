@@ -347,7 +347,7 @@ impl Journal {
             return Ok(Admitted::Stop(Progress::Mail));
         }
         if self.after_crash {
-            ledger::bill_lost(tx, self.step(intent.n), &self.at.agent).await?;
+            ledger::bill_lost(tx, self.step(intent.n), &self.at.agent, ledger::LOST).await?;
         }
         let mut go = Admitted::Go;
         match &intent.what {

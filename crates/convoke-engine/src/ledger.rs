@@ -115,13 +115,17 @@ async fn warn(tx: &mut Tx<'_>, rows: Vec<budget::Record>, run: RunId) -> Result<
     Ok(())
 }
 
-/// Why a call counts as lost.
-const LOST: &str = "the worker went away while the call was under way";
+/// Why a call counts as lost whose worker died.
+pub(crate) const LOST: &str = "the worker went away while the call was under way";
+/// Why a call counts as lost that was cut.
+pub(crate) const CUT: &str =
+    "the call was cut before its answer came; it is billed at its bound, for it may be charged";
 
 /// Ends a step whose outcome nobody knows. A model call is billed at its bound: it may have been answered and paid for.
-pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str) -> Result<bool> {
-    let Some(held) = step::finish(tx, at, 0, "lost", (None, Some(LOST))).await? else { return Ok(false) };
-    let mut payload = json!({"step": at.n, "kind": held.kind, "name": held.name, "try": held.tries, "error": format!("lost: {LOST}")});
+pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str, why: &str) -> Result<bool> {
+    let Some(held) = step::finish(tx, at, 0, "lost", (None, Some(why))).await? else { return Ok(false) };
+    let mut payload =
+        json!({"step": at.n, "kind": held.kind, "name": held.name, "try": held.tries, "error": format!("lost: {why}")});
     if held.kind == "model" {
         let bill = Bill {
             model: held.name.clone(),
@@ -132,7 +136,7 @@ pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str) -> Resu
             cost: Money::from_nanos(held.bound_cost),
         };
         settle(tx, at, &held, agent, &bill).await?;
-        payload["tokens"] = 0.into();
+        payload["tokens"] = held.bound_tokens.into();
         payload["cost_usd"] = bill.cost.as_usd().into();
     }
     let who = format!("agent:{agent}");

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use convoke_domain::program::Letter;
 use convoke_store::message::Record;
 
 /// Bytes of bodies that are given to a model at once; what is left comes before its next call.
@@ -27,6 +28,23 @@ pub(crate) fn letters(messages: &[Record], left: usize) -> String {
         let _ = write!(text, "\n{left} more wait and are given to you before your next turn.\n");
     }
     text
+}
+
+/// Messages as a program reads them: as they were written, for a program takes no text for a head.
+pub(crate) fn document(messages: &[Record]) -> convoke_store::Result<String> {
+    let letter = |message: &Record| Letter {
+        id: message.id.to_string(),
+        thread: message.thread.to_string(),
+        kind: message.kind.clone(),
+        priority: message.priority.clone(),
+        from: message.sender.clone(),
+        to_all: message.audience.is_none(),
+        subject: message.subject.clone(),
+        body: message.body.clone(),
+        reply_to: message.reply_to.map(|parent| parent.to_string()),
+        at: message.at.to_string(),
+    };
+    Ok(serde_json::to_string(&messages.iter().map(letter).collect::<Vec<_>>())?)
 }
 
 fn head(message: &Record) -> String {

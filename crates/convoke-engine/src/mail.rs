@@ -29,6 +29,8 @@ pub(crate) struct Deliver {
     pub turn: i64,
     /// The step.
     pub n: i64,
+    /// A program reads them, not a model.
+    pub as_json: bool,
 }
 
 /// What was given.
@@ -37,8 +39,8 @@ pub(crate) enum Delivered {
     Gone,
     /// Nothing, after all.
     Nothing,
-    /// This text.
-    Letters(String),
+    /// This text, and so many are left.
+    Letters(String, usize),
 }
 
 impl UseCase for Deliver {
@@ -55,13 +57,14 @@ impl UseCase for Deliver {
         }
         let letters = letters(tx, &self.at).await?;
         task::clear_mail(tx, self.at.task).await?;
-        let Some((text, left)) = letters else { return Ok(Delivered::Nothing) };
+        let Some((given, left)) = letters else { return Ok(Delivered::Nothing) };
+        let text = if self.as_json { letter::document(&given)? } else { letter::letters(&given, left) };
         // What is left comes before the next call all the same.
         if left > 0 {
             task::add_mail(tx, self.at.task, i64::try_from(left).unwrap_or(i64::MAX)).await?;
         }
         self.keep(tx, &text).await?;
-        Ok(Delivered::Letters(text))
+        Ok(Delivered::Letters(text, left))
     }
 }
 
@@ -149,8 +152,8 @@ pub(crate) async fn has_come(tx: &mut Tx<'_>, at: &Assignment, wanted: &Wanted) 
     Ok(false)
 }
 
-/// The messages for the task's agent as it shall read them, and how many are left; they count as delivered.
-async fn letters(tx: &mut Tx<'_>, at: &Assignment) -> Result<Option<(String, usize)>> {
+/// The messages for the task's agent, and how many are left; they count as delivered.
+async fn letters(tx: &mut Tx<'_>, at: &Assignment) -> Result<Option<(Vec<message::Record>, usize)>> {
     let who = format!("agent:{}", at.agent);
     // Whatever it was given before its last call, it has read.
     message::saw(tx, at.task).await?;
@@ -167,7 +170,7 @@ async fn letters(tx: &mut Tx<'_>, at: &Assignment) -> Result<Option<(String, usi
     let ids: Vec<_> = given.iter().map(|message| message.id).collect();
     let payload = json!({"messages": ids, "left": left.len()});
     emit(tx, Kind::AgentMessageDelivered, ("task", at.task.to_string()), (Some(at.run), &who), payload);
-    Ok(Some((letter::letters(&given, left.len()), left.len())))
+    Ok(Some((given, left.len())))
 }
 
 fn waiting(found: message::Queued, way: Way) -> Waiting<Mail> {

@@ -3,6 +3,7 @@
 //! Rule: a run decides by what was known when it started, so that it decides the same after a crash. Start at [`record`],
 //! which is called in the transaction that ends a vote or a review, and [`Engine::pin_weights`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use convoke_domain::event::Kind;
@@ -14,7 +15,9 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::time::Timestamp;
 use convoke_domain::vote::Tally;
 use convoke_domain::weight::Pinned;
+use convoke_store::definition::profile;
 use convoke_store::{Result as Stored, Tx, UseCase, agent, outcome, rating};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::engine::emit;
@@ -26,10 +29,35 @@ const PER_AGENT: i64 = 500;
 const AGENTS: usize = 200;
 /// Outcomes that are recorded at once; as many as a vote may have voters.
 const AT_ONCE: usize = 1_000;
+/// Outcomes of one subject that are looked at.
+const VOTERS: i64 = 10_000;
 /// Outcomes that one event lists.
 const TOLD: usize = 50;
 /// Ratings older than this have faded to nothing.
 const OLDEST: Duration = Duration::from_secs(4 * 365 * 86_400);
+
+/// What came of outcomes that a person recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recorded {
+    /// How many were new.
+    pub new: usize,
+    /// How many took the place of something else.
+    pub changed: usize,
+    /// How many were there already, as they were said.
+    pub same: usize,
+    /// Agents of whom nothing was known here, neither as an agent nor as a profile.
+    pub strangers: Vec<String>,
+    /// The path of the vote that was compared with the right answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vote: Option<String>,
+    /// Who was right in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub right: Vec<String>,
+    /// Who was wrong in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wrong: Vec<String>,
+}
 
 impl Engine {
     /// What is known of agents' work: of one, or of all, by name and capability.
@@ -37,8 +65,9 @@ impl Engine {
         Ok(self.store().read(Known { ws: self.ws(), agent: agent.map(str::to_owned) }).await?)
     }
 
-    /// A person records what became of agents' work, such as answers that were compared with the right ones.
-    pub async fn record_outcomes(&self, cases: Vec<Case>, user: &str) -> Result<()> {
+    /// A person records what became of agents' work, such as answers that were compared with the right ones. What is there already as it
+    /// is said stays as it is.
+    pub async fn record_outcomes(&self, cases: Vec<Case>, user: &str) -> Result<Recorded> {
         let record = Record { ws: self.ws(), cases, who: format!("user:{user}") };
         self.rate_as(user, "say what became of work", record).await
     }
@@ -54,20 +83,87 @@ impl Engine {
     }
 }
 
-/// Records outcomes in the transaction that brings them about; `who` brings them about. What was recorded of the same subject, agent,
+/// By what an outcome comes about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct By<'a> {
+    /// The run whose work it is, if it is one's.
+    pub(crate) run: Option<RunId>,
+    /// Who says so.
+    pub(crate) who: &'a str,
+    /// The right answer, where that is said.
+    pub(crate) answer: Option<&'a str>,
+}
+
+impl By<'_> {
+    fn run(run: RunId) -> Self {
+        Self { run: Some(run), who: "system", answer: None }
+    }
+}
+
+/// Records outcomes in the transaction that brings them about. What was recorded of the same subject, agent,
 /// capability and kind before is replaced, so that a vote that is counted twice counts once.
-pub(crate) async fn record(tx: &mut Tx<'_>, (run, who): (Option<RunId>, &str), cases: &[Case]) -> Stored<()> {
+async fn record(tx: &mut Tx<'_>, by: By<'_>, cases: &[Case]) -> Stored<()> {
     if cases.is_empty() {
         return Ok(());
     }
     check(cases)?;
+    let By { run, who, answer } = by;
     outcome::put(tx, &cases.iter().map(|case| new_row(case, run)).collect::<Vec<_>>()).await?;
     let told = cases.iter().take(TOLD).map(|case| {
         json!({"agent": case.agent, "capability": case.capability, "kind": case.kind, "value": case.value, "choice": case.choice})
     });
-    let payload = json!({"outcomes": told.collect::<Vec<_>>(), "more": cases.len().saturating_sub(TOLD)});
+    let more = cases.len().saturating_sub(TOLD);
+    let payload = json!({"outcomes": told.collect::<Vec<_>>(), "more": more, "answer": answer});
     emit(tx, Kind::OutcomeRecorded, ("outcome", cases[0].subject.clone()), (run, who), payload);
     Ok(())
+}
+
+/// Records what a person says, leaving out what is there already.
+pub(crate) async fn say(tx: &mut Tx<'_>, by: By<'_>, cases: &[Case]) -> Stored<Recorded> {
+    check(cases)?;
+    let mut came = Recorded { strangers: strangers(tx, cases).await?, ..Recorded::default() };
+    let mut there = BTreeMap::new();
+    for (subject, kind) in cases.iter().map(|case| (&case.subject, case.kind)).collect::<BTreeSet<_>>() {
+        for row in outcome::of_subject(tx, subject, kind.as_str(), VOTERS).await? {
+            there.insert((row.subject.clone(), row.agent.clone(), row.capability.clone(), kind), row);
+        }
+    }
+    let mut news: Vec<Case> = Vec::new();
+    for case in cases {
+        let key = (case.subject.clone(), case.agent.clone(), case.capability.clone(), case.kind);
+        match there.get(&key) {
+            Some(row) if is_same(row, case) => came.same += 1,
+            found => {
+                *if found.is_some() { &mut came.changed } else { &mut came.new } += 1;
+                news.push(case.clone());
+            }
+        }
+    }
+    record(tx, by, &news).await?;
+    Ok(came)
+}
+
+fn is_same(row: &outcome::Record, case: &Case) -> bool {
+    let is_then = is_now(case) || row.at == case.at;
+    (row.value - case.value).abs() < 1e-9 && row.choice == case.choice && is_then
+}
+
+fn is_now(case: &Case) -> bool {
+    case.at == Timestamp::from_micros(0)
+}
+
+/// Agents that nothing here is called by.
+async fn strangers(tx: &mut Tx<'_>, cases: &[Case]) -> Stored<Vec<String>> {
+    let mut found = Vec::new();
+    for name in cases.iter().map(|case| &case.agent).collect::<BTreeSet<_>>() {
+        let is_known = agent::hold(tx, name).await?.is_some()
+            || profile::latest(tx, name).await?.is_some()
+            || !outcome::of_agent(tx, name, 1).await?.is_empty();
+        if !is_known {
+            found.push(name.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// Records what a vote says of its voters, in the transaction that counts it. `facts` are its tally; one that was not decided says
@@ -75,7 +171,7 @@ pub(crate) async fn record(tx: &mut Tx<'_>, (run, who): (Option<RunId>, &str), c
 pub(crate) async fn of_vote(tx: &mut Tx<'_>, run: RunId, path: &str, facts: &Value) -> Stored<()> {
     let tally: Tally = serde_json::from_value(facts.clone())?;
     let subject = format!("{run}:{path}:{}", facts["round"].as_u64().unwrap_or(1));
-    record(tx, (Some(run), "system"), &known::of_vote(&tally, &subject, facts["capability"].as_str())).await
+    record(tx, By::run(run), &known::of_vote(&tally, &subject, facts["capability"].as_str())).await
 }
 
 /// Records for the author what a review came to: accepted, or not in the rounds there were.
@@ -91,18 +187,18 @@ pub(crate) async fn of_review(tx: &mut Tx<'_>, run: RunId, path: &str, facts: &V
         choice: None,
         at: Timestamp::from_micros(0),
     };
-    record(tx, (Some(run), "system"), &[case]).await
+    record(tx, By::run(run), &[case]).await
 }
 
 /// Records how good work was, as a critic or a judge scored it.
 pub(crate) async fn of_scores(tx: &mut Tx<'_>, run: RunId, path: &str, facts: &Value) -> Stored<()> {
-    record(tx, (Some(run), "system"), &known::of_scores(facts, &format!("{run}:{path}"))).await
+    record(tx, By::run(run), &known::of_scores(facts, &format!("{run}:{path}"))).await
 }
 
 fn new_row(case: &Case, run: Option<RunId>) -> outcome::NewRow<'_> {
     let Case { subject, agent, capability, kind, value, choice, .. } = case;
     let (kind, value, choice) = (kind.as_str(), *value, choice.as_deref());
-    outcome::NewRow { subject, agent, capability, kind, value, choice, run }
+    outcome::NewRow { subject, agent, capability, kind, value, choice, run, at: (!is_now(case)).then_some(case.at) }
 }
 
 fn check(cases: &[Case]) -> std::result::Result<(), Refusal> {
@@ -130,14 +226,14 @@ struct Record {
 }
 
 impl UseCase for Record {
-    type Out = ();
+    type Out = Recorded;
 
     fn ws(&self) -> WorkspaceId {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
-        record(tx, (None, &self.who), &self.cases).await
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Recorded> {
+        say(tx, By { run: None, who: &self.who, answer: None }, &self.cases).await
     }
 }
 

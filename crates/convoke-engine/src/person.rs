@@ -26,6 +26,7 @@ use crate::engine::emit;
 use crate::journal::{End, Journal};
 use crate::run::state_of;
 use crate::schema::Schemas;
+use crate::user::recorded;
 use crate::{Engine, Result, wait};
 
 /// The longest answer, in bytes.
@@ -40,6 +41,26 @@ pub enum TaskAnswer {
     Done(String),
     /// It will not be done, for this reason.
     Declined(String),
+}
+
+impl TaskAnswer {
+    /// Refuses what says nothing, and what says too much.
+    fn check(&self) -> std::result::Result<(), Refusal> {
+        let (Self::Done(text) | Self::Declined(text)) = self;
+        if text.len() > ANSWER_BYTES {
+            let message = format!("the answer has {} bytes; at most {ANSWER_BYTES} are allowed", text.len());
+            return Err(Refusal::new("answer_too_long", message).hint("put long material into a file"));
+        }
+        if !text.trim().is_empty() {
+            return Ok(());
+        }
+        Err(match self {
+            Self::Done(_) => Refusal::new("empty_message", "the answer is empty")
+                .hint("say what the result is; or `--decline WHY`, if there is none"),
+            Self::Declined(_) => Refusal::new("empty_message", "it is not said why it is declined")
+                .hint("give the reason: `--decline WHY`; whoever reads the run looks for it"),
+        })
+    }
 }
 
 /// Whether an agent is a person. The task of a model that asked a person waits for one too, and is not theirs to do.
@@ -78,11 +99,7 @@ pub(crate) fn fits(
 impl Engine {
     /// A person answers a task that was given to people. Gives its run, which goes on.
     pub async fn answer_task(&self, id: TaskId, answer: TaskAnswer, who: &str) -> Result<RunId> {
-        let (TaskAnswer::Done(text) | TaskAnswer::Declined(text)) = &answer;
-        if text.len() > ANSWER_BYTES {
-            let message = format!("the answer has {} bytes; at most {ANSWER_BYTES} are allowed", text.len());
-            return Err(Refusal::new("answer_too_long", message).hint("put long material into a file").into());
-        }
+        answer.check()?;
         let given = self.store().read(Look { ws: self.ws(), id }).await?;
         let spec = self.spec(&given.spec).await?;
         let end = match answer {
@@ -98,7 +115,7 @@ impl Engine {
                 not_before: Timestamp::default(),
             },
         };
-        self.store().run(Answer { ws: self.ws(), id, spec, who: who.to_owned(), end }).await?;
+        self.store().run(Answer { ws: self.ws(), id, spec, who: who.to_owned(), end }).await??;
         self.wake().notify_one();
         Ok(given.run)
     }
@@ -107,6 +124,7 @@ impl Engine {
 impl Engine {
     /// A person closes a run that was handed to people: with a result, or without one.
     pub async fn close_run(&self, run: RunId, answer: TaskAnswer, who: &str) -> Result<()> {
+        answer.check()?;
         let close = Close { ws: self.ws(), run, answer, who: who.to_owned() };
         self.govern(user::name_of(who).unwrap_or(who), "close runs", close).await
     }
@@ -183,15 +201,18 @@ struct Answer {
 }
 
 impl UseCase for Answer {
-    type Out = ();
+    /// The refusal of somebody who may not is on record, so the transaction commits.
+    type Out = std::result::Result<(), Refusal>;
 
     fn ws(&self) -> WorkspaceId {
         self.ws
     }
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         let given = task::given(tx, self.id).await?;
-        self.check(tx, &given).await?;
+        if let Err(error) = self.check(tx, &given).await {
+            return recorded(tx, &self.who, given.run, error).map(Err);
+        }
         let declined = matches!(self.end, End::Failed { .. });
         let payload = json!({"key": given.key, "declined": declined});
         emit(tx, Kind::TaskAnswered, ("task", self.id.to_string()), (Some(given.run), &self.who), payload);
@@ -202,7 +223,7 @@ impl UseCase for Answer {
         task::start(tx, self.id, given.attempt, fence, (&self.who, tx.now().after(LEASE))).await?;
         agent::count(tx, &given.agent, 1).await?;
         self.journal(given, fence).record(tx).await?;
-        Ok(())
+        Ok(Ok(()))
     }
 }
 

@@ -9,18 +9,21 @@ use convoke_domain::authority::covers;
 use convoke_domain::context::{Confidence, Finding as Shared, MAX_EVIDENCE, MAX_FINDING, check_tags};
 use convoke_domain::material::head_of;
 use convoke_domain::profile::{AgentKind, Profile};
-use convoke_domain::program::{self as domain, Again, Earlier, Finding, Input, Output, Program, VERSION};
+use convoke_domain::program::{self as domain, Again, Earlier, Finding, Input, Letter, Output, Program, VERSION};
 use convoke_domain::transcript::{Block, StopReason, ToolCall};
 use convoke_port::tool::{Repeat, ToolInfo, ToolSpec};
-use convoke_store::{Error as StoreError, Result as Stored, Tx, task};
+use convoke_store::{Error as StoreError, Result as Stored, Tx, step, task};
 use serde_json::json;
 
 use crate::claim::Assignment;
 use crate::context;
 use crate::drive::{Driver, Halt};
+use crate::mail::{self, Delivered};
 
 /// Findings of one program that go into the shared context: it has room for a thousand entries of all members.
 const SHARED: usize = 100;
+/// Deliveries of messages to one program, each of as many as a model gets at once; what is left stays for another task.
+const MAIL_ROUNDS: usize = 16;
 /// The tool by which other agents do the same.
 const ADD_FINDING: &str = "add_finding";
 
@@ -73,6 +76,7 @@ pub(crate) fn document(
         task: at.task.to_string(),
         attempt: at.attempt,
         inputs: inputs.iter().map(|input| earlier(input, limit)).collect(),
+        messages: Vec::new(),
         input_folder: None,
         work_folder: String::new(),
         output_schema: at.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok()),
@@ -95,7 +99,42 @@ fn earlier(input: &task::Input, limit: usize) -> Earlier {
     }
 }
 
+/// The messages that an attempt was given before, from its steps.
+fn given(steps: &[step::Record]) -> Stored<Vec<Letter>> {
+    let mut letters = Vec::new();
+    for text in steps.iter().filter(|step| step.kind == mail::STEP).filter_map(|step| step.output.as_deref()) {
+        letters.extend(serde_json::from_str::<Vec<Letter>>(text)?);
+    }
+    Ok(letters)
+}
+
 impl Driver {
+    /// Makes the one call of a program: with the messages that it was given, and those that have come unless it was called
+    /// before. What it reads is settled then: whoever approves the call, or runs it again, has the same.
+    pub(crate) async fn begin_program(&mut self, mut document: Input, steps: &[step::Record]) -> Result<(), Halt> {
+        document.messages = given(steps)?;
+        let mut n = steps.iter().map(|step| step.n).max().unwrap_or(0);
+        let was_called = steps.iter().any(|step| step.kind == "tool");
+        for _ in 0..if self.mail && !was_called { MAIL_ROUNDS } else { 0 } {
+            n += 1;
+            let deliver = mail::Deliver { ws: self.engine.ws(), at: self.at.clone(), turn: 1, n, as_json: true };
+            let (text, left) = match self.engine.store().run(deliver).await? {
+                Delivered::Gone => return Err(Halt::Gone),
+                Delivered::Nothing => break,
+                Delivered::Letters(text, left) => (text, left),
+            };
+            document.messages.extend(serde_json::from_str::<Vec<Letter>>(&text).map_err(StoreError::from)?);
+            self.numbered.note(1, &mail::call_id(n), n);
+            if left == 0 {
+                break;
+            }
+        }
+        if let Some(program) = of(&self.profile.clone()) {
+            self.take(call(program, &document));
+        }
+        Ok(())
+    }
+
     /// Runs the program of an agent that is one, and makes its answer the attempt's.
     pub(crate) async fn run_program(&mut self, program: &Program) -> Result<String, Halt> {
         loop {

@@ -177,11 +177,16 @@ pub(crate) async fn requeue(tx: &mut Tx<'_>, found: &task::Lapsed, why: Why) -> 
     run::extend(tx, found.run).await
 }
 
-/// Bills the model calls of a run that nobody waits for any more.
-pub(crate) async fn bill_orphans(tx: &mut Tx<'_>, run: RunId) -> Stored<()> {
-    for orphan in step::orphans(tx, run).await? {
+/// Bills the model calls that nobody waits for any more: of these tasks, or of a whole run.
+pub(crate) async fn bill_orphans(tx: &mut Tx<'_>, run: RunId, only: Option<&[TaskId]>) -> Stored<()> {
+    if only.is_some_and(<[TaskId]>::is_empty) {
+        return Ok(());
+    }
+    let mut orphans = step::orphans(tx, run).await?;
+    orphans.retain(|orphan| only.is_none_or(|tasks| tasks.contains(&orphan.task)));
+    for orphan in orphans {
         let at = StepRef { task: orphan.task, attempt: orphan.attempt, n: orphan.n };
-        ledger::bill_lost(tx, at, &orphan.agent).await?;
+        ledger::bill_lost(tx, at, &orphan.agent, ledger::CUT).await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use convoke_domain::authority::{self, Denial};
 use convoke_domain::lock::SHARED;
+use convoke_domain::pattern::SideStage;
 use convoke_domain::profile::Profile;
 use convoke_domain::run::Phase;
 use convoke_domain::spec::RunSpec;
@@ -24,18 +25,27 @@ use crate::pulse::PulseKind;
 use crate::spawn::{Kin, LoadKin};
 use crate::{desk, program};
 
-/// What the run has pinned, with the agent of this attempt in it: one that was spawned is added from the store.
-pub(crate) async fn known(engine: &Engine, at: &Assignment) -> crate::Result<(Arc<RunSpec>, Option<Kin>)> {
-    let spec = engine.spec(&at.spec).await?;
-    if spec.profiles.contains_key(&at.agent) {
-        return Ok((spec, None));
+/// What the run has pinned, with the agent of this attempt in it: one that was spawned is added from the store. And whose budgets
+/// its calls fall under besides its own: of its family, and of the family that a task which was handed over was made in.
+pub(crate) async fn known(engine: &Engine, at: &Assignment) -> crate::Result<(Arc<RunSpec>, Vec<Kin>)> {
+    let mut spec = engine.spec(&at.spec).await?;
+    let mut kin = Vec::new();
+    if !spec.profiles.contains_key(&at.agent) {
+        let own = kin_of(engine, at, &at.agent).await?;
+        let mut wide = RunSpec::clone(&spec);
+        wide.profiles.insert(at.agent.clone(), own.profile.clone());
+        wide.models.insert(at.agent.clone(), own.models.clone());
+        spec = Arc::new(wide);
+        kin.push(own);
     }
-    let load = LoadKin { ws: engine.ws(), run: at.run, agent: at.agent.clone() };
-    let kin = engine.store().read(load).await?;
-    let mut wide = RunSpec::clone(&spec);
-    wide.profiles.insert(at.agent.clone(), kin.profile.clone());
-    wide.models.insert(at.agent.clone(), kin.models.clone());
-    Ok((Arc::new(wide), Some(kin)))
+    if at.stage == SideStage::Spawned.as_str() && at.key != at.agent {
+        kin.push(kin_of(engine, at, &at.key).await?);
+    }
+    Ok((spec, kin))
+}
+
+async fn kin_of(engine: &Engine, at: &Assignment, agent: &str) -> crate::Result<Kin> {
+    Ok(engine.store().read(LoadKin { ws: engine.ws(), run: at.run, agent: agent.to_owned() }).await?)
 }
 
 /// The profile with what is granted to the agent now.

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::advance;
 use crate::claim::{Assignment, ClaimSpec, claim_ready};
 use crate::engine::emit;
-use crate::{Engine, Result, wait};
+use crate::{Engine, Result, scale, wait};
 
 /// The longest task text, in bytes.
 const TASK_BYTES: usize = 256 * 1024;
@@ -191,6 +191,7 @@ impl UseCase for CreateRun {
         let session = self.session(tx).await?;
         blob::put(tx, &self.body).await?;
         self.insert(tx, session).await?;
+        scale::begin(tx, self.id, &self.spec).await?;
         advance::decide_next(tx, self.id, &self.spec).await?;
         let claimed = match &self.claim {
             Some(spec) => claim_ready(tx, spec).await?,

@@ -108,6 +108,9 @@ pub struct Said {
 /// Says something: checks, stores, and tells whom it is for.
 pub(crate) async fn say(tx: &mut Tx<'_>, by: Speaker<'_>, id: Uuid, new: &NewMessage) -> Result<Said> {
     check(new)?;
+    if let Some(run) = by.run.filter(|_| new.kind.wants_answer()) {
+        refuse_ended(tx, run, new.kind).await?;
+    }
     let parent = parent(tx, by, new).await?;
     let mut to = address::recipients(tx, by, &new.to).await?;
     let place = address::place(tx, by, id, new, (&to, parent.as_ref())).await?;
@@ -136,6 +139,10 @@ fn check(new: &NewMessage) -> Result<(), Refusal> {
         let text = format!("the message names {count} recipients; it may name {most}");
         return Err(Refusal::new("too_many_recipients", text).hint("write to the thread of the run or the team"));
     }
+    if new.cancels && new.kind != Kind::Alert {
+        let message = format!("a {} cannot cut the calls of others; only an alert does", new.kind.as_str());
+        return Err(Refusal::new("not_an_alert", message).hint("send it as an alert, or without cutting calls"));
+    }
     if new.kind.wants_answer() {
         new.ask.clone().unwrap_or_default().check()?;
         if new.to.is_empty() {
@@ -143,6 +150,17 @@ fn check(new: &NewMessage) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Nobody answers in a run that has ended, nor goes on with an answer.
+async fn refuse_ended(tx: &mut Tx<'_>, id: RunId, kind: Kind) -> Result<()> {
+    let state = crate::run::state_of(&run::hold(tx, id).await?)?;
+    if !state.has_ended() {
+        return Ok(());
+    }
+    let message = format!("run {id} is {}: nobody is left in it to answer a {}", state.as_str(), kind.as_str());
+    let hint = "leave a note without `--kind`, or start a new run with `convoke run`";
+    Err(Refusal::new("run_over", message).hint(hint).into())
 }
 
 /// The message that this one replies to, and who sent it. It must be one that the speaker may read.

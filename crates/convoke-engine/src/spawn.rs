@@ -6,17 +6,19 @@
 
 mod end;
 mod kin;
+mod stop;
 
 pub use end::Killed;
-pub(crate) use end::{end_run, left};
+pub(crate) use end::{end_run, left, retire_idle};
 pub(crate) use kin::{Kin, LoadKin};
+pub(crate) use stop::lose_all;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_domain::authority::{self, Denial, Rights, covers};
 use convoke_domain::event::Kind;
-use convoke_domain::id::{AgentId, RunId, TaskId, WorkspaceId};
+use convoke_domain::id::{AgentId, RunId, TaskId, WorkspaceId, derive};
 use convoke_domain::pattern::SideStage;
 use convoke_domain::profile::{Authority, Limits, Profile};
 use convoke_domain::refusal::Refusal;
@@ -86,10 +88,14 @@ impl Order {
     /// The name that the agent will have.
     pub fn name(&self, seed: Uuid) -> String {
         let (What::Profile(base) | What::AdHoc(AdHoc { name: base, .. })) = &self.what;
-        let base: String = base.chars().take(NAME_CHARS).collect();
-        let id = AgentId(seed).to_string();
-        format!("{}-{}", base.trim_end_matches('-'), &id[id.len() - TAIL_CHARS..])
+        unique(base, seed)
     }
+}
+
+fn unique(base: &str, seed: Uuid) -> String {
+    let base: String = base.chars().take(NAME_CHARS).collect();
+    let id = AgentId(seed).to_string();
+    format!("{}-{}", base.trim_end_matches('-'), &id[id.len() - TAIL_CHARS..])
 }
 
 /// A spawned agent.
@@ -176,26 +182,59 @@ pub(crate) async fn spawn(
     spec: &RunSpec,
 ) -> Stored<std::result::Result<Spawned, Denial>> {
     check(order)?;
-    let held = run::hold(tx, from.run).await?;
-    if state_of(&held)?.has_ended() {
-        return Err(Refusal::new("run_ended", format!("the run {} has ended", from.run)).into());
-    }
-    let rows = store::of_run(tx, from.run).await?;
+    let rows = family(tx, from.run).await?;
     let parent = match from.parent {
         Some(name) => Some(parent(tx, from.run, name, &rows, spec).await?),
         None => None,
     };
     let own = own(tx, order, parent.as_ref()).await?;
-    let tree = Tree { nodes: rows.iter().map(Into::into).collect() };
-    let limits = bounds(&spec.team.rules.spawn);
-    let depth = match tree.admit(parent.as_ref().map(|parent| &parent.now), &limits) {
-        Ok(depth) => depth,
+    let place = match admit(&rows, parent.as_ref().map(|parent| &parent.now), spec) {
+        Ok(place) => place,
         Err(denial) => return Ok(Err(denial)),
     };
-    let born = Born::of(from, order, own, parent.as_ref());
-    let n = rows.len() + 1;
-    let place = Place { n, depth, warns: limits.warns && rows.is_empty(), bounds: limits };
-    born.keep(tx, from, order, spec, place).await.map(Ok)
+    let born = Born::of(order.name(from.seed), order.limits, own, parent.as_ref());
+    born.keep(tx, from, Some(order), spec, place).await.map(Ok)
+}
+
+/// Adds an agent of a member's own profile, which takes over tasks of that member, or says which rule denies that. The team's
+/// rule of scale spawns it, so that the member itself need not have that right; all else holds as if the member had.
+pub(crate) async fn relieve(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    member: &str,
+    spec: &RunSpec,
+) -> Stored<std::result::Result<String, Denial>> {
+    let rows = family(tx, run).await?;
+    let mut parent = parent(tx, run, member, &rows, spec).await?;
+    parent.now.authority.can_spawn = true;
+    let place = match admit(&rows, Some(&parent.now), spec) {
+        Ok(place) => place,
+        Err(denial) => return Ok(Err(denial)),
+    };
+    let seed = derive(tx.now(), &[run.0.as_bytes(), member.as_bytes(), &place.n.to_be_bytes()]);
+    let name = unique(member, seed);
+    let born = Born::of(name.clone(), Limits::default(), parent.base.clone(), Some(&parent));
+    // Its tasks are not made for it: none of them is its end.
+    let from = From { run, parent: Some(member), task: (TaskId(run.0), 0), who: "system", seed };
+    born.keep(tx, &from, None, spec, place).await?;
+    Ok(Ok(name))
+}
+
+/// All that a run has spawned, and no other transaction adds to it meanwhile.
+async fn family(tx: &mut Tx<'_>, run: RunId) -> Stored<Vec<store::Record>> {
+    let held = run::hold(tx, run).await?;
+    if state_of(&held)?.has_ended() {
+        return Err(Refusal::new("run_ended", format!("the run {run} has ended")).into());
+    }
+    store::of_run(tx, run).await
+}
+
+/// Whether there is a place for one more.
+fn admit(rows: &[store::Record], parent: Option<&Profile>, spec: &RunSpec) -> std::result::Result<Place, Denial> {
+    let tree = Tree { nodes: rows.iter().map(Into::into).collect() };
+    let bounds = bounds(&spec.team.rules.spawn);
+    let depth = tree.admit(parent, &bounds)?;
+    Ok(Place { n: rows.len() + 1, depth, warns: bounds.warns && rows.is_empty(), bounds })
 }
 
 /// Where a new agent stands.
@@ -296,15 +335,14 @@ struct Born {
 }
 
 impl Born {
-    fn of(from: &From<'_>, order: &Order, own: Profile, parent: Option<&Parent>) -> Self {
-        let asked = Rights { limits: narrowed(own.limits, order.limits), ..Rights::of(&own) };
+    fn of(name: String, limits: Limits, own: Profile, parent: Option<&Parent>) -> Self {
+        let asked = Rights { limits: narrowed(own.limits, limits), ..Rights::of(&own) };
         let rights = match parent {
             Some(parent) => authority::child(&Rights::of(&parent.base), &asked),
             None => asked.clone(),
         };
         let got = |tool: &&String| !rights.tools.iter().any(|pattern| covers(pattern, tool));
         let without = asked.tools.iter().filter(got).cloned().collect();
-        let name = order.name(from.seed);
         let models = parent.map(|parent| parent.models.clone()).unwrap_or_default();
         // Whatever the parent must ask leave for, its child must: a call is not freed by having it made by another.
         let mut ask = own.ask.clone();
@@ -318,7 +356,7 @@ impl Born {
         mut self,
         tx: &mut Tx<'_>,
         from: &From<'_>,
-        order: &Order,
+        order: Option<&Order>,
         spec: &RunSpec,
         at: Place,
     ) -> Stored<Spawned> {
@@ -340,7 +378,10 @@ impl Born {
             active: true,
         };
         agent::insert_temporary(tx, &row, from.run).await?;
-        let task = self.add_task(tx, from, order, spec).await?;
+        let task = match order {
+            Some(order) => self.add_task(tx, from, order, spec).await?,
+            None => from.task.0,
+        };
         let row = store::NewRow {
             run: from.run,
             name: &name,
@@ -353,7 +394,7 @@ impl Born {
             created_by: from.who,
         };
         store::insert(tx, &row).await?;
-        self.tell(tx, from, task, at);
+        self.tell(tx, from, order.map(|_| task), at);
         Ok(Spawned { name, task, without: self.without })
     }
 
@@ -375,12 +416,15 @@ impl Born {
         advance::add_side_task(tx, from.run, spec, &new).await
     }
 
-    fn tell(&self, tx: &mut Tx<'_>, from: &From<'_>, task: TaskId, at: Place) {
+    fn tell(&self, tx: &mut Tx<'_>, from: &From<'_>, task: Option<TaskId>, at: Place) {
         let profile = &self.profile;
         let mut payload = json!({
             "parent": from.parent, "depth": at.depth, "task": task, "tools": profile.tools, "authority": profile.authority,
             "limits": profile.limits, "without": self.without,
         });
+        if task.is_none() {
+            payload["why"] = "backlog".into();
+        }
         if at.warns {
             let Bounds { agents, tokens, .. } = at.bounds;
             payload["warning"] = format!("the preset `extreme` lets up to {agents} agents use {tokens} tokens").into();

@@ -217,8 +217,10 @@ impl Driver {
 
     fn intent(&self, call: &Call, turn: u32, n: i64) -> Begun {
         let mut scopes = scopes(&self.spec, &self.at, self.engine.config().daily_cap, &self.engine.now().day());
-        if let Some(kin) = &self.kin {
-            scopes.extend(kin.scopes(self.at.run, &self.spec));
+        for scope in self.kin.iter().flat_map(|kin| kin.scopes(self.at.run, &self.spec)) {
+            if !scopes.iter().any(|known| known.name == scope.name) {
+                scopes.push(scope);
+            }
         }
         let tariff = tariff_name(&call.handle.tariff);
         let call_id = call.call_id.clone();

@@ -14,7 +14,7 @@ use convoke_domain::spec::RunSpec;
 use convoke_domain::thread::{Command, Party, Status, decide};
 use convoke_domain::time::Timestamp;
 use convoke_store::thread::{Filter, Viewer};
-use convoke_store::{Error as StoreError, OrMissing, Result as Stored, Tx, UseCase, message, run, thread, user};
+use convoke_store::{OrMissing, Result as Stored, Tx, UseCase, message, run, thread, user};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -98,11 +98,17 @@ where
 type Getting<'a, O> = std::pin::Pin<Box<dyn Future<Output = Stored<O>> + Send + 'a>>;
 
 impl Engine {
-    /// Says something on behalf of a person.
+    /// Says something on behalf of a person. Only owners and operators cut calls with it.
     pub async fn say(&self, user: &str, run: Option<RunId>, new: NewMessage) -> Result<Said> {
         let spec = self.spec_if_any(run).await?;
+        let cuts = new.cancels;
         let act = Say { ws: self.ws(), id: self.fresh(), who: Party::User(user.to_owned()), run, spec, new };
-        let said = self.store().run(act).await?;
+        // What is cut is paid for and asked again, so it is not everybody's to do.
+        let said = if cuts {
+            self.govern(user, "cut the model calls of others", act).await?
+        } else {
+            self.store().run(act).await?
+        };
         said.cut.iter().for_each(|task| self.cut(*task));
         self.wake().notify_one();
         Ok(said)
@@ -300,7 +306,11 @@ pub(crate) fn message_record(row: message::Record, receipts: Vec<ReceiptRecord>)
 async fn known(tx: &mut Tx<'_>, who: &Party) -> Stored<()> {
     match user::by_name(tx, who.name()).await? {
         Some(_) => Ok(()),
-        None => Err(StoreError::missing("user", who.name())),
+        None => {
+            let message = format!("the user `{}` is not known here, and may not talk", who.name());
+            let hint = format!("an owner adds one: `convoke users add {} --role viewer`", who.name());
+            Err(Refusal::new("unknown_user", message).hint(hint).into())
+        }
     }
 }
 
@@ -424,5 +434,5 @@ impl UseCase for Audited {
 
 /// Threads in which nothing was said since a time.
 pub(crate) async fn idle(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Stored<Vec<ThreadId>> {
-    Ok(thread::idle_since(tx, before, limit).await?.into_iter().map(|(id, _)| id).collect())
+    Ok(thread::idle_since(tx, before, limit).await?.into_iter().map(|(id,)| id).collect())
 }

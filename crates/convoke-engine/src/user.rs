@@ -1,5 +1,5 @@
-//! Users: who asks, and what they may answer. On one machine a name is enough: the first one owns the workspace, later ones
-//! look on until an owner gives them a role.
+//! Users: who asks, and what they may answer. On one machine a name is enough: the first one owns the workspace, and an owner adds
+//! the others. Whoever is not known here changes nothing.
 
 use convoke_domain::authority::Denial;
 use convoke_domain::event::Kind;
@@ -16,9 +16,11 @@ use crate::{Engine, Result};
 
 /// Users listed at once.
 const PAGE: u32 = 1_000;
+/// Who asks where no person does: the name of a program that no user started.
+const SYSTEM: &str = "system";
 
 impl Engine {
-    /// Adds the user `name` if there is none of that name: as the owner where there is none yet.
+    /// Makes `name` the owner where there is none yet. Others are added by an owner.
     pub async fn ensure_user(&self, name: &str) -> Result<()> {
         Ok(self.store().run(Ensure { ws: self.ws(), name: name.to_owned() }).await?)
     }
@@ -32,13 +34,7 @@ impl Engine {
     pub async fn appoint(&self, name: &str, role: Role, is_new: bool, by: &str) -> Result<()> {
         let appoint = Appoint { ws: self.ws(), name: name.to_owned(), role, is_new, by: by.to_owned() };
         let name = name_of(by).unwrap_or(by).to_owned();
-        let allowed = Allowed {
-            by: name,
-            allows: Role::may_appoint,
-            strangers: false,
-            what: "say who may do what",
-            act: appoint,
-        };
+        let allowed = Allowed { by: name, allows: Role::may_appoint, what: "say who may do what", act: appoint };
         Ok(self.store().run(allowed).await??)
     }
 }
@@ -56,11 +52,18 @@ impl UseCase for Ensure {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<()> {
-        if user::by_name(tx, &self.name).await?.is_some() {
+        if user::count(tx, Role::Owner.as_str()).await? > 0 {
             return Ok(());
         }
-        let role = if user::count(tx, Role::Owner.as_str()).await? == 0 { Role::Owner } else { Role::Viewer };
-        user::ensure(tx, &self.name, role.as_str()).await.map(drop)
+        match user::by_name(tx, &self.name).await? {
+            Some(found) => {
+                user::set_role(tx, found.id, Role::Owner.as_str()).await?;
+                let payload = json!({"name": self.name, "role": Role::Owner, "was": found.role});
+                emit(tx, Kind::UserRoleChanged, ("user", found.id.to_string()), (None, "system"), payload);
+                Ok(())
+            }
+            None => user::insert(tx, &self.name, Role::Owner.as_str(), "system").await.map(drop),
+        }
     }
 }
 
@@ -132,8 +135,6 @@ type Allows = fn(Role) -> bool;
 struct Allowed<U> {
     by: String,
     allows: Allows,
-    /// A name that is no user's may, too.
-    strangers: bool,
     what: &'static str,
     act: U,
 }
@@ -147,9 +148,6 @@ impl<U: UseCase> UseCase for Allowed<U> {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
-        if self.strangers && user::by_name(tx, &self.by).await?.is_none() {
-            return self.act.run(tx).await.map(Ok);
-        }
         match may(tx, &self.by, self.allows, self.what).await? {
             Ok(()) => self.act.run(tx).await.map(Ok),
             Err(refusal) => Ok(Err(refusal)),
@@ -160,30 +158,60 @@ impl<U: UseCase> UseCase for Allowed<U> {
 impl Engine {
     /// Runs a use case for a person who governs: owners and operators do. `what` completes "may not".
     pub(crate) async fn govern<U: UseCase>(&self, user: &str, what: &'static str, act: U) -> Result<U::Out> {
-        let allowed = Allowed { by: user.to_owned(), allows: Role::may_govern, strangers: false, what, act };
+        let allowed = Allowed { by: user.to_owned(), allows: Role::may_govern, what, act };
         Ok(self.store().run(allowed).await??)
     }
 
     /// Runs a use case for a person who answers for others: all do but viewers. `what` completes "may not".
     pub(crate) async fn answer_for<U: UseCase>(&self, user: &str, what: &'static str, act: U) -> Result<U::Out> {
-        let allowed = Allowed { by: user.to_owned(), allows: Role::may_answer, strangers: false, what, act };
+        let allowed = Allowed { by: user.to_owned(), allows: Role::may_answer, what, act };
         Ok(self.store().run(allowed).await??)
     }
 }
 
 impl Engine {
-    /// Starts a run for a person. The doors make a user of everybody who comes in by them; a name that is no user's is that of a program
-    /// that holds the engine itself, and there is nobody whose role could forbid it.
+    /// Starts a run for a person who governs, or for the program that holds this engine and speaks for nobody.
     pub(crate) async fn start_as<U: UseCase>(&self, user: &str, act: U) -> Result<U::Out> {
-        let allowed =
-            Allowed { by: user.to_owned(), allows: Role::may_govern, strangers: true, what: "start runs", act };
-        Ok(self.store().run(allowed).await??)
+        if user == SYSTEM {
+            return Ok(self.store().run(act).await?);
+        }
+        self.govern(user, "start runs", act).await
+    }
+
+    /// Changes what is defined, as in [`Engine::start_as`].
+    pub(crate) async fn define_as<U: UseCase>(&self, user: &str, what: &'static str, act: U) -> Result<U::Out> {
+        if user == SYSTEM {
+            return Ok(self.store().run(act).await?);
+        }
+        self.govern(user, what, act).await
+    }
+
+    /// Refuses a person who may not govern, before a change that no use case makes. `what` completes "may not".
+    pub async fn check_governs(&self, user: &str, what: &'static str) -> Result<()> {
+        self.govern(user, what, Nothing { ws: self.ws() }).await
     }
 
     /// Runs a use case for a person who says how well something was: all do but viewers.
     pub(crate) async fn rate_as<U: UseCase>(&self, user: &str, what: &'static str, act: U) -> Result<U::Out> {
-        let allowed = Allowed { by: user.to_owned(), allows: Role::may_rate, strangers: false, what, act };
+        let allowed = Allowed { by: user.to_owned(), allows: Role::may_rate, what, act };
         Ok(self.store().run(allowed).await??)
+    }
+}
+
+/// Changes nothing.
+struct Nothing {
+    ws: WorkspaceId,
+}
+
+impl UseCase for Nothing {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        self.ws
+    }
+
+    async fn run(&self, _: &mut Tx<'_>) -> Stored<()> {
+        Ok(())
     }
 }
 
@@ -194,12 +222,17 @@ pub(crate) async fn may_govern(tx: &mut Tx<'_>, name: &str, what: &str) -> Store
 
 async fn may(tx: &mut Tx<'_>, name: &str, allows: Allows, what: &str) -> Stored<std::result::Result<(), Refusal>> {
     let who = format!("user:{name}");
-    let role = role_of(tx, &who).await?;
-    if role.is_some_and(allows) {
+    let Some(role) = role_of(tx, &who).await? else {
+        let denial = Denial::new("user.role", format!("the user `{name}` is not known here, and may not {what}"));
+        let least = Role::ALL.into_iter().rfind(|role| allows(*role)).unwrap_or(Role::Owner).as_str();
+        let hint = format!("an owner adds one: `convoke users add {name} --role {least}`");
+        return Ok(Err(Refusal { code: "unknown_user".to_owned(), ..denied(tx, &who, None, &denial) }.hint(hint)));
+    };
+    if allows(role) {
         return Ok(Ok(()));
     }
-    let is = role.map_or_else(|| "is not known here".to_owned(), |role| format!("is {}", with_article(role.as_str())));
-    let denial = Denial::new("user.role", format!("the user `{name}` {is}, and may not {what}"));
+    let is = with_article(role.as_str());
+    let denial = Denial::new("user.role", format!("the user `{name}` is {is}, and may not {what}"));
     let others: Vec<_> = Role::ALL.into_iter().filter(|role| allows(*role)).map(Role::as_str).collect();
     let others: Vec<_> = others.into_iter().map(with_article).collect();
     let hint = format!("ask {}, or have an owner give the role: `convoke users role {name} ROLE`", others.join(" or "));
@@ -209,6 +242,21 @@ async fn may(tx: &mut Tx<'_>, name: &str, allows: Allows, what: &str) -> Stored<
 fn with_article(word: &str) -> String {
     let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} {word}")
+}
+
+/// Puts a refusal on record if it is one of who asked, not of what they asked for; gives it back if so, for the transaction to
+/// commit.
+pub(crate) fn recorded(tx: &mut Tx<'_>, who: &str, run: RunId, error: Error) -> Stored<Refusal> {
+    let Error::Refused(refusal) = error else { return Err(error) };
+    let rule = match refusal.code.as_str() {
+        "role_denied" | "unknown_user" => "user.role",
+        "not_a_person" => "user.person",
+        "not_an_approver" => "approvals.approvers",
+        "four_eyes" => "approvals.four_eyes",
+        _ => return Err(refusal.into()),
+    };
+    denied(tx, who, Some(run), &Denial::new(rule, refusal.message.clone()));
+    Ok(refusal)
 }
 
 /// Puts a denial on record, and gives it as a refusal.

@@ -8,19 +8,21 @@ use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId};
 use convoke_domain::run::State;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
-use convoke_store::{Result, Tx, UseCase, frame, run, step, task, wait};
+use convoke_store::{Result, Tx, frame, run, step, task, wait};
 use serde_json::json;
 
+use crate::answer;
 use crate::desk::{Caller, Left, Wait};
 use crate::engine::emit;
 use crate::handoff;
 use crate::lock;
 use crate::run::{set_going, state_of};
 
-/// Waits looked after in one transaction.
-const BATCH: i64 = 256;
 /// A wait that ends by itself within this time is sat out: a run does not go to rest for it.
 const SOON: Duration = Duration::from_secs(60);
+
+/// What is recorded of a call whose task ended while it waited.
+const NOT_HEARD: &str = "the task ended while this waited";
 
 /// Lets the step of a call wait.
 pub(crate) async fn begin(tx: &mut Tx<'_>, caller: &Caller<'_>, on: &Wait) -> Result<()> {
@@ -139,6 +141,7 @@ pub(crate) async fn park(tx: &mut Tx<'_>, id: TaskId, held: &task::Held) -> Resu
     let due = waits.iter().filter_map(|row| row.due).min();
     let payload = json!({"waits_for": reason.as_str(), "calls": waits.len(), "until": due.map(|at| at.to_string())});
     emit(tx, Kind::TaskWaiting, ("task", id.to_string()), (Some(held.run), "system"), payload);
+    answer::parked(tx, held.run, &held.agent).await?;
     rest(tx, held.run).await?;
     Ok(Some(reason))
 }
@@ -152,49 +155,14 @@ pub(crate) async fn settle_steps(tx: &mut Tx<'_>, on: TaskId, attempt: i64, text
     Ok(())
 }
 
-/// An attempt that has ended waits for nothing any more.
+/// An attempt that has ended waits for nothing any more, and hears of no result.
 pub(crate) async fn withdraw(tx: &mut Tx<'_>, left: &Left<'_>) -> Result<()> {
     wait::delete_of_task(tx, left.task).await?;
+    for (n, name) in step::give_up(tx, left.task, NOT_HEARD).await? {
+        let payload = json!({"step": n, "kind": "tool", "name": name, "error": NOT_HEARD});
+        emit(tx, Kind::StepFailed, ("task", left.task.to_string()), (Some(left.run), "system"), payload);
+    }
     Ok(())
-}
-
-impl crate::Engine {
-    /// Ends what has fallen due while nobody was at work. Gives how many questions, approvals and waits that were.
-    pub async fn fall_due(&self) -> crate::Result<usize> {
-        let mut ended = 0;
-        loop {
-            let some = self.store().run(FallDue { ws: self.ws() }).await?;
-            ended += some;
-            if some < usize::try_from(BATCH).unwrap_or(usize::MAX) {
-                return Ok(ended);
-            }
-        }
-    }
-}
-
-/// Ends the waits of a workspace whose time has come.
-pub(crate) struct FallDue {
-    pub ws: convoke_domain::id::WorkspaceId,
-}
-
-impl UseCase for FallDue {
-    /// How many there were.
-    type Out = usize;
-
-    fn ws(&self) -> convoke_domain::id::WorkspaceId {
-        self.ws
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<usize> {
-        // First what a question's time means for those who wait for its answer.
-        let questions = crate::answer::all_due(tx).await?;
-        let steps = crate::flow::fall_due(tx).await?;
-        let due = wait::due(tx, BATCH).await?;
-        for row in &due {
-            fall_due(tx, row).await?;
-        }
-        Ok(questions + steps + due.len())
-    }
 }
 
 /// Parts of parts that are looked at.
@@ -235,7 +203,7 @@ pub(crate) async fn give_time(tx: &mut Tx<'_>, id: TaskId) -> Result<()> {
 }
 
 /// What the end of its time means for a wait.
-async fn fall_due(tx: &mut Tx<'_>, row: &wait::Record) -> Result<()> {
+pub(crate) async fn fall_due(tx: &mut Tx<'_>, row: &wait::Record) -> Result<()> {
     let reason = WaitReason::parse(&row.reason);
     let reason = reason.ok_or_else(|| {
         convoke_store::Error::broken(format!("task {} waits for `{}`, which nobody knows", row.task, row.reason))

@@ -1,4 +1,5 @@
-//! The worker pool: claims tasks as far as there is room, drives each attempt, keeps the leases, and stops gracefully.
+//! The worker pool: claims tasks as far as there is room, drives each attempt, keeps the leases, cuts what is called off, and
+//! stops gracefully.
 //!
 //! An attempt that ends may claim what its end made ready in the same commit, for its own place in the pool. The
 //! dispatcher does the rest: work that was announced, work that nobody announced, and work whose time has come.
@@ -6,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use convoke_domain::event::Kind;
 use convoke_domain::id::WorkspaceId;
 use convoke_domain::time::Timestamp;
-use convoke_store::{Result as Stored, Tx, UseCase, workspace};
+use convoke_store::{Feed, Result as Stored, Tx, UseCase, workspace};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,8 +21,7 @@ use crate::claim::{Assignment, Claim, ClaimSpec};
 use crate::drive::drive;
 use crate::lock::access::Expire;
 use crate::recover::{PutBack, Reap, Renew};
-use crate::wait::FallDue;
-use crate::{Engine, Result};
+use crate::{Engine, Result, scale};
 
 /// Tasks claimed in one transaction.
 const CLAIM_LIMIT: usize = 64;
@@ -105,12 +106,14 @@ impl Engine {
 
     /// Takes over what a crash left behind, then works until the pool is stopped.
     pub async fn work(&self) -> Result<Worker> {
+        let feed = self.store().subscribe();
         look_for_workspaces(self).await?;
         self.recover().await?;
         let stop = self.start_working();
         let duties = vec![
             tokio::spawn(dispatch(self.clone(), stop.clone())),
             tokio::spawn(keep_leases(self.clone(), stop.clone())),
+            tokio::spawn(heed(self.clone(), feed)),
         ];
         self.wake().notify_one();
         Ok(Worker { engine: self.clone(), stop, duties })
@@ -247,6 +250,21 @@ fn until(engine: &Engine, next: Option<Timestamp>) -> Duration {
     next.map_or(poll, |at| at.since(engine.now()).min(poll).max(Duration::from_millis(1)))
 }
 
+/// Cuts what is driven here as soon as its task is called off in this process, whatever did that: a split that has enough, a
+/// vote that is decided, the end of a run, a person. What another process calls off is found when leases are renewed.
+async fn heed(engine: Engine, mut feed: Feed) {
+    while let Some(event) = feed.next().await {
+        match event {
+            Ok(event) if event.kind == Kind::TaskCancelled.as_str() => {
+                event.entity_id.parse().into_iter().for_each(|task| engine.interrupt_task(task));
+            }
+            Ok(_) => {}
+            // Some went by unread; the leases tell.
+            Err(_) => engine.look_again().notify_one(),
+        }
+    }
+}
+
 /// Puts back what could not be driven because the store failed; while it still fails, that waits for the next time.
 async fn put_back(engine: &Engine) {
     for (ws, tasks) in engine.take_abandoned() {
@@ -288,6 +306,7 @@ async fn keep_leases(engine: Engine, stop: CancellationToken) {
             reaped = reaped.and(reap(&engine, ws).await);
             end_waits(&engine, ws).await;
             end_locks(&engine, ws).await;
+            scale(&engine, ws).await;
             if looks {
                 tend(&engine, ws).await;
             }
@@ -338,13 +357,22 @@ async fn tend(engine: &Engine, ws: WorkspaceId) {
 
 /// Ends waits whose time has come.
 async fn end_waits(engine: &Engine, ws: WorkspaceId) {
-    match engine.store().run(FallDue { ws }).await {
+    match engine.end_due(ws).await {
         Ok(0) => {}
         Ok(_) => {
             engine.wake().notify_one();
             engine.look_again().notify_one();
         }
         Err(error) => tracing::warn!(%error, "waits could not be ended"),
+    }
+}
+
+/// Looks after queues that have changed without a task's end: by other runs, by time.
+async fn scale(engine: &Engine, ws: WorkspaceId) {
+    match scale::look(&engine.within(ws)).await {
+        Ok(false) => {}
+        Ok(true) => engine.wake().notify_one(),
+        Err(error) => tracing::warn!(%error, "queues could not be looked after"),
     }
 }
 

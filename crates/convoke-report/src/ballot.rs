@@ -80,6 +80,7 @@ fn conclusion(vote: &VoteFact) -> String {
         let reason = if casting.reason.is_empty() { String::new() } else { format!(": {}", plain(&casting.reason)) };
         words.push(format!("{} broke the tie{reason}.", name(&casting.voter)));
     }
+    words.extend(heads(vote));
     if vote.tie_broken {
         words.push("The tie was broken by the order of the options.".into());
     } else if matches!(vote.outcome, Outcome::Tied { .. }) && vote.casting.is_none() {
@@ -104,6 +105,29 @@ fn conclusion(vote: &VoteFact) -> String {
         words.push(format!("Dissent: {}.", list(&who)));
     }
     words.join(" ")
+}
+
+/// What would have come of it if every ballot had weighed the same, where that is something else.
+fn heads(vote: &VoteFact) -> Option<String> {
+    let (Outcome::Decided { choice }, None) = (&vote.outcome, &vote.casting) else { return None };
+    let most = vote.standing.iter().map(|one| one.voters.len()).max()?;
+    let ahead: Vec<_> = vote.standing.iter().filter(|one| one.voters.len() == most).collect();
+    let cast: usize = vote.standing.iter().map(|one| one.voters.len()).sum();
+    match ahead.as_slice() {
+        [one] if one.choice != *choice => Some(format!(
+            "The weights decided: by heads alone it is {}, with {most} of {cast} votes.",
+            plain(&one.said)
+        )),
+        [_] | [] => None,
+        _ if vote.tie_broken => None,
+        several => {
+            let said: Vec<_> = several.iter().map(|one| plain(&one.said)).collect();
+            Some(format!(
+                "The weights decided: by heads alone {} are level, with {most} of {cast} votes each.",
+                said.join(" and ")
+            ))
+        }
+    }
 }
 
 /// The most names in a sentence.

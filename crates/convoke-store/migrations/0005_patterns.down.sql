@@ -1,3 +1,8 @@
+-- == scale ==
+DROP TABLE relief;
+DROP TABLE scaled;
+-- == stopped ==
+DROP TABLE stopped;
 -- == figures ==
 ALTER TABLE rating DROP COLUMN capability;
 

@@ -37,6 +37,25 @@ CREATE TABLE overridden (
   PRIMARY KEY (ws, question, n)
 ) {TABLE};
 
+-- == scale ==
+-- Members of a run that have a rule of scale, while the run goes on. `denied` is the rule by which no further agent came, once that is on record.
+CREATE TABLE scaled (
+  ws {ID} NOT NULL, run {ID} NOT NULL, member TEXT NOT NULL, denied TEXT,
+  PRIMARY KEY (ws, run, member)
+) {TABLE};
+-- Spawned agents that came to a member's relief, and since when one has been without work.
+CREATE TABLE relief (
+  ws {ID} NOT NULL, run {ID} NOT NULL, name TEXT NOT NULL, member TEXT NOT NULL, idle_since {INT},
+  PRIMARY KEY (ws, run, name)
+) {TABLE};
+
+-- == stopped ==
+-- Agents that a person has stopped in a run: they get no further task there.
+CREATE TABLE stopped (
+  ws {ID} NOT NULL, run {ID} NOT NULL, agent TEXT NOT NULL, who TEXT NOT NULL, at {INT} NOT NULL,
+  PRIMARY KEY (ws, run, agent)
+) {TABLE};
+
 -- == figures ==
 -- What the work took that is rated; empty where that is not known.
 ALTER TABLE rating ADD COLUMN capability TEXT NOT NULL DEFAULT '';

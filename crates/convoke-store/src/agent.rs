@@ -142,10 +142,11 @@ pub async fn set_health(tx: &mut Tx<'_>, name: &str, health: &str, away: bool) -
     Ok(())
 }
 
-/// Notes that an agent was heard of, by itself.
-pub async fn beat(tx: &mut Tx<'_>, name: &str) -> Result<()> {
+/// Notes that an agent was heard of; `goes_on` if it is expected to beat from now on.
+pub async fn beat(tx: &mut Tx<'_>, name: &str, goes_on: bool) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec("UPDATE agent SET heartbeat = $3, beats = 1 WHERE ws = $1 AND name = $2", p![ws, name, now]).await?;
+    let sql = "UPDATE agent SET heartbeat = $3, beats = $4 WHERE ws = $1 AND name = $2";
+    tx.exec(sql, p![ws, name, now, goes_on]).await?;
     Ok(())
 }
 
@@ -255,6 +256,33 @@ pub async fn open_tasks(tx: &mut Tx<'_>, name: &str) -> Result<i64> {
     tx.one(
         "SELECT COUNT(*) FROM task WHERE ws = $1 AND agent = $2 AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked')",
         p![ws, name],
+    )
+    .await
+}
+
+row! {
+    /// A task that is ready and goes to nobody, because its agent gets no task now.
+    pub struct HeldUp {
+        /// Its run.
+        pub run: RunId,
+        /// The task's name within stage and round.
+        pub key: String,
+        /// The agent it waits for.
+        pub agent: String,
+        /// What the agent is busy with.
+        pub status: String,
+        /// Whether it can be reached.
+        pub health: String,
+    }
+}
+
+/// The tasks of a run that wait for agents that get none.
+pub async fn holds_up(tx: &mut Tx<'_>, run: RunId, limit: i64) -> Result<Vec<HeldUp>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT t.run, t.key, t.agent, a.status, a.health FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent \
+         WHERE t.ws = $1 AND t.run = $2 AND t.state = 'ready' AND t.held = 0 AND a.away = 1 ORDER BY t.n LIMIT $3",
+        p![ws, run, limit],
     )
     .await
 }

@@ -7,8 +7,9 @@ use crate::{Result, Tx, p, row};
 
 /// The most budgets that a call of a team's agent can fall under: task, agent, run, session, team and workspace.
 pub const LEVELS: usize = 6;
-/// The most that a call of a spawned agent can fall under: those, all spawned agents of the run, and those above it.
-pub const DEEP_LEVELS: usize = LEVELS + 1 + convoke_domain::spawn::MAX_DEPTH as usize;
+/// The most that a call of a spawned agent can fall under: those, all spawned agents of the run, those above it, and where its task was
+/// handed to it, the agent that the task was made for with those above that.
+pub const DEEP_LEVELS: usize = LEVELS + 2 + 2 * convoke_domain::spawn::MAX_DEPTH as usize;
 
 row! {
     /// A budget as it is kept.
@@ -86,12 +87,12 @@ fn padded<const N: usize>(scopes: &[String]) -> [&str; N] {
 pub async fn hold(tx: &mut Tx<'_>, scopes: &[String]) -> Result<Vec<Record>> {
     let ws = tx.ws();
     if scopes.len() > LEVELS {
-        let [a, b, c, d, e, f, g, h, i, j, k] = padded::<DEEP_LEVELS>(scopes);
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q] = padded::<DEEP_LEVELS>(scopes);
         return tx
             .many(
                 "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens \
-                 FROM budget WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ORDER BY scope /*pg FOR UPDATE*/",
-                p![ws, a, b, c, d, e, f, g, h, i, j, k],
+                 FROM budget WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ORDER BY scope /*pg FOR UPDATE*/",
+                p![ws, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q],
             )
             .await;
     }
@@ -108,11 +109,11 @@ pub async fn hold(tx: &mut Tx<'_>, scopes: &[String]) -> Result<Vec<Record>> {
 pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Result<()> {
     let ws = tx.ws();
     if scopes.len() > LEVELS {
-        let [a, b, c, d, e, f, g, h, i, j, k] = padded::<DEEP_LEVELS>(scopes);
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q] = padded::<DEEP_LEVELS>(scopes);
         tx.exec(
             "UPDATE budget SET reserved_cost = reserved_cost + $2, reserved_tokens = reserved_tokens + $3 \
-             WHERE ws = $1 AND scope IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-            p![ws, bound.cost, bound.tokens, a, b, c, d, e, f, g, h, i, j, k],
+             WHERE ws = $1 AND scope IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+            p![ws, bound.cost, bound.tokens, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q],
         )
         .await?;
         return Ok(());
@@ -131,14 +132,14 @@ pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Resul
 pub async fn settle(tx: &mut Tx<'_>, scopes: &[String], bound: Amount, billed: Amount) -> Result<Vec<Record>> {
     let (ws, over) = (tx.ws(), billed.cost.beyond(bound.cost));
     if scopes.len() > LEVELS {
-        let [a, b, c, d, e, f, g, h, i, j, k] = padded::<DEEP_LEVELS>(scopes);
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q] = padded::<DEEP_LEVELS>(scopes);
         return tx
             .many(
                 "UPDATE budget SET reserved_cost = reserved_cost - $2, reserved_tokens = reserved_tokens - $3, \
                  settled_cost = settled_cost + $4, settled_tokens = settled_tokens + $5, overrun = overrun + $6 \
-                 WHERE ws = $1 AND scope IN ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+                 WHERE ws = $1 AND scope IN ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
                  RETURNING scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens",
-                p![ws, bound.cost, bound.tokens, billed.cost, billed.tokens, over, a, b, c, d, e, f, g, h, i, j, k],
+                p![ws, bound.cost, bound.tokens, billed.cost, billed.tokens, over, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q],
             )
             .await;
     }

@@ -52,7 +52,8 @@ pub async fn of_coordination(tx: &mut Tx<'_>, run: RunId, after: i64, limit: u32
     let (ws, limit) = (tx.ws(), limit.min(MAX_PAGE));
     let sql = "SELECT ws, seq, at, kind, entity, entity_id, run, actor, payload FROM event
         WHERE ws=$1 AND run=$2 AND seq>$3 AND kind IN ('coordination.gate.checked', 'coordination.merge.completed',
-        'coordination.vote.counted', 'coordination.step.skipped', 'run.phase_changed', 'run.phase_ended') ORDER BY seq LIMIT $4";
+        'coordination.vote.opened', 'coordination.vote.counted', 'coordination.step.skipped', 'run.phase_changed',
+        'run.phase_ended') ORDER BY seq LIMIT $4";
     tx.many(sql, p![ws, run, after, limit]).await
 }
 

@@ -100,3 +100,12 @@ pub async fn next_due(tx: &mut Tx<'_>, run: RunId) -> Result<Option<Timestamp>> 
     let found: Option<(Timestamp,)> = tx.opt(sql, p![ws, run]).await?;
     Ok(found.map(|(due,)| due))
 }
+
+/// When the time is up of what stands at a path or of anything around it, whichever is first.
+pub async fn due_above(tx: &mut Tx<'_>, run: RunId, path: &str) -> Result<Option<Timestamp>> {
+    let ws = tx.ws();
+    let sql = "SELECT due FROM frame WHERE ws = $1 AND run = $2 AND due IS NOT NULL AND (path = '' OR path = CAST($3 AS TEXT) \
+               OR SUBSTR(CAST($3 AS TEXT), 1, LENGTH(path) + 1) = path || '/') ORDER BY due LIMIT 1";
+    let found: Option<(Timestamp,)> = tx.opt(sql, p![ws, run, path]).await?;
+    Ok(found.map(|(due,)| due))
+}

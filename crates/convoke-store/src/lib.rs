@@ -35,6 +35,7 @@ mod pg;
 pub mod rating;
 mod row;
 pub mod run;
+pub mod scale;
 pub mod session;
 mod shape;
 pub mod spawn;

@@ -22,6 +22,8 @@ pub struct NewRow<'a> {
     pub choice: Option<&'a str>,
     /// The run it comes from, if any.
     pub run: Option<RunId>,
+    /// When it was; now if absent.
+    pub at: Option<Timestamp>,
 }
 
 row! {
@@ -50,7 +52,8 @@ pub async fn put(tx: &mut Tx<'_>, rows: &[NewRow<'_>]) -> Result<()> {
     let rows: Vec<_> = rows
         .iter()
         .map(|row| {
-            p![ws, row.subject, row.agent, row.capability, row.kind, row.value, row.choice, row.run, now].to_vec()
+            let at = row.at.unwrap_or(now);
+            p![ws, row.subject, row.agent, row.capability, row.kind, row.value, row.choice, row.run, at].to_vec()
         })
         .collect();
     tx.batch(
@@ -61,6 +64,17 @@ pub async fn put(tx: &mut Tx<'_>, rows: &[NewRow<'_>]) -> Result<()> {
     )
     .await?;
     Ok(())
+}
+
+/// What was recorded of one subject, in one way of knowing.
+pub async fn of_subject(tx: &mut Tx<'_>, subject: &str, kind: &str, limit: i64) -> Result<Vec<Record>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT subject, agent, capability, kind, value, choice, at FROM outcome WHERE ws = $1 AND subject = $2 AND kind = $3 \
+         ORDER BY agent, capability LIMIT $4",
+        p![ws, subject, kind, limit],
+    )
+    .await
 }
 
 /// An agent's newest outcomes.

@@ -109,3 +109,56 @@ pub async fn end(tx: &mut Tx<'_>, run: RunId, name: &str) -> Result<bool> {
         .await?;
     Ok(changed > 0)
 }
+
+/// Notes that somebody has stopped an agent in a run.
+pub async fn stop(tx: &mut Tx<'_>, run: RunId, agent: &str, who: &str) -> Result<()> {
+    let (ws, now) = (tx.ws(), tx.now());
+    tx.exec(
+        "INSERT INTO stopped (ws, run, agent, who, at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (ws, run, agent) DO NOTHING",
+        p![ws, run, agent, who, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Who has stopped an agent in a run, if somebody has.
+pub async fn stopped_by(tx: &mut Tx<'_>, run: RunId, agent: &str) -> Result<Option<String>> {
+    let ws = tx.ws();
+    let sql = "SELECT who FROM stopped WHERE ws = $1 AND run = $2 AND agent = $3";
+    let found: Option<(String,)> = tx.opt(sql, p![ws, run, agent]).await?;
+    Ok(found.map(|(who,)| who))
+}
+
+row! {
+    /// A task that is ready for an agent that was stopped.
+    pub struct Lost {
+        /// The task.
+        pub task: TaskId,
+        /// Its run.
+        pub run: RunId,
+        /// Who stopped the agent.
+        pub who: String,
+        /// What the task is for.
+        pub stage: String,
+        /// An attempt of it was to go on.
+        pub resume: bool,
+    }
+}
+
+/// Tasks that are ready for agents that were stopped in their runs.
+pub async fn lost(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Lost>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT t.id AS task, t.run, s.who, t.stage, t.resume FROM stopped s JOIN task t ON t.ws = s.ws AND t.run = s.run AND t.agent = s.agent \
+         WHERE s.ws = $1 AND t.state = 'ready' AND t.held = 0 ORDER BY t.id LIMIT $2",
+        p![ws, limit],
+    )
+    .await
+}
+
+/// A run has ended: nobody needs to know any more who was stopped in it.
+pub async fn forget_stopped(tx: &mut Tx<'_>, run: RunId) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec("DELETE FROM stopped WHERE ws = $1 AND run = $2", p![ws, run]).await?;
+    Ok(())
+}

@@ -143,6 +143,18 @@ pub async fn fulfil(
     change(tx, at, "waiting", status, (output, error)).await
 }
 
+/// Gives up what the attempts of a task still wait for, or were about to carry out after a wait, for this reason. Gives the number
+/// and the name of each.
+pub async fn give_up(tx: &mut Tx<'_>, task: TaskId, reason: &str) -> Result<Vec<(i64, String)>> {
+    let (ws, now) = (tx.ws(), tx.now());
+    tx.many(
+        "UPDATE step SET status = 'failed', error = $3, finished_at = $4 \
+         WHERE ws = $1 AND task = $2 AND status IN ('waiting', 'retry') RETURNING n, name",
+        p![ws, task, reason, now],
+    )
+    .await
+}
+
 /// Changes the outcome of a step whose outcome was unknown.
 pub async fn resolve(
     tx: &mut Tx<'_>,

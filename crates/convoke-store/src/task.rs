@@ -186,6 +186,7 @@ pub async fn candidates(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Candidate>> {
          (SELECT COUNT(*) FROM agent_grant g WHERE g.ws = t.ws AND g.agent = t.agent AND g.ended = 0) AS granted \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 AND a.away = 0 \
+         AND NOT EXISTS (SELECT 1 FROM stopped x WHERE x.ws = t.ws AND x.run = t.run AND x.agent = t.agent) \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
         p![ws, now, limit],
     )
@@ -201,6 +202,7 @@ pub async fn candidates_of(tx: &mut Tx<'_>, agent: &str, limit: i64) -> Result<V
          (SELECT COUNT(*) FROM agent_grant g WHERE g.ws = t.ws AND g.agent = t.agent AND g.ended = 0) AS granted \
          FROM task t JOIN agent a ON a.ws = t.ws AND a.name = t.agent JOIN run r ON r.ws = t.ws AND r.id = t.run \
          WHERE t.ws = $1 AND t.agent = $4 AND t.state = 'ready' AND t.held = 0 AND t.not_before <= $2 AND a.away = 0 \
+         AND NOT EXISTS (SELECT 1 FROM stopped x WHERE x.ws = t.ws AND x.run = t.run AND x.agent = t.agent) \
          ORDER BY t.rank LIMIT $3 /*pg FOR UPDATE OF t SKIP LOCKED*/",
         p![ws, now, limit, agent],
     )
@@ -228,6 +230,13 @@ pub async fn end(tx: &mut Tx<'_>, id: TaskId, state: &str, output: Option<&str>,
         p![ws, id, state, output, error, now],
     )
     .await?;
+    Ok(())
+}
+
+/// Says of a task that was called off why.
+pub async fn explain(tx: &mut Tx<'_>, id: TaskId, why: &str) -> Result<()> {
+    let ws = tx.ws();
+    tx.exec("UPDATE task SET error = $3 WHERE ws = $1 AND id = $2 AND state = 'cancelled'", p![ws, id, why]).await?;
     Ok(())
 }
 

@@ -218,14 +218,37 @@ pub async fn list(tx: &mut Tx<'_>, filter: &Filter<'_>, viewer: Viewer<'_>, limi
     .await
 }
 
-/// Threads in which nothing was said since `before`, the oldest first, with how many messages each has.
-pub async fn idle_since(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<Vec<(ThreadId, i64)>> {
+/// Threads that nobody needs in which nothing was said since `before`, the oldest first: none with a question that is open, and
+/// none of a run that has not ended, or in which something was said in one.
+pub async fn idle_since(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<Vec<(ThreadId,)>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT id, last_n FROM thread WHERE ws = $1 AND status <> 'archived' AND last_at < $2 ORDER BY last_at LIMIT $3 /*pg FOR UPDATE*/",
+        "SELECT t.id FROM thread t WHERE t.ws = $1 AND t.status <> 'archived' AND t.last_at < $2 \
+         AND t.id NOT IN (SELECT q.thread FROM question q WHERE q.ws = $1 AND q.standing = 'open') \
+         AND t.id NOT IN (SELECT x.thread FROM run r JOIN message x ON x.ws = r.ws AND x.run = r.id WHERE r.ws = $1 \
+         AND r.state IN ('initializing', 'running', 'aggregating', 'paused', 'waiting')) \
+         AND (t.run IS NULL OR t.run NOT IN (SELECT r.id FROM run r WHERE r.ws = $1 \
+         AND r.state IN ('initializing', 'running', 'aggregating', 'paused', 'waiting'))) \
+         ORDER BY t.last_at, t.id LIMIT $3 /*pg FOR UPDATE OF t*/",
         p![ws, before, limit],
     )
     .await
+}
+
+/// Whether a thread is still one that [`idle_since`] gives: whoever holds it asks again.
+pub async fn is_idle(tx: &mut Tx<'_>, id: ThreadId, before: Timestamp) -> Result<bool> {
+    let ws = tx.ws();
+    let found: Option<(ThreadId,)> = tx
+        .opt(
+            "SELECT t.id FROM thread t WHERE t.ws = $1 AND t.id = $2 AND t.status <> 'archived' AND t.last_at < $3 \
+             AND NOT EXISTS (SELECT 1 FROM question q WHERE q.ws = t.ws AND q.thread = t.id AND q.standing = 'open') \
+             AND NOT EXISTS (SELECT 1 FROM run r WHERE r.ws = t.ws \
+             AND r.state IN ('initializing', 'running', 'aggregating', 'paused', 'waiting') AND (r.id = t.run \
+             OR EXISTS (SELECT 1 FROM message x WHERE x.ws = r.ws AND x.run = r.id AND x.thread = t.id)))",
+            p![ws, id, before],
+        )
+        .await?;
+    Ok(found.is_some())
 }
 
 /// Lets somebody take part, from the message after `cursor` on; nothing if they do already.

@@ -1,24 +1,31 @@
 //! A whole hub in a line: a store in a folder of its own, an engine, and a way to wait for facts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_domain::id::RunId;
+use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::profile::Profile;
 use convoke_domain::record::RunRecord;
 use convoke_domain::team::Team;
 use convoke_engine::{Caps, Config, Engine, Error, StartRun, Worker};
 use convoke_port::clock::SystemClock;
+use convoke_port::model::Models;
 use convoke_port::tool::Tools;
-use convoke_store::{Options, Store};
+use convoke_store::{Options, Store, Tx, UseCase, user};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::event::undocumented;
 use crate::model::FakeModels;
 
 /// A fact that is not there after so long will not come.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Events that are looked at together, and how often: of a long run it is the beginning.
+const PAGE: u32 = 1_000;
+const PAGES: usize = 5;
 
 /// A hub for one test.
 pub struct Hub {
@@ -41,6 +48,21 @@ pub fn profile(name: &str, more: Value) -> Profile {
     let mut value = json!({"name": name, "prompt": "Do it.", "model": "fake/model", "capacity": 10_000});
     merge(&mut value, more);
     serde_json::from_value(value).expect("a profile")
+}
+
+/// Whoever starts the runs of tests may, and need not own the workspace for that.
+struct Tester(WorkspaceId);
+
+impl UseCase for Tester {
+    type Out = ();
+
+    fn ws(&self) -> WorkspaceId {
+        self.0
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> convoke_store::Result<()> {
+        user::ensure(tx, "tester", "operator").await.map(drop)
+    }
 }
 
 fn merge(value: &mut Value, more: Value) {
@@ -74,7 +96,7 @@ impl Hub {
     pub fn over(
         store: Store,
         work: PathBuf,
-        models: FakeModels,
+        models: impl Models,
         tools: impl Tools,
         set: impl FnOnce(&mut Config),
     ) -> Self {
@@ -103,6 +125,7 @@ impl Hub {
     pub async fn prepare(&self, team: Team, profiles: Vec<Profile>, task: &str) -> Result<StartRun, Error> {
         let name = team.name.clone();
         self.engine.save(profiles, vec![team], "tester").await?;
+        self.engine.store().run(Tester(self.engine.config().workspace)).await?;
         let (mut spec, team_version) = self.engine.assemble(&name).await?;
         spec.choose_models(None, None);
         Ok(StartRun {
@@ -148,8 +171,22 @@ impl Hub {
         }
     }
 
-    /// Waits until a run has ended.
+    /// Waits until a run has ended. All that happened by then must be as the page of events says.
     pub async fn ended(&self, run: RunId) -> RunRecord {
-        self.until(run, &["completed", "failed", "cancelled", "escalated"]).await
+        let record = self.until(run, &["completed", "failed", "cancelled", "escalated"]).await;
+        self.events_are_documented().await;
+        record
+    }
+
+    async fn events_are_documented(&self) {
+        let (mut after, mut problems) = (0, BTreeSet::new());
+        for _ in 0..PAGES {
+            let events =
+                self.engine.store().events_after(WorkspaceId::DEFAULT, after, None, PAGE).await.expect("events");
+            let Some(last) = events.last() else { break };
+            after = last.seq;
+            problems.extend(events.iter().filter_map(|event| undocumented(&event.kind, &event.entity, &event.payload)));
+        }
+        assert!(problems.is_empty(), "{problems:#?}");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod incident;
 
+pub mod event;
 pub mod hub;
 pub mod model;
 pub mod tool;

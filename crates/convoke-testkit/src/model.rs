@@ -20,7 +20,7 @@ pub struct FakeModels {
     play: Arc<Play>,
     tariff: Tariff,
     calls: Arc<Mutex<Vec<ModelRequest>>>,
-    gate: Option<(Gate, Held)>,
+    gates: Vec<(Gate, Held)>,
 }
 
 /// Which calls a gate holds.
@@ -84,7 +84,7 @@ impl FakeModels {
     /// Models that answer as `play` says, at 1 USD per million tokens in and 2 out.
     pub fn new(play: impl Fn(&ModelRequest) -> Result<ModelReply, ModelError> + Send + Sync + 'static) -> Self {
         let price = Price { input: 1.0, output: 2.0, cache_read: None, cache_write: None };
-        Self { play: Arc::new(play), tariff: Tariff::Priced(price), calls: Arc::default(), gate: None }
+        Self { play: Arc::new(play), tariff: Tariff::Priced(price), calls: Arc::default(), gates: Vec::new() }
     }
 
     /// The same on another tariff.
@@ -103,14 +103,14 @@ impl FakeModels {
     /// The same, each call from the `first` on held at a gate.
     #[must_use]
     pub fn with_gate_from(mut self, gate: &Gate, first: usize) -> Self {
-        self.gate = Some((gate.clone(), Held::From(first)));
+        self.gates.push((gate.clone(), Held::From(first)));
         self
     }
 
     /// The same, each call of these agents held at a gate.
     #[must_use]
     pub fn with_gate_for(mut self, gate: &Gate, agents: &'static [&'static str]) -> Self {
-        self.gate = Some((gate.clone(), Held::Of(agents)));
+        self.gates.push((gate.clone(), Held::Of(agents)));
         self
     }
 
@@ -153,7 +153,7 @@ impl Model for FakeModels {
                 Held::From(first) => number >= *first,
                 Held::Of(agents) => agents.contains(&request.origin.agent.as_str()),
             };
-            if let Some((gate, _)) = self.gate.as_ref().filter(|(_, held)| is_held(held)) {
+            for (gate, _) in self.gates.iter().filter(|(_, held)| is_held(held)) {
                 tokio::select! {
                     () = gate.pass() => {}
                     () = cancel.cancelled() => return Err(fault(Fault::Cancelled, "cancelled")),

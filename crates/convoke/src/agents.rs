@@ -45,7 +45,7 @@ pub enum Action {
         /// The rank
         role: Rank,
     },
-    /// Send a heartbeat for one; from then on it is expected to beat
+    /// Send a heartbeat for one
     Heartbeat {
         /// Its name
         name: String,

@@ -158,6 +158,9 @@ fn elsewhere(id: &str, what: &str) -> Failure {
 /// Where the run goes on.
 fn goes_on(global: &Global, carried: &Carried) -> Result<String> {
     let Some(run) = carried.done.run else { return Ok("noted".to_owned()) };
+    if !carried.done.goes_on {
+        return Ok(format!("run {run} has ended, so nothing follows from it"));
+    }
     if carried.is_here {
         let place = Place::find(global.data.as_deref())?;
         return Ok(format!("the run goes on with: {}", place.command(&format!("resume {run}"))));

@@ -36,7 +36,7 @@ pub struct Global {
     /// PostgreSQL to keep everything in, instead of SQLite in the data folder; several processes may share it
     #[arg(long, global = true, value_name = "URL", env = "CONVOKE_DATABASE", hide_env_values = true)]
     pub database: Option<String>,
-    /// Who asks; a new name is added when it is first used: the first as owner, later ones as viewers [default: the user of this computer]
+    /// Who asks; the first one owns the data folder, and adds others [default: the user of this computer]
     #[arg(long = "as", global = true, value_name = "USER", default_value_t = login(), hide_default_value = true, value_parser = user_name)]
     pub user: String,
     /// Write JSON for programs instead of text for people

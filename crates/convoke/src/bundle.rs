@@ -67,6 +67,9 @@ impl BundleArgs {
 
 async fn install(global: &Global, from: &str, wanted: Option<&str>) -> Result<Exit> {
     let hub = Hub::writer(global).await?;
+    if wanted.is_some() {
+        hub.engine.check_governs(&hub.user, "install bundles").await?;
+    }
     let mut texts = source::texts(from, &hub.place.dir.join("tmp")).await?;
     texts.retain(|(_, text)| !is_script(text));
     let digest = digest_of(&texts);

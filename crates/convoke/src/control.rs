@@ -10,13 +10,15 @@ use convoke_domain::context::Write;
 use convoke_domain::id::{ApprovalId, HandoffId, MemoryId, MessageId, RunId, TaskId, ThreadId};
 use convoke_domain::memory::{Note, Shelf};
 use convoke_domain::money::Money;
+use convoke_domain::outcome::Case;
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_engine::{Caps, EffectOutcome, Engine, NewMessage, Rate, Resume, TaskAnswer, Which};
+use convoke_engine::{Caps, EffectOutcome, Engine, Gold, NewMessage, Rate, Recorded, Resume, TaskAnswer, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
 use crate::govern::Order;
+use crate::outcome;
 
 /// What one process may ask of another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -213,6 +215,20 @@ pub enum Request {
         /// Who says so.
         user: String,
     },
+    /// Say what the right answer of a vote was.
+    RecordAnswer {
+        /// Which vote, and what was right.
+        gold: Gold,
+        /// Who says so.
+        user: String,
+    },
+    /// Say what became of agents' work.
+    RecordOutcomes {
+        /// What.
+        cases: Vec<Case>,
+        /// Who says so.
+        user: String,
+    },
     /// Have an entry of memory forgotten.
     ForgetMemory {
         /// The entry.
@@ -237,11 +253,18 @@ pub struct Done {
     /// How many must still approve.
     #[serde(default)]
     pub missing: u32,
+    /// What came of outcomes that were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Recorded>,
 }
 
 impl Done {
+    fn recorded(recorded: Recorded) -> Self {
+        Self { recorded: Some(recorded), ..Self::default() }
+    }
+
     fn of(run: RunId, state: &str) -> Self {
-        Self { run: Some(run), goes_on: true, state: state.to_owned(), missing: 0 }
+        Self { run: Some(run), goes_on: true, state: state.to_owned(), ..Self::default() }
     }
 }
 
@@ -302,7 +325,7 @@ impl Request {
                 let answered = engine.answer_approval(approval, choice, &format!("user:{user}"), &note).await?;
                 let goes_on = answered.missing == 0;
                 let state = answered.state.as_str().to_owned();
-                return Ok(Done { run: Some(answered.run), goes_on, state, missing: answered.missing });
+                return Ok(Done { run: Some(answered.run), goes_on, state, missing: answered.missing, recorded: None });
             }
             Self::Answer { task, text, is_decline, user } => {
                 let answer = if is_decline { TaskAnswer::Declined(text) } else { TaskAnswer::Done(text) };
@@ -311,22 +334,21 @@ impl Request {
             }
             Self::AnswerQuestion { question, choice, rationale, user } => {
                 let said = engine.answer_question(&user, question, &choice, rationale.as_deref()).await?;
-                return Ok(Done {
-                    run: said.run,
-                    goes_on: said.run.is_some(),
-                    state: "answered".to_owned(),
-                    missing: 0,
-                });
+                let goes_on = match said.run {
+                    Some(run) => !outcome::has_ended(&engine.run_summary(run).await?),
+                    None => false,
+                };
+                return Ok(Done { run: said.run, goes_on, state: "answered".to_owned(), ..Done::default() });
             }
             Self::OverrideDecision { decision, choice, reason, user } => {
                 let replaced = engine.override_decision(&user, decision, &choice, &reason).await?;
-                return Ok(Done { run: replaced.run, goes_on: false, state: "overridden".to_owned(), missing: 0 });
+                let (run, state) = (replaced.run, "overridden".to_owned());
+                return Ok(Done { run, state, ..Done::default() });
             }
             Self::Close { run, text, is_decline, user } => {
                 let answer = if is_decline { TaskAnswer::Declined(text) } else { TaskAnswer::Done(text) };
                 engine.close_run(run, answer, &format!("user:{user}")).await?;
-                let state = if is_decline { "failed" } else { "completed" };
-                return Ok(Done { goes_on: false, ..Done::of(run, state) });
+                return Ok(Done { goes_on: false, ..Done::of(run, if is_decline { "failed" } else { "completed" }) });
             }
             Self::Appoint { name, role, is_new, user } => {
                 engine.appoint(&name, role, is_new, &format!("user:{user}")).await?;
@@ -345,6 +367,12 @@ impl Request {
             Self::WriteContext { run, wish, user } => drop(engine.write_context(run, wish, &user).await?),
             Self::AddMemory { shelf, note, user } => drop(engine.add_memory(shelf, note, &user).await?),
             Self::Rate { rate, user } => drop(engine.rate(rate, &user).await?),
+            Self::RecordAnswer { gold, user } => {
+                return Ok(Done::recorded(engine.record_answer(gold, &user).await?));
+            }
+            Self::RecordOutcomes { cases, user } => {
+                return Ok(Done::recorded(engine.record_outcomes(cases, &user).await?));
+            }
             Self::ForgetMemory { id, user } => engine.forget_memory(id, &user).await?,
         }
         Ok(Done::default())

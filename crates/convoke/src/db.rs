@@ -68,6 +68,15 @@ async fn migrate(global: &Global, to: Option<u32>) -> Result<Exit> {
     place.make()?;
     let store = open(&place, global, Options { migrate: false, ..options(global.json) }).await?;
     let from = store.schema_version().await?;
+    if to < from {
+        // Forward is what every command does by itself; back loses what only the newer version keeps.
+        let hub = Hub::bare(store.clone(), place, global);
+        // Where nobody has worked yet there is nobody to ask.
+        if !hub.engine.users("").await?.is_empty() {
+            hub.engine.ensure_user(&hub.user).await?;
+            hub.engine.check_governs(&hub.user, "take the schema back").await?;
+        }
+    }
     store.migrate_to(to).await?;
     store.close().await?;
     let words = if from == to {

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use convoke_api::{Bundle, Known, Problems, Source};
+use convoke_domain::team::Team;
+use convoke_engine::Caps;
 
 use crate::error::{Failure, Result};
 use crate::hub::Hub;
 use crate::job::MAX_TEAM_FILE;
+use crate::run::default_model;
 use crate::{file, text, wire};
 
 /// What files may refer to: the profiles and teams that are saved, tools, providers.
@@ -14,7 +17,22 @@ pub async fn known(hub: &Hub) -> Result<Known> {
     let saved = hub.engine.profiles().await?;
     let teams = hub.engine.teams().await?;
     let known = wire::known(&hub.place.dir)?.with_profiles(saved.iter().map(|profile| &profile.body));
-    Ok(known.with_teams(teams.iter().map(|team| &team.body)))
+    let default = default_model().as_deref().map(wire::full_name).transpose()?;
+    Ok(known.with_teams(teams.iter().map(|team| &team.body)).with_models(None, default))
+}
+
+/// Refuses a budget that cannot suffice for a run of this team, whether the team says it or whoever starts the run.
+pub fn afford(team: &Team, caps: Caps, known: &Known) -> Result<()> {
+    let mut team = team.clone();
+    team.budget.max_cost_usd = caps.cost.or(team.budget.max_cost_usd);
+    team.budget.max_tokens = caps.tokens.and_then(|most| u64::try_from(most).ok()).or(team.budget.max_tokens);
+    let text = convoke_api::bundle_to_yaml(&team, &[]);
+    let Err(problems) = convoke_api::read_one(&team.name, &text, known) else { return Ok(()) };
+    // Whatever else is wrong with it by now was right when it was saved.
+    let Some(found) = problems.0.into_iter().find(|problem| problem.code == "budget_too_small") else { return Ok(()) };
+    let message = format!("the budget cannot suffice: {}", found.message);
+    Err(Failure::usage("budget_too_small", message)
+        .hint(format!("{}; `--budget USD` and `--tokens N` set it for one run", found.hint)))
 }
 
 /// Reads texts; all problems are told as one failure.

@@ -126,7 +126,8 @@ impl From<convoke_engine::Error> for Failure {
     fn from(error: convoke_engine::Error) -> Self {
         match error {
             convoke_engine::Error::Refused(refusal) => {
-                Self { hint: refusal.hint, ..Self::new(&refusal.code, refusal.message) }
+                let hint = refusal.hint.or_else(|| next_step(&refusal.code).map(str::to_owned));
+                Self { hint, ..Self::new(&refusal.code, refusal.message) }
             }
             convoke_engine::Error::Store(error) => error.into(),
         }
@@ -156,6 +157,21 @@ impl From<convoke_store::Error> for Failure {
     }
 }
 
+/// What a person can do about a rule that names no next step, because agents read it as well.
+fn next_step(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "question_closed" => {
+            "`convoke decisions` says what was decided; `convoke decisions override` replaces it while its run goes on"
+        }
+        "to_oneself" => "name somebody else, or `all` for everybody in a run",
+        "foreign_thread" => "`convoke threads` lists those you can post in",
+        "run_ended" => "start a new run with `convoke run`",
+        "bad_search" => "write the words that a message must hold",
+        "not_a_person" => "name a user with `--as NAME`",
+        _ => return None,
+    })
+}
+
 fn missing(noun: &str, failure: Failure) -> Failure {
     match noun {
         "team" => failure.hint("`convoke teams` lists them; a team file is given by its path, such as `./team.yaml`"),
@@ -163,6 +179,14 @@ fn missing(noun: &str, failure: Failure) -> Failure {
         "run" => failure.hint("`convoke runs` lists them"),
         "approval" | "task" => failure.hint("`convoke inbox` lists what waits, with the command that answers it"),
         "user" => failure.hint("`convoke users` lists them"),
+        "question" => failure.hint("`convoke inbox` lists those that wait for you, `convoke decisions` all of a run"),
+        "message" => failure.hint("`convoke threads show THREAD` prints messages with their ids"),
+        "thread" => failure.hint("`convoke threads` lists them"),
+        "handoff" => failure.hint("`convoke handoffs` lists them"),
+        "grant" => failure.hint("`convoke grants` lists them"),
+        "agent" => failure.hint("`convoke agents` lists them"),
+        "agent of this run" => failure.hint("`convoke show RUN` names its agents"),
+        "decision" => failure.hint("`convoke decisions` lists them"),
         "effect" => failure.hint("`convoke show RUN` names the tool calls that wait for an answer"),
         _ => failure,
     }

@@ -66,7 +66,7 @@ impl Order {
     pub async fn carry_out(self, engine: &Engine, user: &str) -> Result<()> {
         match self {
             Self::Change { agent, change } => engine.change_agent(&agent, change, user).await?,
-            Self::Beat { agent, beat } => engine.heartbeat(&agent, beat, &format!("user:{user}")).await?,
+            Self::Beat { agent, beat } => engine.heartbeat(&agent, beat, user).await?,
             Self::Grant { id, give } => drop(engine.grant(id, GiveGrant { user: user.to_owned(), ..give }).await?),
             Self::Revoke { id } => engine.revoke(id, user).await?,
             Self::Spawn { run, order, seed } => drop(engine.spawn(run, *order, user, seed.0).await?),

@@ -15,7 +15,7 @@ use crate::govern::{self, Order};
 use crate::hub::Hub;
 use crate::runs::room;
 use crate::text::{self, Side, Table};
-use crate::{say, which};
+use crate::{say, which, wire};
 
 #[derive(Debug, Args)]
 pub struct GrantArgs {
@@ -59,7 +59,6 @@ fn right(text: &str) -> std::result::Result<Right, String> {
 }
 
 /// A span of time: a number and its unit.
-/// A number and its unit.
 pub fn time(text: &str) -> std::result::Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -85,6 +84,9 @@ impl GrantArgs {
             None => None,
         };
         let id = GrantId(hub.engine.fresh());
+        if let Right::Tool(tool) = &self.right {
+            wire::check_tool(&hub.place.dir, tool)?;
+        }
         drop(hub);
         let words = format!("{id}: agent `{}` has `{}` for {}", self.agent, self.right, text::duration(self.lasts));
         let Self { agent, right, lasts, reason, .. } = self;

@@ -126,6 +126,11 @@ impl Hub {
         Self { engine, place, user: global.user.clone() }
     }
 
+    /// Over a store whose schema may be another one: nothing is installed.
+    pub fn bare(store: Store, place: Place, global: &Global) -> Self {
+        Self::over(store, place, global, wire::idle(), Settings::default())
+    }
+
     /// Where reports are written.
     pub fn reports(&self) -> PathBuf {
         self.place.dir.join("reports")

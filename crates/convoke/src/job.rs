@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use convoke_api::Source;
+use convoke_api::{Known, Source};
 use convoke_domain::id::{RunId, SessionId};
 use convoke_domain::money::Money;
 use convoke_domain::record::RunRecord;
@@ -19,7 +19,7 @@ use crate::live::watch::{View, Watch};
 use crate::outcome;
 use crate::signals::Signals;
 use crate::wire::{self, Parts};
-use crate::{control, definition, file, text};
+use crate::{control, definition, file, people, say, text};
 
 /// The most bytes of a team file.
 pub const MAX_TEAM_FILE: u64 = convoke_api::MAX_BYTES as u64;
@@ -57,6 +57,9 @@ impl Job {
     /// Starts the run and stays with it to its end.
     pub async fn carry(self, global: &Global, hub: &Hub, parts: &Parts) -> Result<Exit> {
         let ready = self.prepare(hub, parts).await?;
+        if !global.quiet && !global.json {
+            warn_of_strangers(hub, &ready.start.spec).await?;
+        }
         let mut signals = Signals::listen()?;
         let (going, added) = mpsc::channel(ADDED);
         let _served = control::serve(&hub.place.dir, &hub.engine, going)?;
@@ -88,16 +91,18 @@ impl Job {
 
     async fn prepare(&self, hub: &Hub, parts: &Parts) -> Result<Ready> {
         let input = self.input.as_deref().map(folder).transpose()?;
-        let name = self.team_name(hub).await?;
-        let (mut spec, team_version) = hub.engine.assemble(&name).await.map_err(refused)?;
-        spec.allow_unpriced = self.allow_unpriced;
         let over = self.model.as_deref().map(wire::full_name).transpose()?;
         let default = self.default_model.as_deref().map(wire::full_name).transpose()?;
+        let known = definition::known(hub).await?.with_models(over.clone(), default.clone());
+        let name = self.team_name(hub, &known).await?;
+        let (mut spec, team_version) = hub.engine.assemble(&name).await.map_err(refused)?;
+        spec.allow_unpriced = self.allow_unpriced;
         let without = spec.choose_models(over.as_deref(), default.as_deref());
         if !without.is_empty() {
             return Err(no_model(&name, &without));
         }
         let simulated = check_models(&spec, parts)?;
+        definition::afford(&spec.team, self.caps, &known.with_profiles(spec.profiles.values()))?;
         let cap = self.caps.cost.or(spec.team.budget.max_cost_usd);
         let start = StartRun {
             spec,
@@ -114,13 +119,12 @@ impl Job {
     }
 
     /// The team's name; a file is checked and saved first.
-    async fn team_name(&self, hub: &Hub) -> Result<String> {
+    async fn team_name(&self, hub: &Hub, known: &Known) -> Result<String> {
         if !is_path(&self.team) {
             return Ok(self.team.clone());
         }
         let text = file::read(Path::new(&self.team), MAX_TEAM_FILE)?;
-        let known = definition::known(hub).await?;
-        let bundle = definition::read(&[Source { file: &self.team, text: &text }], &known)?;
+        let bundle = definition::read(&[Source { file: &self.team, text: &text }], known)?;
         let [team] = bundle.teams.as_slice() else {
             let message = format!("`{}` holds {}; a run needs one", self.team, text::many(bundle.teams.len(), "team"));
             let hint = match bundle.teams.len() {
@@ -133,6 +137,15 @@ impl Job {
         hub.engine.save(bundle.profiles, bundle.teams, &hub.user).await?;
         Ok(name)
     }
+}
+
+/// Says whom the run may come to wait for in vain, while there is time to add them.
+async fn warn_of_strangers(hub: &Hub, spec: &RunSpec) -> Result<()> {
+    let asks = spec.profiles.values().any(|profile| !profile.ask.is_empty());
+    let teams = if asks { std::slice::from_ref(&spec.team) } else { &[] };
+    let strangers = people::strangers(hub, &people::named(teams, spec.profiles.values())).await?;
+    strangers.iter().for_each(|stranger| say::note(&stranger.line()));
+    Ok(())
 }
 
 /// Starts a run; if that is refused, the worker is stopped before the refusal is told.

@@ -36,6 +36,7 @@ mod log;
 mod memory;
 mod message;
 mod outcome;
+mod people;
 mod place;
 mod plan;
 mod profiles;

@@ -12,7 +12,7 @@ use crate::control::Request;
 use crate::error::{Exit, Failure, Result};
 use crate::hold::carry_out;
 use crate::hub::Hub;
-use crate::{say, which};
+use crate::{outcome, say, which};
 
 #[derive(Debug, Args)]
 pub struct SayArgs {
@@ -54,6 +54,19 @@ fn kind(text: &str) -> Result<Kind, String> {
     known.ok_or_else(|| "write note, finding, alert, question or request".to_owned())
 }
 
+/// Who is named; nobody where it is for all, which is said and never left out.
+fn recipients(text: &str) -> Result<Vec<String>> {
+    if text.trim() == "all" {
+        return Ok(Vec::new());
+    }
+    let names: Vec<_> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.iter().any(String::is_empty) {
+        return Err(Failure::usage("no_recipient", "it is not said who the message is for: a name is empty")
+            .hint("name an agent, `user:NAME`, or `all` for everybody: `convoke say all TEXT --run RUN`"));
+    }
+    Ok(names)
+}
+
 fn field(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.trim().is_empty());
     pair.map(|(name, value)| (name.trim().to_owned(), value.to_owned())).ok_or_else(|| "write NAME=TEXT".to_owned())
@@ -73,16 +86,17 @@ impl SayArgs {
             None => text,
         };
         let reply_to = self.reply_to.as_deref().map(message_id).transpose()?;
-        let to: Vec<_> = match self.to.as_str() {
-            "all" => Vec::new(),
-            names => names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
-        };
+        let to = recipients(&self.to)?;
         let hub = Hub::reader(global).await?;
         let run = match &self.run {
             Some(run) => Some(which::run(&hub.engine, run).await?),
             None => None,
         };
         let user = hub.user.clone();
+        let is_late = match run {
+            Some(run) => outcome::has_ended(&hub.engine.run_summary(run).await?),
+            None => false,
+        };
         drop(hub);
         let (kind, priority) = (self.template.unwrap_or(self.kind), self.priority);
         let (subject, thread, cancels) = (self.subject, self.thread, self.cancels);
@@ -91,7 +105,8 @@ impl SayArgs {
         if global.json {
             say::json(&json!({"to": self.to, "run": run, "kind": kind, "said": true}))?;
         } else if !global.quiet {
-            say::line(&format!("said to {}", crate::text::line(&self.to)))?;
+            let late = if is_late { "; the run has ended, so its agents read nothing any more" } else { "" };
+            say::line(&format!("said to {}{late}", crate::text::line(&self.to)))?;
         }
         Ok(Exit::Done)
     }
@@ -103,4 +118,18 @@ pub fn message_id(text: &str) -> Result<MessageId> {
         Failure::usage("bad_message", format!("`{text}` is not the id of a message"))
             .hint("`convoke threads show THREAD` prints them")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_is_said_and_never_left_out() {
+        assert!(recipients("all").is_ok_and(|names| names.is_empty()));
+        assert!(recipients("a, user:b").is_ok_and(|names| names == ["a", "user:b"]));
+        for text in ["", " ", ",", "a,", "a,,b"] {
+            assert_eq!(recipients(text).expect_err("nobody").code, "no_recipient", "{text}");
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anstyle::Style;
 use convoke_domain::id::RunId;
-use convoke_domain::record::{DecisionRecord, RunRecord, RunSummary, TaskRecord};
+use convoke_domain::record::{ApprovalRecord, DecisionRecord, RunRecord, RunSummary, TaskRecord};
+use convoke_store::agent::HeldUp;
 use serde_json::Value;
 
 use crate::args::Global;
@@ -42,7 +43,7 @@ pub async fn tell(global: &Global, hub: &Hub, runs: &[RunId], stopped: Option<Ex
         let record = hub.engine.run_record(*run).await?;
         let files = write_reports(hub, &record).map_err(|failure| failure.tell(global.json)).ok();
         let own = exit_of(&record.summary);
-        exit = exit.max(if own == Exit::Failed && !has_ended(&record) { stopped.unwrap_or(own) } else { own });
+        exit = exit.max(if own == Exit::Failed && !has_ended(&record.summary) { stopped.unwrap_or(own) } else { own });
         if global.json {
             told.push(as_json(&record, files.as_ref()));
         } else if global.quiet {
@@ -67,8 +68,9 @@ fn as_json(record: &RunRecord, files: Option<&Files>) -> Value {
     value
 }
 
-fn has_ended(record: &RunRecord) -> bool {
-    convoke_domain::run::State::parse(&record.summary.state).is_some_and(convoke_domain::run::State::has_ended)
+/// Whether nothing more comes of a run.
+pub fn has_ended(run: &RunSummary) -> bool {
+    convoke_domain::run::State::parse(&run.state).is_some_and(convoke_domain::run::State::has_ended)
 }
 
 struct Files {
@@ -257,7 +259,7 @@ pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
         let (id, agent, tool) = (approval.id, text::line(&approval.agent), text::line(&approval.tool));
         let args = text::cut(&text::line(&approval.args), ARGS_SHOWN);
         let (yes, no) = (command(format!("approve {id}")), command(format!("reject {id}")));
-        format!("{agent} asks leave for {tool} {args}: {yes}, or {no}")
+        format!("{agent} asks leave for {tool} {args}{}: {yes}, or {no}{}", whom(approval), lacks(hub, approval))
     });
     let questions = record.decisions.iter().filter(|asked| is_for_people(asked)).map(|asked| {
         let (who, what) = (text::line(asked.asked_by.trim_start_matches("agent:")), text::line(&asked.question));
@@ -279,6 +281,40 @@ pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
         format!("say what became of {}: {answer}", text::line(&effect.tool))
     });
     approvals.chain(questions).chain(tasks).chain(unknown).collect()
+}
+
+/// What of these runs waits for an agent that gets no task, and how it gets some again.
+pub async fn held_up(hub: &Hub, runs: &[RunId]) -> Result<Vec<String>> {
+    let found = hub.engine.held_up(runs).await?;
+    Ok(found.iter().map(|one| waits_for_agent(one, &|rest| hub.place.command(&rest))).collect())
+}
+
+/// The same for one task.
+pub fn waits_for_agent(one: &HeldUp, command: &dyn Fn(String) -> String) -> String {
+    let (key, agent) = (text::line(&one.key), text::line(&one.agent));
+    let (is, how) = match (one.status.as_str(), one.health.as_str()) {
+        ("blocked", _) => ("blocked", "unblock"),
+        ("retired", _) => ("retired", "activate"),
+        (_, "stale" | "offline") => (one.health.as_str(), "heartbeat"),
+        (other, _) => (other, "activate"),
+    };
+    format!("{key} waits for agent `{agent}`, which is {is}: {}", command(format!("agents {how} {agent}")))
+}
+
+/// Whose leave it is, where not everybody may give it.
+fn whom(approval: &ApprovalRecord) -> String {
+    let names: Vec<_> = approval.approvers.iter().map(|name| text::line(name)).collect();
+    if names.is_empty() { String::new() } else { format!(", of {}", names.join(" or ")) }
+}
+
+/// What is missing before they can: users of that name.
+fn lacks(hub: &Hub, approval: &ApprovalRecord) -> String {
+    let add = |name: &String| {
+        let name = text::line(name);
+        let command = hub.place.command(&format!("users add {name} --role approver"));
+        format!("; there is no user {name} yet: {command}")
+    };
+    approval.unknown.iter().map(add).collect()
 }
 
 /// Until when an answer to a question is waited for, and what comes then: nobody takes a default while nobody is at work.

@@ -98,7 +98,9 @@ impl PlanArgs {
             return Ok(hub.engine.assemble(&self.team).await?.0);
         }
         let text = file::read(Path::new(&self.team), MAX_TEAM_FILE)?;
-        let bundle = definition::read(&[Source { file: &self.team, text: &text }], &definition::known(hub).await?)?;
+        // That a budget cannot suffice is what a plan tells, and why.
+        let known = definition::known(hub).await?.without_rates();
+        let bundle = definition::read(&[Source { file: &self.team, text: &text }], &known)?;
         let [team] = bundle.teams.as_slice() else {
             let message = format!("`{}` holds {}; a plan needs one", self.team, text::many(bundle.teams.len(), "team"));
             return Err(Failure::usage("which_team", message).hint("give a file with one document of `kind: team`"));

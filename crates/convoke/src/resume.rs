@@ -43,6 +43,7 @@ impl ResumeArgs {
             }
             other => other?,
         };
+        hub.engine.check_governs(&hub.user, "resume runs").await?;
         // What was to end while nobody was at work.
         let ended = hub.engine.fall_due().await?;
         if ended > 0 && !global.quiet {

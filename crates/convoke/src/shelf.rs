@@ -168,6 +168,7 @@ async fn export<K: Kind>(global: &Global, name: &str, output: Option<PathBuf>) -
 
 async fn import(global: &Global, files: &[PathBuf]) -> Result<()> {
     let hub = Hub::writer(global).await?;
+    hub.engine.check_governs(&hub.user, "save profiles and teams").await?;
     let bundle = definition::read_files(files, &definition::known(&hub).await?)?;
     let names = |names: Vec<String>| names.join(", ");
     let profiles: Vec<String> = bundle.profiles.iter().map(|one| one.name.clone()).collect();
@@ -186,6 +187,7 @@ async fn import(global: &Global, files: &[PathBuf]) -> Result<()> {
 
 async fn clone<K: Kind>(global: &Global, name: &str, new: &str) -> Result<()> {
     let hub = Hub::writer(global).await?;
+    hub.engine.check_governs(&hub.user, "save profiles and teams").await?;
     if !convoke_api::is_name(new) {
         return Err(Failure::usage("bad_name", format!("`{new}` cannot be the name of a {}", K::NOUN))
             .hint("use lower-case letters, digits and hyphens, at most 64, such as `my-team`"));
@@ -203,6 +205,7 @@ async fn clone<K: Kind>(global: &Global, name: &str, new: &str) -> Result<()> {
 
 async fn set_active<K: Kind>(global: &Global, name: &str, active: bool) -> Result<()> {
     let hub = Hub::writer(global).await?;
+    hub.engine.check_governs(&hub.user, "switch profiles and teams on and off").await?;
     find::<K>(&hub, name).await?;
     K::set_active(&hub, name, active).await?;
     let how = if active { "active" } else { "switched off" };

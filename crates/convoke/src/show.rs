@@ -31,6 +31,7 @@ impl ShowArgs {
             // Colours are taken out again where the stream has none.
             say::text(&convoke_report::tree(&record, true))?;
             outcome::waits(&hub, &record).iter().try_for_each(|line| say::line(line))?;
+            outcome::held_up(&hub, &[run]).await?.iter().try_for_each(|line| say::line(line))?;
         }
         Ok(Exit::Done)
     }

@@ -11,7 +11,7 @@ use crate::args::{self, Global};
 use crate::error::{Exit, Failure, Result};
 use crate::govern::{self, Order};
 use crate::hub::Hub;
-use crate::which;
+use crate::{which, wire};
 
 #[derive(Debug, Args)]
 pub struct SpawnArgs {
@@ -79,6 +79,9 @@ impl SpawnArgs {
     pub async fn act(self, global: &Global) -> Result<Exit> {
         let hub = Hub::reader(global).await?;
         let (run, seed) = (which::run(&hub.engine, &self.run).await?, AgentId(hub.engine.fresh()));
+        for tool in &self.tools {
+            wire::check_tool(&hub.place.dir, tool)?;
+        }
         drop(hub);
         let order = self.order()?;
         let name = order.name(seed.0);

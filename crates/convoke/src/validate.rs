@@ -10,7 +10,7 @@ use crate::args::Global;
 use crate::error::{Exit, Failure, Result};
 use crate::hub::Hub;
 use crate::text::{self, GREEN, RED, paint};
-use crate::{definition, job, say, wire};
+use crate::{definition, job, people, say, wire};
 
 /// The most files of a folder, and how deep it is looked through.
 const MAX_FILES: usize = 1_000;
@@ -37,7 +37,12 @@ impl ValidateArgs {
         let sources: Vec<Source<'_>> = texts.iter().map(|(file, text)| Source { file, text }).collect();
         let read = if sources.is_empty() { Ok(Bundle::default()) } else { convoke_api::read(&sources, &known) };
         match read {
-            Ok(bundle) if problems.is_empty() => right(global, &bundle, scripts.len()),
+            Ok(bundle) if problems.is_empty() => {
+                let named = people::named(&bundle.teams, bundle.profiles.iter());
+                let strangers = people::strangers(&hub, &named).await?;
+                let warnings: Vec<_> = strangers.iter().filter_map(|stranger| stranger.warning(&texts)).collect();
+                right(global, &bundle, scripts.len(), &warnings)
+            }
             Ok(_) => wrong(global, &Problems(problems)),
             Err(found) => {
                 problems.extend(found.0);
@@ -114,14 +119,21 @@ fn flaw(file: &str, text: &str) -> Option<Problem> {
     Some(Problem::at((file, text), (place(error.line), place(error.column)), "bad_script", &error.reason, fix))
 }
 
-fn right(global: &Global, bundle: &Bundle, scripts: usize) -> Result<Exit> {
+fn right(global: &Global, bundle: &Bundle, scripts: usize, warnings: &[Problem]) -> Result<Exit> {
     let profiles: Vec<&str> = bundle.profiles.iter().map(|one| one.name.as_str()).collect();
     let teams: Vec<&str> = bundle.teams.iter().map(|one| one.name.as_str()).collect();
     let patterns: Vec<&str> = bundle.patterns.iter().map(|one| one.name.as_str()).collect();
     if global.json {
-        let names = json!({"valid": true, "profiles": profiles, "teams": teams, "patterns": patterns, "scripts": scripts, "problems": []});
+        let names = json!({
+            "valid": true, "profiles": profiles, "teams": teams, "patterns": patterns, "scripts": scripts, "problems": [],
+            "notes": bundle.notes, "warnings": warnings,
+        });
         say::json(&names)?;
     } else if !global.quiet {
+        for warning in warnings {
+            let told = warning.to_string().replacen("error[", "warning[", 1);
+            say::note(&format!("{}\n", text::plain(told.trim_end())));
+        }
         let mut what = vec![text::many(profiles.len(), "profile"), text::many(teams.len(), "team")];
         if !patterns.is_empty() {
             what.push(text::many(patterns.len(), "pattern"));
@@ -130,14 +142,19 @@ fn right(global: &Global, bundle: &Bundle, scripts: usize) -> Result<Exit> {
             what.push(text::many(scripts, "script"));
         }
         say::line(&format!("{} {}", paint(GREEN, "valid:"), what.join(", ")))?;
+        for note in &bundle.notes {
+            let place = format!("{}:{}:{}", note.file, note.line, note.column);
+            say::note(&text::plain(&format!("note: {place}: {}; {}", note.message, note.hint)));
+        }
     }
     Ok(Exit::Done)
 }
 
 fn wrong(global: &Global, problems: &Problems) -> Result<Exit> {
     if global.json {
-        let none =
-            json!({"valid": false, "profiles": [], "teams": [], "patterns": [], "scripts": 0, "problems": problems});
+        let none = json!({
+            "valid": false, "profiles": [], "teams": [], "patterns": [], "scripts": 0, "problems": problems, "warnings": [],
+        });
         say::json(&none)?;
     } else {
         say::text(&definition::listed(problems))?;

@@ -109,14 +109,18 @@ fn read(path: &Path) -> Result<Option<(String, String)>> {
     }
 }
 
-/// The names that definitions may use besides profiles: tools, and providers where a data folder tells them.
+/// The names that definitions may use besides profiles: tools, and providers where a data folder tells them; and what models cost.
 pub fn known(dir: &Path) -> Result<Known> {
     let providers = providers(dir)?;
-    Ok({
-        let tools = Toolbox::names().iter().copied().chain(convoke_engine::tool_names());
-        let groups = convoke_domain::authority::GROUPS.iter().map(|(group, _)| *group);
-        Known::new(tools.chain(groups), providers.names())
-    })
+    let tools = Toolbox::names().iter().copied().chain(convoke_engine::tool_names());
+    let groups = convoke_domain::authority::GROUPS.iter().map(|(group, _)| *group);
+    let known = Known::new(tools.chain(groups), providers.names());
+    Ok(known.with_rates(move |model| providers.rate(model)))
+}
+
+/// Refuses a tool that there is not. Those of MCP servers are known when the servers are asked.
+pub fn check_tool(dir: &Path, tool: &str) -> Result<()> {
+    known(dir)?.check_tool(tool).map_err(|(message, hint)| Failure::usage("unknown_tool", message).hint(hint))
 }
 
 /// A model's name as a run keeps it: a script that is a file by its full path, so that the run goes on from anywhere.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use convoke_domain::id::RunId;
+use convoke_domain::user::Role;
 use convoke_engine::{Engine, NewMessage, Reader, What};
 use convoke_store::{Options, Store};
 use tokio::runtime::{Builder, Runtime};
@@ -66,10 +67,10 @@ fn runtime() -> Result<Runtime> {
 /// An engine without a pool, the people, and a run whose tasks nobody claims.
 async fn lay(store: Store, folder: &std::path::Path) -> Result<(Engine, RunId)> {
     let (engine, job) = hub::idle(store, folder).await?;
-    for person in 0..PEOPLE {
-        engine.ensure_user(&format!("p{person}")).await?;
-    }
     engine.ensure_user("bench").await?;
+    for person in 0..PEOPLE {
+        engine.appoint(&format!("p{person}"), Role::Viewer, true, "user:bench").await?;
+    }
     let run = engine.start_run(job).await?;
     Ok((engine, run))
 }

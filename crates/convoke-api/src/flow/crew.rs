@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use convoke_domain::money::Money;
+use convoke_domain::price::Price;
 use convoke_domain::profile::{AgentKind, Role};
 use serde_json::{Map, Value};
 
@@ -9,12 +11,16 @@ use crate::known::Facts;
 use crate::node::Node;
 use crate::team::TeamCheck;
 
-/// Tokens that a provider adds around a prompt; see docs/concept/budgets.md.
-const AROUND: u64 = 400;
-/// The most bytes of a prompt that any tokenizer makes one token of, in the mean.
-const BYTES_MOST: usize = 8;
-/// Bytes of a prompt for which a call reserves a token.
-const BYTES_RESERVED: usize = 2;
+/// What is known of what a model costs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Priced {
+    /// A price, and the longest reply.
+    At(Price, u32),
+    /// It has no known price.
+    Unknown,
+    /// Nobody has looked.
+    Unasked,
+}
 
 /// A team.
 pub(crate) struct Crew<'n> {
@@ -28,6 +34,11 @@ pub(crate) struct Crew<'n> {
     pub(crate) timeout_s: u64,
     /// Tokens that a run may use, and where that is said.
     pub(crate) max_tokens: Option<(u64, &'n Node)>,
+    /// Dollars that a run may cost, and a task of it.
+    pub(crate) max_cost: Option<(Money, &'n Node)>,
+    pub(crate) max_task_cost: Option<(Money, &'n Node)>,
+    /// The models that each agent may ask, as far as they are known before a run.
+    pub(crate) models: BTreeMap<&'n str, Vec<(String, Priced)>>,
 }
 
 impl<'n> Crew<'n> {
@@ -41,14 +52,22 @@ impl<'n> Crew<'n> {
         let coordinator = team.text_at("coordinator").map_or("", |(name, _)| name);
         let members: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
         let all = members.iter().chain([&coordinator]);
-        let facts =
+        let facts: BTreeMap<&'n str, Facts> =
             all.filter_map(|name| check.known.profiles.get(*name).map(|facts| (*name, facts.clone()))).collect();
         let number = |part: &str, field: &str| {
             let node = team.get(part)?.get(field)?;
             Some((node.to_json().as_u64()?, node))
         };
+        let dollars = |field: &str| {
+            let node = team.get("budget")?.get(field)?;
+            Some((Money::from_usd(node.to_json().as_f64()?), node))
+        };
+        let models = |name: &&'n str| (*name, models_of(check, name));
         variables.extend(parameters);
         Self {
+            max_cost: dollars("max_cost_usd"),
+            max_task_cost: dollars("max_cost_per_task_usd"),
+            models: facts.keys().map(models).collect(),
             coordinator,
             members,
             facts,
@@ -73,13 +92,18 @@ impl<'n> Crew<'n> {
     pub(crate) fn asks_model(&self, name: &str) -> bool {
         self.facts.get(name).is_none_or(|facts| facts.kind == AgentKind::Llm)
     }
+}
 
-    /// The least tokens that so many calls need, whoever makes them: each uses its prompt, and the last must find room for its reply.
-    pub(crate) fn least_tokens(&self, calls: u64) -> u64 {
-        let models = || self.facts.values().filter(|facts| facts.kind == AgentKind::Llm);
-        let used = models().map(|facts| (facts.prompt / BYTES_MOST) as u64 + 1).min().unwrap_or(0);
-        let reserved =
-            models().map(|facts| (facts.prompt / BYTES_RESERVED) as u64 + AROUND + facts.reply).min().unwrap_or(0);
-        if calls == 0 { 0 } else { (calls - 1).saturating_mul(used).saturating_add(reserved) }
-    }
+/// The models that an agent will ask in this team: the first, and those that it falls back on.
+fn models_of(check: &TeamCheck<'_, '_, '_, '_>, name: &str) -> Vec<(String, Priced)> {
+    let Some(facts) = check.known.profiles.get(name) else { return Vec::new() };
+    let member = check
+        .team
+        .list("members")
+        .iter()
+        .find(|member| member.text_at("profile").is_some_and(|(profile, _)| profile == name));
+    let said = |key: &str| member.and_then(|member| member.text_at(key)).map(|(text, _)| text);
+    let role = said("role").unwrap_or(facts.role.as_str());
+    let of_role = || check.team.get("models").and_then(|models| models.text_at(role)).map(|(text, _)| text);
+    check.known.models(said("model").or(facts.model.as_deref()).or_else(of_role), &facts.fallback)
 }

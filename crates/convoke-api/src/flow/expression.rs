@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use convoke_domain::flow::template::bound;
 use minijinja::machinery::{Span, ast, parse, parse_expr};
 use minijinja::syntax::SyntaxConfig;
 
@@ -52,6 +53,9 @@ pub(crate) struct Reading {
 
 /// Reads an expression.
 pub(crate) fn expression(text: &str, names: &Names<'_, '_>) -> Reading {
+    if let Err(reason) = bound::expression(text) {
+        return too_large(text, &reason);
+    }
     let mut reader = Reader::new(text, names);
     match parse_expr(text) {
         Ok(tree) => {
@@ -68,6 +72,9 @@ pub(crate) fn template(text: &str, names: &Names<'_, '_>) -> Reading {
     if !["{{", "{%", "{#"].iter().any(|open| text.contains(open)) {
         return reader.end(Form::Text, true);
     }
+    if let Err(reason) = bound::template(text) {
+        return too_large(text, &reason);
+    }
     match parse(text, "", SyntaxConfig::default()) {
         Ok(ast::Stmt::Template(tree)) => {
             let only = match tree.children.as_slice() {
@@ -82,6 +89,13 @@ pub(crate) fn template(text: &str, names: &Names<'_, '_>) -> Reading {
         Ok(_) => reader.end(Form::Text, false),
         Err(error) => broken(text, &error, "template"),
     }
+}
+
+fn too_large(text: &str, reason: &str) -> Reading {
+    let (message, hint) = reason.split_once(": ").unwrap_or((reason, "split it over several steps"));
+    let found = finding("bad_expression", message.to_owned(), hint);
+    let first = text.find('\n').unwrap_or(text.len());
+    Reading { form: Form::Any, roots: BTreeSet::new(), found: vec![(0..first, found)], is_plain: false }
 }
 
 fn broken(text: &str, error: &minijinja::Error, what: &str) -> Reading {

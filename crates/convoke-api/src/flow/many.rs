@@ -140,6 +140,11 @@ impl<'n> Checker<'n, '_> {
         self.waiting(split.get("sync"), None, (at, "split.sync"));
         let steps = split.list("do");
         if steps.is_empty() {
+            if let Some(width) = split.get("width").filter(|node| !node.is_null()) {
+                let message = format!("`{}` has no effect without `do`", at.path("split.width"));
+                let hint = "remove it: planned items may wait for one another, and so all of them begin; or add `do`";
+                self.say(width, "unused_field", message, hint);
+            }
             return Out::new(Form::shares(Form::Text), 1);
         }
         let around = Around { above: Some(at.scope), locals: &locals, is_round: false, depth: at.depth + 1 };

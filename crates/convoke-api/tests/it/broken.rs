@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use convoke_api::{Known, Problems, read_one};
+use convoke_api::{Bundle, Known, Problems, read_one};
+use convoke_domain::price::Price;
 use convoke_domain::profile::Profile;
 use serde_json::json;
 
@@ -27,7 +28,13 @@ fn known() -> Known {
         "spawn",
         "delegate",
     ];
-    Known::new(tools, ["anthropic", "openai", "gemini", "ollama", "script"]).with_profiles(&profiles)
+    let known = Known::new(tools, ["anthropic", "openai", "gemini", "ollama", "script"]).with_profiles(&profiles);
+    let price = |input, output| Price { input, output, cache_read: Some(input / 10.0), cache_write: None };
+    known.with_rates(move |model| match model {
+        "openai/dear" => Some((price(5.0, 20.0), 16_384)),
+        "openai/cheap" => Some((price(0.5, 2.0), 2_000)),
+        _ => None,
+    })
 }
 
 fn problems_of(path: &Path) -> Problems {
@@ -167,4 +174,39 @@ fn hostile_files_are_answered() {
         assert!((1..=convoke_api::MAX_PROBLEMS).contains(&problems.len()));
         assert!(problems.iter().all(|problem| problem.excerpt.chars().count() < 200));
     }
+}
+
+/// A team with a budget of this text, for which two are asked: one names a model, one has a choice of two.
+fn budgeted(budget: &str, model: &str, fallback: &str) -> Result<Bundle, Problems> {
+    let text = format!(
+        "kind: profile\nname: one\nprompt: x\nmodel: {model}\nmodel_settings: {{max_output_tokens: 1000, fallback: [{fallback}]}}\n\
+         ---\nkind: team\nname: t\ncoordinator: one\nmembers: [{{profile: one}}]\nbudget: {{{budget}}}\n\
+         flow: {{steps: [{{id: a, task: {{agent: one, instructions: x}}}}]}}\n"
+    );
+    read_one("t.yaml", &text, &known())
+}
+
+#[test]
+fn dollars_are_checked_by_the_cheapest_model_and_no_more() {
+    // 401 tokens for what is said, at $0.5 a million, and 1,000 for the answer at $2: $0.0022.
+    assert!(budgeted("max_cost_usd: 0.0023", "openai/dear", "openai/cheap").is_ok());
+    let refused = budgeted("max_cost_usd: 0.002", "openai/dear", "openai/cheap").expect_err("too small");
+    assert!(refused.to_string().contains("at least 1 model call, which is held to cost $0.0022"), "{refused}");
+    assert!(budgeted("max_cost_usd: 0.0023", "openai/dear", "").is_err());
+    let over = known().with_models(Some("openai/cheap".into()), None);
+    let text = "kind: team\nname: t\ncoordinator: lead\nmembers: [{profile: logs, model: openai/dear}]\nbudget: {max_cost_usd: 0.01}\n";
+    assert!(read_one("t.yaml", text, &over).is_ok(), "a run may ask another model");
+    assert!(read_one("t.yaml", text, &known()).is_ok(), "which model `lead` asks is not known");
+    let over = known().with_models(None, Some("openai/dear".into()));
+    assert!(read_one("t.yaml", text, &over).is_err(), "who names none asks the usual one");
+}
+
+#[test]
+fn a_budget_that_cannot_be_reckoned_says_so() {
+    let noted = budgeted("max_cost_usd: 0.000001", "openai/secret", "").expect("a note");
+    let told: Vec<_> = noted.notes.iter().map(|note| (note.line, note.column, note.message.as_str())).collect();
+    let message =
+        "whether this budget suffices is not checked: no price is known of `openai/secret`, the model of `one`";
+    assert_eq!(told, [(11, 24, message)]);
+    assert_eq!(budgeted("max_tokens: 90000", "openai/secret", "").expect("right").notes, []);
 }

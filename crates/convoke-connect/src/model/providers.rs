@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use convoke_domain::price::Price;
 use convoke_port::model::{Fault, Model, ModelError, ModelHandle, Models, Tariff};
 
 use super::anthropic::Anthropic;
@@ -53,6 +54,21 @@ impl Providers {
     /// The names of all providers, for messages and listings.
     pub fn names(&self) -> Vec<&str> {
         BUILT_IN.into_iter().chain(self.config.compatible.keys().map(String::as_str)).collect()
+    }
+
+    /// What a model costs and how long its replies are, whether or not there is a key for it; nothing if its price is not known.
+    pub fn rate(&self, name: &str) -> Option<(Price, u32)> {
+        if let Ok(handle) = self.find(name) {
+            let price = match handle.tariff {
+                Tariff::Priced(price) | Tariff::Simulated(price) => price,
+                Tariff::Local => Price::FREE,
+                Tariff::Unpriced => return None,
+            };
+            return Some((price, handle.max_output_tokens));
+        }
+        let (provider, model) = name.split_once('/')?;
+        let facts = self.prices.find(&format!("{}/{model}", self.server(provider)?.price_name()))?;
+        Some((facts.price(), facts.max_output.unwrap_or(DEFAULT_MAX_OUTPUT)))
     }
 
     /// True if `provider` could be called now: it has a key or needs none.

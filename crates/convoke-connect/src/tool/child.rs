@@ -2,7 +2,7 @@
 //!
 //! Rule: every child leads its own session, so that it and all it starts can be ended at once, and gets SIGKILL when Convoke
 //! ends in whatever way. Linux sends that signal when the *thread* that started the child ends, so children are started from
-//! one thread that lives as long as the process.
+//! one thread that lives as long as the process. What a child has started is ended by the [`guard`].
 
 use std::io;
 use std::sync::{LazyLock, mpsc};
@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+
+use super::guard;
 
 type Start = Box<dyn FnOnce() + Send>;
 
@@ -67,6 +69,7 @@ impl Leader {
     pub(crate) fn sweep(&mut self) {
         if let Some(pid) = self.pid.take() {
             let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+            guard::has_ended(pid);
         }
     }
 }
@@ -74,6 +77,7 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         self.kill();
+        self.sweep();
     }
 }
 
@@ -84,10 +88,14 @@ pub(crate) async fn start(mut command: Command) -> io::Result<Leader> {
     let (sender, receiver) = oneshot::channel();
     let start: Start = Box::new(move || {
         let _inside = runtime.enter();
+        guard::starts(true);
         let started = command.spawn().map(|child| {
             let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
             Leader { child, pid }
         });
+        if started.is_err() {
+            guard::starts(false);
+        }
         // If nobody waits any more, the leader is dropped here and so ended.
         let _ = sender.send(started);
     });
@@ -99,15 +107,19 @@ pub(crate) async fn start(mut command: Command) -> io::Result<Leader> {
 /// Adds what the child does before it becomes the program. What is added later is done later.
 #[allow(unsafe_code)]
 pub(crate) fn lead(command: &mut Command) {
-    let parent = rustix::process::getpid();
-    // SAFETY: between fork and exec only async-signal-safe work is allowed. The closure makes three system calls without libc
+    let (parent, guard) = (rustix::process::getpid(), guard::line());
+    // SAFETY: between fork and exec only async-signal-safe work is allowed. The closure makes five system calls without libc
     // state (rustix calls the kernel itself), allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(move || {
             rustix::process::setsid()?;
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // The parent may have died before the line above.
-            if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
+            if rustix::process::getppid() != Some(parent) {
+                return Err(rustix::io::Errno::SRCH.into());
+            }
+            guard.into_iter().for_each(|line| guard::begins(line, rustix::process::getpid()));
+            Ok(())
         });
     }
 }

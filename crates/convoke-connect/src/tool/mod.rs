@@ -7,6 +7,7 @@ mod argument;
 mod builtin;
 mod child;
 mod file;
+mod guard;
 mod http_get;
 mod job;
 mod limits;

@@ -5,6 +5,8 @@
 //! recorded as events. Start at [`account`].
 
 mod fact;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::collections::BTreeMap;

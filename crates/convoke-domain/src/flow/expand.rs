@@ -270,7 +270,15 @@ fn delegate_steps(delegate: &DelegateStep) -> Vec<Step> {
         titled("judgement", format!("{} judges what {} made", delegate.by, delegate.to), judge),
     ];
     let max = one_more(&Count::Number(delegate.retries));
-    vec![rounds(body, "results.judgement.accept", max, OnLimit::Fail), value("_result", "results.rounds.result")]
+    // Nobody judges what they made themselves.
+    let another = format!("{} != {}", as_expression(&delegate.by), as_expression(&delegate.to));
+    let another = GateStep { check: Some(another), ..GateStep::default() };
+    let title = Some("it is delegated to whoever delegates it".into());
+    vec![
+        Step { gate: Some(another), title, ..named("_another") },
+        rounds(body, "results.judgement.accept", max, OnLimit::Fail),
+        value("_result", "results.rounds.result"),
+    ]
 }
 
 fn ask_task(ask: &AskStep) -> TaskStep {
@@ -303,10 +311,15 @@ fn synthesis(merge: &MergeStep) -> TaskStep {
     }
 }
 
-/// Who decides with all answers before them.
+/// Who decides with all answers before them: the judge, or, where the judge gave one of them, the first who did not.
 fn judge_of(settle: &SettleStep) -> Step {
+    let judge = settle.judge.as_deref().map_or_else(|| "coordinator".to_owned(), as_expression);
     let judge = TaskStep {
-        agent: settle.judge.clone().unwrap_or_else(|| "{{ coordinator }}".into()),
+        agent: format!(
+            "{{{{ ([{judge}, coordinator] + members) | reject('in', results.{} | map(attribute='agent') | list) | first \
+             | default('nobody but those who disagree') }}}}",
+            settle.of
+        ),
         instructions: "The answers below to the team's task contradict each other. Decide which is right by the evidence each gives, \
                        not by how many give it; you may also find that another answer follows. Give the answer and the reason."
             .into(),

@@ -2,13 +2,15 @@
 //!
 //! Rule: an event touches the frames above it and the results that the next steps name, never the whole run, so a step costs
 //! the same in a flow of ten and of ten thousand. What it needs and has not got it names; see [`memory`](super::memory).
-//! Start at [`next`]; blocks of steps are here, splits in `split`, votes in `vote`, variables and results in `scene`.
+//! Start at [`next`]; lists of steps are in `block`, splits in `split`, votes in `vote`, variables and results in `scene`.
 
+mod block;
 mod gate;
 mod moves;
 mod node;
 mod rounds;
 mod scene;
+mod size;
 mod split;
 mod task;
 mod told;
@@ -85,13 +87,14 @@ enum Begun {
     Ended(End),
     /// Its condition does not hold.
     Skipped,
-    /// A gate sends the flow back to the step at this place.
-    Back(u32),
+    /// A gate sends the flow back to the step at this place, for this reason.
+    Back(u32, String),
 }
 
 /// What follows, and the frames that changed. `Err`: load these and ask again.
 pub fn next(scope: Scope<'_>, memory: &mut Memory, happened: Happened<'_>, now: i64) -> Result<Followed, Vec<Key>> {
-    let mut machine = Machine { scope, memory, now, moves: Vec::new(), created: Vec::new(), items: BTreeMap::new() };
+    let (moves, created, items, read) = Default::default();
+    let mut machine = Machine { scope, memory, now, moves, created, items, read };
     let stopped = machine.turn(happened);
     let (mut moves, created) = (machine.moves, machine.created);
     match stopped {
@@ -117,6 +120,8 @@ struct Machine<'a, 'm> {
     created: Vec<NewTask>,
     /// Items of children that this turn begins, until their frames hold them.
     items: BTreeMap<String, Item>,
+    /// What the step that is looked at has read.
+    read: size::Read,
 }
 
 impl<'a> Machine<'a, '_> {
@@ -207,6 +212,9 @@ impl<'a> Machine<'a, '_> {
                 None => Ok(()),
             };
         }
+        if let State::Vote(vote) = &frame.state {
+            self.give_up_vote(path, vote)?;
+        }
         self.call_off(path);
         self.ended(path, End::Failed(format!("it took longer than {} s", whole.unwrap_or_default())))
     }
@@ -248,13 +256,20 @@ impl<'a> Machine<'a, '_> {
 
     fn finish(&mut self, end: End) -> Turn<()> {
         match end {
-            End::Done => {
+            End::Done | End::LeftOut => {
                 let result = match &self.scope.flow.result {
                     Some(template) => match self.render("", template)? {
                         Ok(text) => text,
                         Err(reason) => return self.fail("flow_result", format!("the flow's `result`: {reason}")),
                     },
-                    None => template::text_of(&self.result_at("")?),
+                    None => {
+                        self.read.afresh();
+                        let result = self.result_at("")?;
+                        if let Some(reason) = self.read.flaw() {
+                            return self.fail("flow_result", format!("the flow's result: {reason}"));
+                        }
+                        template::text_of(&result)
+                    }
                 };
                 self.moves.push(Move::Complete(result));
             }
@@ -273,7 +288,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn escalate<T>(&mut self, path: &str, reason: &str) -> Turn<T> {
-        self.moves.push(Move::Escalate { reason: format!("{path}: {reason}"), output: None });
+        self.moves.push(Move::Escalate { reason: format!("{}: {reason}", path::shown(path)), output: None });
         Err(Stop::Over)
     }
 
@@ -289,125 +304,6 @@ impl<'a> Machine<'a, '_> {
     fn due_at(&self, first: Option<u64>, second: Option<u64>) -> Option<i64> {
         let seconds = [first, second].into_iter().flatten().min()?;
         Some(self.now.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)))
-    }
-
-    // Blocks of steps.
-
-    /// The place of a step in the list at `path`.
-    fn place_of(&self, path: &str, id: &str) -> Turn<Option<u32>> {
-        let place = self.steps_at(path)?.iter().position(|step| step.id == id);
-        Ok(place.and_then(|place| u32::try_from(place).ok()))
-    }
-
-    fn child_of_block(&mut self, path: &str, segment: &str, block: Block, end: End) -> Turn<Option<End>> {
-        let Some(place) = self.place_of(path, path::id_of(segment))? else { return Ok(None) };
-        if !block.open.contains(&place) {
-            return Ok(None);
-        }
-        match self.step_ended(path, block, place, end)? {
-            Some(end) => Ok(Some(end)),
-            None => self.run_block(path),
-        }
-    }
-
-    /// Takes down how a step ended. `Some`: the list ends with it.
-    fn step_ended(&mut self, path: &str, mut block: Block, place: u32, end: End) -> Turn<Option<End>> {
-        let steps = self.steps_at(path)?;
-        let step = &steps[place as usize];
-        block.note(place);
-        if let End::Failed(reason) = end {
-            let is_counted =
-                steps.iter().any(|other| other.sync.as_ref().is_some_and(|sync| sync.of.contains(&step.id)));
-            match step.on_failure {
-                _ if is_counted => {}
-                OnFailure::Continue => {
-                    let at = path::visited(path, &step.id, block.visit(place));
-                    self.note(What::StepSkipped, &at, json!({"reason": reason}));
-                }
-                OnFailure::Escalate => return self.escalate(&path::join(path, &step.id), &reason),
-                OnFailure::Fail => {
-                    for open in block.open.clone() {
-                        self.call_off(&path::visited(path, &steps[open as usize].id, block.visit(open)));
-                    }
-                    self.set_block(path, block)?;
-                    return Ok(Some(End::Failed(format!("`{}`: {reason}", step.id))));
-                }
-            }
-            block.failed.insert(place);
-        }
-        self.set_block(path, block)?;
-        Ok(None)
-    }
-
-    fn set_block(&mut self, path: &str, block: Block) -> Turn<()> {
-        let frame = self.memory.frame(path)?.cloned().unwrap_or_default();
-        self.memory.set(path, Frame { state: State::Block(block), ..frame });
-        Ok(())
-    }
-
-    fn block_at(&self, path: &str) -> Turn<Block> {
-        match self.memory.frame(path)?.map(|frame| &frame.state) {
-            Some(State::Block(block)) => Ok(block.clone()),
-            _ => Ok(Block::default()),
-        }
-    }
-
-    /// Begins every step of a list whose turn it is. `Some`: the list has ended.
-    fn run_block(&mut self, path: &str) -> Turn<Option<End>> {
-        loop {
-            let steps = self.steps_at(path)?;
-            let mut block = self.block_at(path)?;
-            if let Some(end) = self.try_syncs(path, steps)? {
-                return Ok(Some(end));
-            }
-            if self.block_at(path)? != block {
-                continue;
-            }
-            let Some(place) = ready(steps, &block) else {
-                if block.upto as usize == steps.len() {
-                    let last = steps.len() - 1;
-                    let from = path::visited(path, &steps[last].id, block.visit(u32::try_from(last).unwrap_or(0)));
-                    let frame = self.memory.frame(path)?.cloned().unwrap_or_default();
-                    self.memory.set(path, Frame { from: Some(from), ..frame });
-                    return Ok(Some(End::Done));
-                }
-                return Ok(None);
-            };
-            let step = &steps[place as usize];
-            let at = path::visited(path, &step.id, block.visit(place));
-            block.open.insert(place);
-            self.set_block(path, block)?;
-            let begun = self.start(&at, step)?;
-            let mut block = self.block_at(path)?;
-            match begun {
-                Begun::Open => {}
-                Begun::Skipped => {
-                    block.note(place);
-                    block.skipped.insert(place);
-                    self.set_block(path, block)?;
-                }
-                Begun::Back(back) => self.go_back(path, block, (back, place))?,
-                Begun::Ended(end) => {
-                    self.close(&at, &end)?;
-                    if let Some(end) = self.step_ended(path, block, place, end)? {
-                        return Ok(Some(end));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The steps from `back` to the gate begin again, under new paths.
-    fn go_back(&mut self, path: &str, mut block: Block, (back, gate): (u32, u32)) -> Turn<()> {
-        for place in back..=gate {
-            let visit = block.visit(place);
-            block.visits.insert(place, visit + 1);
-            for set in [&mut block.ended, &mut block.open, &mut block.skipped, &mut block.failed] {
-                set.remove(&place);
-            }
-        }
-        block.upto = back;
-        self.set_block(path, block)
     }
 
     /// Begins a step.
@@ -473,94 +369,16 @@ impl<'a> Machine<'a, '_> {
 
     /// A step that only has a result.
     fn leaf(&mut self, at: &str, result: Value) -> Begun {
+        if let Some(reason) = size::flaw(&result) {
+            return failed(reason);
+        }
         self.memory.set(at, Frame { result: Some(result), ..Frame::default() });
         Begun::Ended(End::Done)
-    }
-
-    fn start_block(&mut self, at: &str, step: &'a Step) -> Turn<Begun> {
-        let mut case = None;
-        if let Some(branch) = &step.branch {
-            let mut chosen = 0;
-            for (place, one) in branch.cases.iter().enumerate() {
-                match self.holds(at, &one.when)? {
-                    Ok(true) => {
-                        chosen = u32::try_from(place + 1).unwrap_or(0);
-                        break;
-                    }
-                    Ok(false) => {}
-                    Err(reason) => return Ok(failed(format!("`when`: {reason}"))),
-                }
-            }
-            if !branch.cases.is_empty() {
-                self.note(What::BranchTaken, at, json!({"case": chosen}));
-            }
-            if chosen == 0 && branch.otherwise.is_empty() {
-                return Ok(Begun::Skipped);
-            }
-            case = Some(chosen);
-        } else {
-            self.moves.push(Move::EnterPhase(step.id.clone()));
-        }
-        let frame = Frame {
-            state: State::Block(Block { case, ..Block::default() }),
-            item: self.items.remove(at),
-            due: self.due_at(step.timeout_s, None),
-            ..Frame::default()
-        };
-        self.memory.set(at, frame);
-        Ok(self.run_block(at)?.map_or(Begun::Open, Begun::Ended))
-    }
-
-    fn leave_phase(&mut self, at: &str, step: &'a Step) -> Turn<()> {
-        let summary = match step.phase.as_ref().and_then(|phase| phase.summary.as_ref()) {
-            Some(template) => match self.render_in(at, template)? {
-                Ok(text) => text,
-                Err(reason) => format!("(the summary cannot be made: {reason})"),
-            },
-            None => template::text_of(&self.result_at(at)?),
-        };
-        self.moves.push(Move::LeavePhase { name: step.id.clone(), summary });
-        Ok(())
     }
 }
 
 fn failed(reason: String) -> Begun {
     Begun::Ended(End::Failed(reason))
-}
-
-/// The next step whose turn it is and which was not begun.
-fn ready(steps: &[Step], block: &Block) -> Option<u32> {
-    let first = block.upto;
-    let last = u32::try_from(steps.len()).unwrap_or(u32::MAX);
-    for place in first..last {
-        if block.open.contains(&place) || block.has_ended(place) {
-            continue;
-        }
-        let ended = |id: &String| {
-            let place = steps.iter().position(|step| step.id == *id).and_then(|place| u32::try_from(place).ok());
-            place.is_some_and(|place| block.has_ended(place))
-        };
-        let step = &steps[place as usize];
-        let is_ready = match (&step.after, &step.sync, &step.join) {
-            (Some(after), ..) => after.iter().all(ended),
-            (None, Some(sync), _) => sync.of.iter().all(|id| {
-                let place = steps.iter().position(|step| step.id == *id).and_then(|place| u32::try_from(place).ok());
-                place.is_some_and(|place| block.has_ended(place) || block.open.contains(&place))
-            }),
-            (None, None, Some(join)) => join.of.iter().all(ended) && (place == 0 || block.has_ended(place - 1)),
-            (None, None, None) => place == 0 || block.has_ended(place - 1),
-        };
-        if is_ready {
-            return Some(place);
-        }
-        // Where nothing is out of order, nothing behind this one can be ready.
-        if block.ended.is_empty()
-            && steps[place as usize..].iter().all(|step| step.after.is_none() && step.sync.is_none())
-        {
-            return None;
-        }
-    }
-    None
 }
 
 /// Variables by name.

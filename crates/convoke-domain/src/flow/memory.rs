@@ -1,7 +1,7 @@
 //! What the machine knows of a run: frames of steps that have parts, and tasks. It asks for what it lacks.
 //!
-//! Rule: nothing here grows with the run; a frame holds counts, not lists of its parts. The machine runs against what is
-//! loaded; what is missing it names ([`Key`]), the engine loads it and asks again. So an event touches only what it needs.
+//! Rule: nothing here grows with the run; a frame holds counts, never what its parts gave, except a vote's ballots. The machine runs
+//! against what is loaded; what is missing it names ([`Key`]), the engine loads it and asks again. So an event touches only what it needs.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,18 +101,52 @@ pub struct Block {
     /// Steps that were left out or called off.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub skipped: BTreeSet<u32>,
+    /// Those of them that had begun: they were called off.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub called_off: BTreeSet<u32>,
     /// Steps that failed, with the flow going on.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failed: BTreeSet<u32>,
     /// How often steps were begun, where more than once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub visits: BTreeMap<u32, u32>,
+    /// The gates that last sent the flow back, by their places.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub backs: BTreeMap<u32, Back>,
+}
+
+/// Where a gate sent the flow back to, and why.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Back {
+    /// The place of the step that begins again.
+    pub to: u32,
+    /// Why the gate is closed.
+    pub reason: String,
 }
 
 impl Block {
     /// The step has ended, however.
     pub fn has_ended(&self, place: u32) -> bool {
         place < self.upto || self.ended.contains(&place)
+    }
+
+    /// The step's condition did not hold: it counts nowhere.
+    pub fn is_left_out(&self, place: u32) -> bool {
+        self.skipped.contains(&place) && !self.called_off.contains(&place)
+    }
+
+    /// Takes down that the gate at this place sent the flow back. Gates between are tried anew.
+    pub fn send_back(&mut self, gate: u32, back: Back) {
+        let to = back.to;
+        self.backs.retain(|place, _| !(to..=gate).contains(place));
+        self.backs.insert(gate, back);
+    }
+
+    /// The gate that sent the flow back to where the step began again, and why. Of several it is the nearest behind the step: each
+    /// that goes back forgets those before it.
+    pub fn sent_back(&self, place: u32) -> Option<(u32, &Back)> {
+        let mut behind = self.backs.range(place..);
+        behind.find(|(_, back)| back.to <= place).map(|(gate, back)| (*gate, back))
     }
 
     /// The step's visit, from 1.
@@ -144,12 +178,35 @@ pub struct Split {
     pub done: u32,
     /// Items that failed.
     pub failed: u32,
+    /// Items whose only step was left out by its condition: they count nowhere.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u32,
     /// For how many is waited.
     #[serde(default)]
     pub bar: Bar,
     /// Keys of the items where they are not their numbers, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+}
+
+impl Split {
+    /// Takes down how an item ended.
+    pub fn count(&mut self, end: &End) {
+        match end {
+            End::Done => self.done += 1,
+            End::Failed(_) => self.failed += 1,
+            End::LeftOut => self.left_out += 1,
+        }
+    }
+
+    /// What comes of it, if anything does yet.
+    pub fn outcome(&self, time_is_up: bool) -> Option<Result<(), String>> {
+        self.bar.outcome(self.total - self.left_out, self.done, self.failed, time_is_up)
+    }
+}
+
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How far a vote has come.
@@ -176,6 +233,8 @@ pub enum End {
     Done,
     /// Without, for this reason.
     Failed(String),
+    /// It never began: its condition did not hold. Only items of splits end so.
+    LeftOut,
 }
 
 /// A task as the machine sees it.

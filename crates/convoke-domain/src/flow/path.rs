@@ -23,6 +23,17 @@ pub fn id_of(segment: &str) -> &str {
     segment.split_once('~').map_or(segment, |(id, _)| id)
 }
 
+/// True for a step that no file has: it is a part of what a larger primitive is made of, such as `_settled` in `review`.
+pub fn is_hidden(id: &str) -> bool {
+    id.starts_with('_')
+}
+
+/// The path as people know it: up to the first step that no file has.
+pub fn shown(path: &str) -> &str {
+    let hidden = path.match_indices('/').find(|(at, _)| is_hidden(&path[at + 1..]));
+    hidden.map_or(path, |(at, _)| &path[..at])
+}
+
 /// The first and the last end (exclusive) of all paths below this one.
 pub fn below(path: &str) -> (String, String) {
     // `0` follows `/` in ASCII. Nothing sorts behind `\u{7f}` in a path.
@@ -81,6 +92,7 @@ mod tests {
     fn a_line_begins_at_the_top() {
         assert_eq!(line("a/b~2/c"), ["", "a", "a/b~2", "a/b~2/c"]);
         assert_eq!(line(""), [""]);
+        assert_eq!((shown("a/b/_c/d"), shown("a_b/c"), shown("_a")), ("a/b", "a_b/c", "_a"));
         assert_eq!(split("a/b"), Some(("a", "b")));
         assert_eq!(split("a"), Some(("", "a")));
         assert_eq!((id_of("b~2"), visited("a", "b", 2).as_str()), ("b", "a/b~2"));

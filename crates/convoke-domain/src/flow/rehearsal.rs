@@ -147,6 +147,7 @@ impl Rehearsal {
                 }
                 // What is below it has no time any more.
                 let below = path::below(&at);
+                self.frames.get_mut(&at).into_iter().for_each(|frame| frame.due = None);
                 self.frames.range_mut(below.0..below.1).for_each(|(_, frame)| frame.due = None);
             }
             Move::EnterPhase(name) => self.phases.push(name),
@@ -202,6 +203,11 @@ impl Rehearsal {
     pub fn due(&self) -> Vec<(i64, String)> {
         let open = self.frames.iter().filter(|(_, frame)| frame.end.is_none());
         open.filter_map(|(at, frame)| Some((frame.due?, at.clone()))).collect()
+    }
+
+    /// All frames by their paths.
+    pub const fn frames(&self) -> &BTreeMap<String, Frame> {
+        &self.frames
     }
 
     /// All tasks by their paths.

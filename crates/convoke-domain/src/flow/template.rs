@@ -1,5 +1,12 @@
 //! Templates and expressions of flows: minijinja, strict about names, bounded in work, and free of anything that is not
-//! in its variables: no clock, no chance, no files. Start at [`render`] and [`evaluate`].
+//! in its variables: no clock, no chance, no files. Start at [`render`] and [`evaluate`]; what bounds them is in `bound` and `guard`.
+
+pub mod bound;
+mod guard;
+#[cfg(test)]
+mod hostile;
+mod run;
+mod tree;
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -8,7 +15,7 @@ use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior, Value as Filled};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value as Filled};
 use serde_json::{Map, Value};
 
 use crate::material;
@@ -18,6 +25,8 @@ use crate::vote::{canonical_json, canonical_value};
 const FUEL: u64 = 1_000_000;
 /// The most bytes one template may become.
 const LENGTH_MAX: usize = 1 << 20;
+/// The most bytes of a value as JSON: that of a split may hold what many agents said.
+const VALUE_MAX: usize = 64 << 20;
 /// The most bytes of one result in `attributed`.
 const SHARE_MAX: usize = 64 << 10;
 
@@ -30,11 +39,11 @@ const UNSAID: f64 = 0.5;
 /// Templates and expressions that one thread keeps parsed.
 const KEPT_MAX: usize = 1_000;
 
-/// What has been parsed: a flow asks for the same texts again and again.
+/// What has been parsed: a flow asks for the names in the same texts again and again. What is here is not too large.
 struct Parsed {
     environment: Environment<'static>,
     templates: HashMap<String, Rc<BTreeSet<String>>>,
-    expressions: HashMap<String, Rc<Expression<'static, 'static>>>,
+    expressions: HashMap<String, Rc<BTreeSet<String>>>,
 }
 
 thread_local! {
@@ -51,27 +60,32 @@ impl Parsed {
         }
         if self.templates.len() >= KEPT_MAX {
             self.templates.clear();
-            self.environment.clear_templates();
         }
-        self.environment.add_template_owned(text.to_owned(), text.to_owned()).map_err(|error| said(&error))?;
-        let parsed = self.environment.get_template(text).map_err(|error| said(&error))?;
+        bound::template(text)?;
+        let parsed = self.environment.template_from_str(text).map_err(|error| said(&error))?;
         let names = Rc::new(parsed.undeclared_variables(true).into_iter().collect());
         self.templates.insert(text.to_owned(), Rc::clone(&names));
         Ok(names)
     }
 
-    fn expression(&mut self, text: &str) -> Result<Rc<Expression<'static, 'static>>, String> {
-        if let Some(parsed) = self.expressions.get(text) {
-            return Ok(Rc::clone(parsed));
+    /// The names of an expression.
+    fn expression(&mut self, text: &str) -> Result<Rc<BTreeSet<String>>, String> {
+        if let Some(names) = self.expressions.get(text) {
+            return Ok(Rc::clone(names));
         }
         if self.expressions.len() >= KEPT_MAX {
             self.expressions.clear();
         }
-        let parsed = ENVIRONMENT.compile_expression_owned(text.to_owned()).map_err(|error| said(&error))?;
-        let parsed = Rc::new(parsed);
-        self.expressions.insert(text.to_owned(), Rc::clone(&parsed));
-        Ok(parsed)
+        bound::expression(text)?;
+        let parsed = self.environment.compile_expression(text).map_err(|error| said(&error))?;
+        let names = Rc::new(parsed.undeclared_variables(true).into_iter().collect());
+        self.expressions.insert(text.to_owned(), Rc::clone(&names));
+        Ok(names)
     }
+}
+
+fn syntax() -> SyntaxConfig {
+    SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().expect("the usual delimiters")
 }
 
 /// Filters that flows have besides minijinja's own.
@@ -82,9 +96,8 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(50);
-    environment.set_syntax(
-        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().expect("the usual delimiters"),
-    );
+    environment.set_syntax(syntax());
+    guard::protect(&mut environment);
     environment.add_filter("voices", |list: Filled| json_filter(&list, voices));
     environment.add_filter("values", |list: Filled| json_filter(&list, values));
     environment.add_filter("attributed", |list: Filled| text_filter(&list));
@@ -109,11 +122,8 @@ pub fn render(template: &str, variables: &Map<String, Value>) -> Result<String, 
     if !template.contains("{{") && !template.contains("{%") && !template.contains("{#") {
         return Ok(template.to_owned());
     }
-    let text = PARSED.with_borrow_mut(|parsed| {
-        parsed.template(template)?;
-        let found = parsed.environment.get_template(template).map_err(|error| said(&error))?;
-        found.render(Serde(variables)).map_err(|error| said(&error))
-    })?;
+    PARSED.with_borrow_mut(|parsed| parsed.template(template))?;
+    let text = run::fill(&ENVIRONMENT, template, guard::variables(variables)).map_err(|error| said(&error))?;
     if text.len() > LENGTH_MAX {
         return Err(format!("the text has {} bytes; at most {LENGTH_MAX} are allowed", text.len()));
     }
@@ -122,8 +132,9 @@ pub fn render(template: &str, variables: &Map<String, Value>) -> Result<String, 
 
 /// The value of an expression.
 pub fn evaluate(expression: &str, variables: &Map<String, Value>) -> Result<Value, String> {
-    let compiled = PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
-    let value = compiled.eval(Serde(variables)).map_err(|error| said(&error))?;
+    PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
+    let value = run::compute(&ENVIRONMENT, expression, guard::variables(variables), VALUE_MAX);
+    let value = value.map_err(|error| said(&error))?;
     if value.is_undefined() {
         return Err(format!("`{expression}` names nothing that exists"));
     }
@@ -158,8 +169,8 @@ pub fn names_of_template(template: &str) -> Result<BTreeSet<String>, String> {
 
 /// The names that an expression uses, with their parts.
 pub fn names_of_expression(expression: &str) -> Result<BTreeSet<String>, String> {
-    let parsed = PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
-    Ok(parsed.undeclared_variables(true).into_iter().collect())
+    let names = PARSED.with_borrow_mut(|parsed| parsed.expression(expression))?;
+    Ok(names.as_ref().clone())
 }
 
 /// A template that gives one value, as the expression that gives it: `{{ x }}` is `x`, and `text` is `"text"`.
@@ -185,6 +196,7 @@ fn said(error: &Error) -> String {
 }
 
 fn list_of(value: &Filled) -> Result<Vec<Value>, Error> {
+    guard::fits(value, VALUE_MAX)?;
     let json = serde_json::to_value(value)
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("not plain data: {error}")))?;
     match json {

@@ -187,7 +187,8 @@ fn after_work(view: &RunView<'_>) -> Vec<Move> {
     }
     let none_completed = !work.iter().any(|task| matches!(task.ending, Some(Ending::Completed(_))));
     if none_completed {
-        return vec![Move::Fail("all_members_failed", failures.join("; "))];
+        let why = if failures.is_empty() { "every task was called off".to_owned() } else { failures.join("; ") };
+        return vec![Move::Fail("all_members_failed", why)];
     }
     synthesize(view)
 }

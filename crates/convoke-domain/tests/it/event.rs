@@ -35,10 +35,12 @@ Each event also has a hash over itself and the one before. `convoke audit verify
 const TAIL: &str = r#"
 In payloads: `cost_usd`, `…_usd` are dollars; `step` is the step's number in its attempt, `turn` the model call it is or follows from, `try` how often it was
 started; `stage` and `phase` are words of the [glossary](../concept/glossary.md); `error` of a task or run begins with a
-[code](errors.md). A call that was under way when its worker went away is a `step.failed` whose `error` begins with `lost`, with the bound as its cost.
+[code](errors.md). A call that was under way when its worker went away, or that was cut when its task
+ended, is a `step.failed` whose `error` begins with `lost`, with the bound as its tokens and cost.
 "#;
 
-/// What an event is about, and the fields of its payload.
+/// What an event is about, and the fields of its payload. Whatever run a test of the engine drives, and each demo, must not say
+/// more than this: `convoke-testkit/src/event.rs` reads the page.
 fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
     use Kind as K;
     match kind {
@@ -71,7 +73,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::RunPhaseEnded => ("run", &["phase", "summary"]),
         K::SplitCreated => ("run", &["path", "items", "width", "wait"]),
         K::SyncCreated => ("run", &["path", "items", "of", "wait", "count"]),
-        K::SyncReady => ("run", &["path", "items", "of", "completed", "failed", "met"]),
+        K::SyncReady => ("run", &["path", "items", "of", "completed", "failed", "left_out", "met"]),
         K::JoinCreated => ("run", &["path", "of"]),
         K::MergeCompleted => {
             ("run", &["path", "how", "from", "missing", "disagreements", "more_disagreements", "digest"])
@@ -98,6 +100,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
                 "round",
                 "electorate",
                 "casting",
+                "capability",
             ],
         ),
         K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds", "capability"]),
@@ -120,9 +123,11 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::TaskFailed => ("task", &["key", "stage", "code", "error"]),
         K::TaskCancelled => ("task", &[]),
         K::TaskAnswered => ("task", &["key", "declined"]),
-        K::StepStarted => ("task", &["step", "kind", "name", "turn"]),
-        K::StepCompleted => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd"]),
-        K::StepFailed => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "error"]),
+        K::StepStarted => ("task", &["step", "kind", "name", "turn", "waits_for"]),
+        K::StepCompleted => ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "waited_for", "status"]),
+        K::StepFailed => {
+            ("task", &["step", "kind", "name", "try", "tokens", "cost_usd", "error", "waited_for", "status"])
+        }
         K::ToolDenied => ("task", &["step", "tool", "rule", "message"]),
         K::EffectUnknown => ("task", &["step", "kind", "name", "try", "error"]),
         K::EffectResolved => ("effect", &["outcome", "tool"]),
@@ -168,7 +173,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::FindingAdded => ("context", &["name", "confidence", "tags"]),
         K::ContextCompacted => ("task", &["step", "turn", "by", "dropped", "bytes_before", "bytes_after", "window"]),
         K::MemoryAdded | K::MemoryChanged => ("memory", &["scope", "owner", "version", "source", "tags"]),
-        K::OutcomeRecorded => ("outcome", &["outcomes", "more"]),
+        K::OutcomeRecorded => ("outcome", &["outcomes", "more", "answer"]),
         K::RatingGiven | K::RatingChanged => ("rating", &["stars", "note", "agent", "task", "was"]),
         K::MemoryForgotten => ("memory", &["scope", "owner", "reason"]),
     }

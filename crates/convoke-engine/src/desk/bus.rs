@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Caller, Tool, Wait, object, read};
-use crate::address::message_id;
+use crate::address::{self, message_id};
 use crate::answer;
 use crate::engine::emit;
 use crate::escalate::{Stuck, next_step};
@@ -148,7 +148,7 @@ fn reply_schema() -> Value {
 
 fn wait_schema() -> Value {
     let properties = json!({
-        "from": {"type": "string", "description": "Only messages of this sender"},
+        "from": {"type": "string", "description": "Only messages of this sender: a member's name, or `user:NAME`"},
         "kind": {"type": "string", "description": "Only messages of this kind, such as finding"},
         "timeout_s": {"type": "integer", "minimum": 1, "maximum": WAIT_MOST_S, "default": WAIT_S},
     });
@@ -229,10 +229,13 @@ const fn note() -> Kind {
 
 async fn send(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
     let args: SendArgs = read("send", args)?;
-    if args.to.is_none() {
-        return Err(Refusal::new("no_recipient", "the message names no recipient").into());
+    let new = args.message()?;
+    // A message that names nobody goes to everybody, which is another tool.
+    if new.to.is_empty() {
+        let refusal = Refusal::new("no_recipient", "the message names no recipient");
+        return Err(refusal.hint("name somebody in `to`, or use `broadcast`").into());
     }
-    post(tx, caller, &args.message()?).await
+    post(tx, caller, &new).await
 }
 
 async fn broadcast(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answer> {
@@ -401,6 +404,10 @@ async fn wait_for(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
     }
     if let Some(kind) = args.kind.as_deref().filter(|kind| Kind::parse(kind).is_none()) {
         return Err(Refusal::new("bad_arguments", format!("there is no kind of message `{kind}`")).into());
+    }
+    if let Some(from) = &args.from {
+        let who = Party::Agent(caller.at.agent.clone());
+        address::sender(tx, speaker(caller, &who), from).await?;
     }
     let wanted = Wanted { from: args.from, kind: args.kind };
     if task::hold(tx, caller.at.task).await?.mail > 0 && mail::has_come(tx, caller.at, &wanted).await? {

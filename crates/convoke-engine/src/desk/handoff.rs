@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use convoke_domain::agent::Standing;
 use convoke_domain::authority;
+use convoke_domain::budget::Budget;
 use convoke_domain::event::Kind;
 use convoke_domain::handoff::{self as domain, Packet, Past, State, may_delegate, may_offer};
 use convoke_domain::id::{HandoffId, TaskId};
@@ -18,6 +19,8 @@ use serde_json::{Value, json};
 
 use super::{Answer, Caller, Left, Tool, Wait, object, read};
 use crate::advance::{self, SideTask};
+use crate::budget::scope;
+use crate::claim::Assignment;
 use crate::engine::emit;
 use crate::handoff as engine;
 
@@ -207,7 +210,7 @@ async fn hand_off(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
         constraints: args.constraints,
         reason: args.reason,
         return_to: args.return_to,
-        remaining_budget: remaining(tx, caller.at.task).await?,
+        remaining_budget: remaining(tx, caller.at).await?,
         locks: crate::lock::held_names(tx, caller.at.task).await?,
     };
     packet.check()?;
@@ -226,13 +229,18 @@ fn shortened(text: &str) -> String {
     text.chars().take(domain::PACKET_CHARS).collect()
 }
 
-/// What the task may still cost, where it has a budget of its own.
-async fn remaining(tx: &mut Tx<'_>, task: TaskId) -> Result<Option<String>> {
-    let rows = budget::hold(tx, &[format!("task:{task}")]).await?;
-    Ok(rows.into_iter().map(convoke_domain::budget::Budget::from).find_map(|budget| {
-        let left = budget.cap_cost? - budget.settled.cost - budget.reserved.cost;
-        Some(format!("{left}"))
-    }))
+/// What the task may still cost, where it has a budget of its own: the team's for each task, or that of the agent it was made for.
+async fn remaining(tx: &mut Tx<'_>, at: &Assignment) -> Result<Option<String>> {
+    let mut names = vec![format!("task:{}", at.task)];
+    if at.stage == SideStage::Spawned.as_str() {
+        names.push(scope(at.run, &at.key));
+    }
+    let rows: Vec<_> = budget::hold(tx, &names).await?.into_iter().map(Budget::from).collect();
+    let cost = rows.iter().filter_map(|row| Some(row.cap_cost? - row.settled.cost - row.reserved.cost)).min();
+    let tokens = rows.iter().filter_map(|row| Some(row.cap_tokens? - row.settled.tokens - row.reserved.tokens)).min();
+    let parts: Vec<_> =
+        cost.map(|left| left.to_string()).into_iter().chain(tokens.map(|left| format!("{left} tokens"))).collect();
+    Ok((!parts.is_empty()).then(|| parts.join(", ")))
 }
 
 struct Offer {

@@ -11,24 +11,25 @@ use convoke_domain::spec::RunSpec;
 use convoke_store::{Result as Stored, Tx, UseCase, agent, run, spawn, task};
 use serde_json::json;
 
+use super::stop::{pass_on, reason};
 use crate::desk::Left;
 use crate::engine::emit;
 use crate::run::state_of;
 use crate::user::may_govern;
-use crate::{Engine, Result, advance};
+use crate::{Engine, Result, advance, recover, wait};
 
 /// What was stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Killed {
     /// The agent, and all that it had spawned.
     pub agents: Vec<String>,
-    /// The tasks that were cancelled.
+    /// Their tasks: cancelled, or given to the team's fallback agent.
     pub tasks: Vec<TaskId>,
 }
 
 impl Engine {
-    /// Stops an agent in a run and all that it has spawned there: their tasks are cancelled, running calls are cut, and the
-    /// spawned ones are retired. Owners and operators may.
+    /// Stops an agent in a run and all that it has spawned there, until the run ends: their tasks go to the team's fallback agent or
+    /// are cancelled, running calls are cut, and the spawned ones are retired. Owners and operators may.
     pub async fn kill(&self, run: RunId, agent: &str, user: &str) -> Result<Killed> {
         let spec = self.spec_of(run).await?;
         let kill = Kill { ws: self.ws(), run, agent: agent.to_owned(), user: user.to_owned(), spec };
@@ -70,17 +71,23 @@ impl UseCase for Kill {
         let agents = tree.subtree(&self.agent);
         let who = format!("user:{}", self.user);
         let open = task::open(tx, self.run).await?;
-        let tasks: Vec<TaskId> =
-            open.into_iter().filter(|task| agents.contains(&task.agent)).map(|task| task.id).collect();
+        let open: Vec<_> = open.into_iter().filter(|task| agents.contains(&task.agent)).collect();
+        let tasks: Vec<TaskId> = open.iter().map(|task| task.id).collect();
         // Told first, so that the record reads in the order of cause and effect.
         let payload = json!({"agents": agents, "tasks": tasks});
         emit(tx, Kind::AgentKilled, ("agent", self.agent.clone()), (Some(self.run), &who), payload);
         for name in &agents {
+            spawn::stop(tx, self.run, name, &who).await?;
             if spawn::end(tx, self.run, name).await? {
                 retire(tx, self.run, name, "retired", &who).await?;
             }
         }
-        advance::cancel_tasks(tx, self.run, &tasks, &who, &self.spec).await?;
+        let (passed, kept) = pass_on(tx, self.run, &self.spec, open, &who).await?;
+        recover::bill_orphans(tx, self.run, Some(&passed)).await?;
+        if !passed.is_empty() {
+            wait::go_on(tx, self.run).await?;
+        }
+        advance::cancel_tasks(tx, self.run, &kept, (&who, &reason(&who)), &self.spec).await?;
         Ok(Ok(Killed { agents, tasks }))
     }
 }
@@ -97,6 +104,14 @@ pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Stored<()> {
         _ => "retired",
     };
     retire(tx, left.run, left.agent, status, "system").await
+}
+
+/// One that has been without work goes.
+pub(crate) async fn retire_idle(tx: &mut Tx<'_>, run: RunId, name: &str) -> Stored<()> {
+    if spawn::end(tx, run, name).await? {
+        retire(tx, run, name, "retired", "system").await?;
+    }
+    Ok(())
 }
 
 /// Whatever a run has spawned ends with it.

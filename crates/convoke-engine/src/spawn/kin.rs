@@ -21,21 +21,23 @@ pub(crate) struct Kin {
 }
 
 impl Kin {
-    /// The budgets that its calls fall under besides those of the team's agents: of all above it, and of all that were
-    /// spawned in its run together.
+    /// The budgets that its calls fall under besides those of the team's agents: its own, of all above it, and of all that were
+    /// spawned in its run together. So do the calls of whoever it has handed its task: what was given for the task goes along.
     pub(crate) fn scopes(&self, run: RunId, spec: &RunSpec) -> Vec<Scope> {
         let tokens = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         let own = |name: &String| spec.profiles.get(name).map(|profile| profile.limits);
-        let limits = self.above.iter().filter_map(|(name, limits)| Some((name, limits.or_else(|| own(name))?)));
+        let me = (&self.profile.name, self.profile.limits);
+        let above = self.above.iter().filter_map(|(name, limits)| Some((name, limits.or_else(|| own(name))?)));
+        let limits = std::iter::once(me).chain(above);
         let limited = limits.filter(|(_, limits)| limits.max_cost_usd.is_some() || limits.max_tokens.is_some());
-        let above = limited.map(|(name, limits)| Scope {
+        let family = limited.map(|(name, limits)| Scope {
             name: budget::scope(run, name),
             cap_cost: limits.max_cost_usd,
             cap_tokens: limits.max_tokens.map(tokens),
         });
         let all = bounds(&spec.team.rules.spawn).tokens;
         let together = Scope { name: format!("spawned:{run}"), cap_cost: None, cap_tokens: Some(tokens(all)) };
-        above.chain([together]).collect()
+        family.chain([together]).collect()
     }
 }
 

@@ -177,6 +177,12 @@ async fn nobody_approves_who_may_not() {
     ] {
         assert_eq!(answer(&hub, id, Choice::Approve, who).await, Err(code.to_owned()), "{who}");
     }
+    let ws = hub.engine.config().workspace;
+    let events = hub.engine.store().events_after(ws, 0, Some(run), 10_000).await.expect("events");
+    let denied = events.iter().filter(|event| event.kind == "authority.denied");
+    let rules: Vec<_> = denied.filter_map(|event| event.payload["rule"].as_str()).collect();
+    let person = "user.person";
+    assert_eq!(rules, [person, person, person, "user.role", "user.role", "approvals.four_eyes"]);
     assert_eq!(answer(&hub, id, Choice::Approve, "user:dora").await, Ok(State::Pending), "one of two");
     assert_eq!(answer(&hub, id, Choice::Approve, "user:dora").await, Err("already_voted".into()));
     assert_eq!(answer(&hub, id, Choice::Approve, "user:ada").await, Err("already_voted".into()), "dora stood for ada");

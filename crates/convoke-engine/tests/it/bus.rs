@@ -8,6 +8,7 @@ use convoke_domain::id::{MessageId, RunId};
 use convoke_domain::message::Kind;
 use convoke_domain::record::{InboxKind, MessageRecord, RunRecord, ThreadRecord};
 use convoke_domain::task::Priority;
+use convoke_domain::user::Role;
 use convoke_engine::{NewMessage, Reader, ThreadFilter};
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
 use convoke_testkit::hub::{Hub, profile, team};
@@ -221,7 +222,7 @@ async fn a_person_answers_when_they_have_time() {
     assert_eq!(waiting.decisions[0].due, None, "people have time");
     let open = waiting_for(&hub, "tester").await;
     let [question] = open.as_slice() else { panic!("{open:?}") };
-    hub.engine.ensure_user("eve").await.expect("a user");
+    hub.engine.appoint("eve", Role::Viewer, true, "user:tester").await.expect("a user");
     let refused = hub.engine.answer_question("eve", *question, "yes", None).await.expect_err("not asked");
     assert_eq!(refused.code(), "not_addressee");
     hub.engine.answer_question("tester", *question, "yes", Some("It is harmless.")).await.expect("an answer");

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use convoke_domain::id::RunId;
+use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::record::RunRecord;
 use convoke_engine::Which;
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
 use convoke_port::tool::Repeat;
+use convoke_store::{Tx, UseCase, budget};
 use convoke_testkit::hub::{Hub, profile, team};
 use convoke_testkit::model::{FakeModels, asks, says};
 use convoke_testkit::tool::{FakeTools, gives};
@@ -364,4 +365,80 @@ fn whatever_call_it_dies_in_a_task_is_handed_over_once() {
             hub.stop().await;
         });
     }
+}
+
+/// A run in which `ann` spawns `digger` with 5,000 tokens, who hands its task to `bob`, whose replies may be so long.
+async fn handed_on(reply: u32) -> (Hub, RunId, RunRecord) {
+    let models = FakeModels::new(|request| match who(request) {
+        ("ann", "work", 1) => call("spawn", json!({"profile": "digger", "task": "Dig.", "max_tokens": 5_000})),
+        ("ann", "work", _) => Ok(says(last(request))),
+        ("bob", "spawned", _) => {
+            let text = request.turns[0].text();
+            assert!(text.contains("What it may still cost") && text.contains(" tokens"), "{text}");
+            Ok(says("bob dug"))
+        }
+        (agent, "spawned", 1) if agent.starts_with("digger-") => hand_off("bob", json!({})),
+        _ => Ok(says("the result")),
+    });
+    let hub = Hub::new(models, FakeTools::none()).await;
+    let may = json!({"can_spawn": true, "can_delegate": true, "can_assign_to_peers": true});
+    let profiles = vec![
+        profile("lead", json!({})),
+        profile("ann", json!({"tools": ["spawn", "hand_off"], "authority": may, "limits": {"max_tokens": 100_000}})),
+        profile("bob", json!({"model_settings": {"max_output_tokens": reply}})),
+        profile(
+            "digger",
+            json!({"tools": ["hand_off"], "authority": may, "model_settings": {"max_output_tokens": 200}}),
+        ),
+    ];
+    let fixed = json!([{"key": "main", "title": "Main", "instructions": "Do it.", "assignee": "ann"}]);
+    let rules = json!({"planning": "fixed", "retries": 0, "allow_peer_assignment": true});
+    let team = team(&["ann", "bob"], json!({"tasks": fixed, "rules": rules, "budget": {"on_exhausted": "stop"}}));
+    let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    let record = hub.ended(run).await;
+    (hub, run, record)
+}
+
+/// The budgets of a run's agents.
+struct Purses(RunId);
+
+impl UseCase for Purses {
+    type Out = Vec<budget::Record>;
+
+    fn ws(&self) -> WorkspaceId {
+        WorkspaceId::DEFAULT
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> convoke_store::Result<Self::Out> {
+        budget::list(tx, &format!("agent:{}:", self.0), 100).await
+    }
+}
+
+#[tokio::test]
+async fn what_was_given_for_a_task_goes_along_and_no_cap_moves() {
+    let (hub, run, record) = handed_on(200).await;
+    assert_eq!(record.summary.state, "completed", "{record:#?}");
+    assert!(task(&record, "work").output.as_deref().is_some_and(|text| text.contains("bob dug")), "{record:#?}");
+    let purses = hub.engine.store().read(Purses(run)).await.expect("budgets");
+    let brief = |row: &budget::Record| {
+        let name = row.scope.rsplit(':').next().unwrap_or_default();
+        (name.starts_with("digger-"), row.cap_tokens, row.settled_tokens, row.reserved_tokens, row.moved_tokens)
+    };
+    let (own, dug) = (task(&record, "work").tokens, task(&record, "spawned").tokens);
+    // Both attempts at the task count against what was given for it and against who gave it; bob has no cap, and gets none.
+    let wanted = [(false, Some(100_000), own + dug, 0, 0), (true, Some(5_000), dug, 0, 0)];
+    assert_eq!(purses.iter().map(brief).collect::<Vec<_>>(), wanted, "{purses:#?}");
+    assert_eq!(task(&record, "spawned").attempts.len(), 2);
+    assert_eq!(hub.engine.store().verify().await.expect("verified").problems, []);
+}
+
+#[tokio::test]
+async fn whoever_takes_a_task_over_spends_no_more_than_was_given_for_it() {
+    let (hub, run, record) = handed_on(8_000).await;
+    assert_eq!(record.summary.state, "failed", "{record:#?}");
+    let events = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, Some(run), 10_000).await.expect("events");
+    let exhausted = events.iter().find(|event| event.kind == "budget.exhausted").expect("it is on record");
+    assert_eq!(exhausted.actor, "agent:bob");
+    assert!(exhausted.entity_id.starts_with(&format!("agent:{run}:digger-")), "{exhausted:?}");
 }

@@ -4,7 +4,7 @@ use convoke_domain::id::WorkspaceId;
 use convoke_domain::outcome::{Case, Kind};
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_engine::{About, Rate};
+use convoke_engine::{About, Gold, Rate, Recorded};
 use convoke_testkit::hub::{Hub, profile, team};
 use convoke_testkit::model::{FakeModels, says};
 use convoke_testkit::tool::FakeTools;
@@ -37,9 +37,11 @@ async fn what_became_of_work_is_recorded_once_and_told() {
     let run = hub.run(team(&["logs", "cost"], json!({})), "Look.").await;
     hub.ended(run).await;
     assert_eq!(hub.engine.reputation(None).await.expect("read"), []);
-    for _ in 0..2 {
-        hub.engine.record_outcomes(records(), "ada").await.expect("recorded");
-    }
+    let strangers = vec!["net".to_owned()];
+    let first = hub.engine.record_outcomes(records(), "ada").await.expect("recorded");
+    assert_eq!(first, Recorded { new: 30, strangers, ..Recorded::default() });
+    let again = hub.engine.record_outcomes(records(), "ada").await.expect("recorded");
+    assert_eq!(again, Recorded { same: 30, ..Recorded::default() });
     let rate = Rate { run, about: About::Agent("logs".into()), stars: 3, note: String::new() };
     hub.engine.rate(rate, "ada").await.expect("rated");
     let found = hub.engine.reputation(Some("logs")).await.expect("read");
@@ -51,7 +53,7 @@ async fn what_became_of_work_is_recorded_once_and_told() {
     assert_eq!(all.iter().map(|one| one.agent.as_str()).collect::<Vec<_>>(), ["cost", "logs", "net"]);
     let events = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, None, 1_000).await.expect("events");
     let told: Vec<_> = events.iter().filter(|event| event.kind == "outcome.recorded").collect();
-    assert_eq!((told.len(), told[0].actor.as_str()), (2, "user:ada"));
+    assert_eq!((told.len(), told[0].actor.as_str()), (1, "user:ada"), "what changes nothing is not told");
     assert_eq!(told[0].payload["outcomes"].as_array().map(Vec::len), Some(30));
 }
 
@@ -64,7 +66,7 @@ async fn what_cannot_be_recorded_says_why_and_changes_nothing() {
         (vec![good(), case("", "cost", Kind::Gold, 1.0)], "ada", "bad_outcome"),
         (vec![good(); 1_001], "ada", "too_many_outcomes"),
         (vec![good()], "eve", "not_allowed"),
-        (vec![good()], "zoe", "not_allowed"),
+        (vec![good()], "zoe", "unknown_user"),
     ];
     for (cases, user, code) in cases {
         let refused = hub.engine.record_outcomes(cases, user).await.expect_err(code);
@@ -162,6 +164,79 @@ async fn a_review_is_an_outcome_of_its_author() {
     let found = hub.engine.reputation(Some("logs")).await.expect("read");
     let kinds = found.iter().find(|one| one.capability.is_empty()).map(|one| one.kinds.clone());
     assert_eq!(kinds, Some([(Kind::ReviewAccepted, 1), (Kind::ReviewRejected, 1)].into()), "{found:?}");
+}
+
+/// What an agent's record for a capability comes to: right and wrong, to a whole number.
+async fn counts(hub: &Hub, agent: &str, capability: &str) -> Option<(i64, i64)> {
+    let found = hub.engine.reputation(Some(agent)).await.expect("read");
+    let one = found.iter().find(|one| one.capability == capability)?;
+    Some((one.right.round() as i64, one.wrong.round() as i64))
+}
+
+#[tokio::test]
+async fn the_right_answer_of_a_vote_is_told_and_told_again() {
+    let hub = hub(FakeModels::new(|request| {
+        let choice = if request.origin.agent == "logs" { "x" } else { "y" };
+        Ok(says(json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
+    }))
+    .await;
+    vote(&hub).await;
+    let run = hub.engine.run_ids(None, 1).await.expect("runs")[0];
+    let gold =
+        |vote: Option<&str>, answer: &str| Gold { run, vote: vote.map(str::to_owned), answer: answer.to_owned() };
+    let of = |new, changed, same, right: &[&str], wrong: &[&str]| {
+        let [right, wrong] = [right, wrong].map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        Recorded { new, changed, same, right, wrong, vote: Some("choose".into()), ..Recorded::default() }
+    };
+    let first = hub.engine.record_answer(gold(None, "X."), "ada").await.expect("recorded");
+    assert_eq!(first, of(3, 0, 0, &["logs"], &["cost", "net"]));
+    assert_eq!((counts(&hub, "logs", "which").await, counts(&hub, "net", "which").await), (Some((1, 0)), Some((0, 1))));
+    let again = hub.engine.record_answer(gold(Some("choose"), "x"), "ada").await.expect("recorded");
+    assert_eq!(again, of(0, 0, 3, &["logs"], &["cost", "net"]));
+    let changed = hub.engine.record_answer(gold(None, "y"), "ada").await.expect("recorded");
+    assert_eq!(changed, of(0, 3, 0, &["cost", "net"], &["logs"]));
+    assert_eq!((counts(&hub, "logs", "which").await, counts(&hub, "net", "which").await), (Some((0, 1)), Some((1, 0))));
+    let events = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, None, 1_000).await.expect("events");
+    let told: Vec<_> = events.iter().filter(|event| event.kind == "outcome.recorded").collect();
+    let told: Vec<_> = told.iter().map(|event| (event.actor.as_str(), event.payload["answer"].as_str())).collect();
+    assert_eq!(told, [("system", None), ("user:ada", Some("x")), ("user:ada", Some("y"))]);
+    let refusals = [
+        (gold(None, "z"), "ada", "no_option"),
+        (gold(Some("chose"), "x"), "ada", "no_vote"),
+        (gold(None, "x"), "eve", "not_allowed"),
+    ];
+    for (gold, user, code) in refusals {
+        let refused = hub.engine.record_answer(gold, user).await.expect_err(code);
+        assert_eq!((refused.code(), refused.hint().is_some()), (code, true), "{refused}");
+    }
+    assert_eq!(counts(&hub, "net", "which").await, Some((1, 0)), "nothing was changed");
+}
+
+#[tokio::test]
+async fn of_several_votes_one_is_named_and_a_revote_counts_by_its_last_round() {
+    let hub = hub(FakeModels::new(|request| {
+        let choice = match request.origin.agent.as_str() {
+            "logs" => "x",
+            "cost" if request.origin.task_key.contains('~') => "x",
+            _ => "y",
+        };
+        Ok(says(json!({"choice": choice, "confidence": 0.5, "reason": "because"}).to_string()))
+    }))
+    .await;
+    let rule = |tie: &str| json!({"options": ["x", "y", "z"], "tie": tie, "early_stop": false});
+    let both = json!([
+        {"id": "v", "vote": {"voters": "['logs', 'cost']", "question": "Which?", "rule": rule("revote")}},
+        {"id": "w", "vote": {"voters": "['logs', 'net']", "question": "Which?", "rule": rule("first")}},
+    ]);
+    assert_eq!(steps(&hub, both).await.0, "completed");
+    let run = hub.engine.run_ids(None, 1).await.expect("runs")[0];
+    let gold =
+        |vote: Option<&str>, answer: &str| Gold { run, vote: vote.map(str::to_owned), answer: answer.to_owned() };
+    let which = hub.engine.record_answer(gold(None, "x"), "ada").await.expect_err("two votes");
+    assert_eq!((which.code(), which.hint()), ("which_vote", Some("name one with `--vote`: `v`, `w`")));
+    let nobody = hub.engine.record_answer(gold(Some("v"), "z"), "ada").await.expect("an option of the first round");
+    assert_eq!((nobody.right.len(), nobody.wrong.len()), (0, 2));
+    assert_eq!((counts(&hub, "net", "").await, counts(&hub, "cost", "").await), (Some((0, 1)), Some((0, 1))));
 }
 
 /// Where a vote's settings are computed, and where the best of several is taken, what was known when the run started counts.

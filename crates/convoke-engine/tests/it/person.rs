@@ -47,6 +47,13 @@ async fn a_task_waits_in_the_inbox_of_its_users_and_goes_on_with_their_answer() 
         let refused = hub.engine.answer_task(task.id, TaskAnswer::Done("mine".into()), who).await.expect_err(who);
         assert_eq!(refused.code(), code, "{who}");
     }
+    let ws = hub.engine.config().workspace;
+    let events = hub.engine.store().events_after(ws, 0, Some(run), 10_000).await.expect("events");
+    let denied = events.iter().filter(|event| event.kind == "authority.denied");
+    let denied: Vec<_> = denied.map(|event| (event.actor.as_str(), event.payload["rule"].as_str())).collect();
+    let role = Some("user.role");
+    let on_record = [("user:ada", role), ("user:eve", role), ("agent:cost", Some("user.person")), ("user:x", role)];
+    assert_eq!(denied, on_record, "whoever may not answer is on record");
     hub.engine.answer_task(task.id, TaskAnswer::Done("the bill is fine".into()), "user:bob").await.expect("answered");
     let record = hub.ended(run).await;
     assert_eq!(record.summary.state, "completed");
@@ -93,13 +100,15 @@ async fn roles_are_given_by_owners_and_one_stays() {
     let hub = Hub::new(FakeModels::new(usual), FakeTools::none()).await;
     let engine = &hub.engine;
     for name in ["ada", "zoe"] {
-        engine.ensure_user(name).await.expect("a user");
+        engine.ensure_user(name).await.expect("the first one owns, others are added");
     }
+    assert_eq!(engine.users("").await.expect("users").len(), 1);
+    engine.appoint("zoe", Role::Viewer, true, "user:ada").await.expect("added");
     let roles: Vec<_> = engine.users("").await.expect("users").into_iter().map(|user| (user.name, user.role)).collect();
     assert_eq!(roles, [("ada".to_owned(), "owner".to_owned()), ("zoe".to_owned(), "viewer".to_owned())]);
     for (name, role, is_new, by, code) in [
         ("zoe", Role::Owner, false, "user:zoe", "not_allowed"),
-        ("zoe", Role::Owner, false, "agent:ada", "not_allowed"),
+        ("zoe", Role::Owner, false, "agent:ada", "unknown_user"),
         ("ada", Role::Viewer, false, "user:ada", "last_owner"),
         ("zoe", Role::Viewer, true, "user:ada", "user_exists"),
         ("ghost", Role::Viewer, false, "user:ada", "missing"),

@@ -1,6 +1,7 @@
 //! What scripted models say in these tests: a plan, a finding, a synthesis, by the stage they are asked in.
 
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
+use convoke_store::{Options, PgOptions, Store};
 use convoke_testkit::model::{FakeModels, says};
 use serde_json::json;
 
@@ -27,4 +28,13 @@ pub fn models(
     play: impl Fn(&ModelRequest) -> Result<ModelReply, ModelError> + Send + Sync + 'static,
 ) -> FakeModels {
     FakeModels::new(move |request| if request.origin.agent == agent { play(request) } else { usual(request) })
+}
+
+/// A store in a schema of its own on the server that the tests are given.
+pub async fn postgres(what: &str) -> Store {
+    let url = std::env::var("CONVOKE_TEST_PG");
+    let url = url.expect("CONVOKE_TEST_PG names no PostgreSQL for tests; run `cargo xtask test`, which starts one");
+    let schema = format!("{what}_{}_{:08x}", std::process::id(), fastrand::u32(..));
+    let options = PgOptions { schema: Some(schema), create_schema: true, ..PgOptions::default() };
+    Store::open_postgres(&url, options, Options::default()).await.expect("a schema")
 }

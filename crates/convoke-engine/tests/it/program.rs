@@ -3,13 +3,16 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use convoke_domain::approval::Choice;
 use convoke_domain::id::RunId;
+use convoke_domain::message::Kind;
 use convoke_domain::profile::Profile;
 use convoke_domain::record::{RunRecord, TaskRecord};
-use convoke_engine::EffectOutcome;
+use convoke_domain::task::Priority;
+use convoke_engine::{EffectOutcome, NewMessage, Reader, ThreadFilter};
 use convoke_port::tool::{ToolError, ToolOutput};
 use convoke_testkit::hub::{Hub, profile, team};
-use convoke_testkit::model::FakeModels;
+use convoke_testkit::model::{FakeModels, Gate};
 use convoke_testkit::tool::{FakeTools, gives};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -293,4 +296,88 @@ async fn a_team_of_programs_alone_needs_no_model() {
     let record = hub.ended(run).await;
     assert_eq!((record.summary.state.as_str(), record.summary.model_calls), ("completed", 0), "{record:#?}");
     assert_eq!(record.output.as_deref(), Some("All says: nothing found"));
+}
+
+/// A run in which the program comes after a member whose call is held, so that messages can come before it.
+async fn after_logs(hub: &Hub, lint: Profile) -> RunId {
+    let tasks = json!([{"key": "read", "title": "Read", "instructions": "Read.", "assignee": "logs"},
+        {"key": "lint", "title": "Lint", "instructions": "Lint.", "assignee": "lint", "depends_on": ["read"]}]);
+    let team = team(&["logs", "lint"], json!({"rules": {"planning": "fixed"}, "tasks": tasks}));
+    let profiles = vec![profile("lead", json!({})), profile("logs", json!({})), lint];
+    let start = hub.prepare(team, profiles, "Go.").await.expect("a team");
+    hub.engine.start_run(start).await.expect("a run")
+}
+
+/// How the messages to the program stand, by what they say.
+async fn receipts(hub: &Hub, run: RunId) -> Vec<(String, String)> {
+    let reader = || Reader::Audit("system".to_owned());
+    let filter = ThreadFilter { run: Some(run), ..ThreadFilter::default() };
+    let mut all = Vec::new();
+    for thread in hub.engine.threads(filter, reader(), 100).await.expect("threads") {
+        for message in hub.engine.export_thread(thread.id, reader()).await.expect("a thread").messages {
+            let own = message.receipts.iter().filter(|receipt| receipt.who == "agent:lint");
+            all.extend(own.map(|receipt| (message.body.clone(), receipt.state.clone())));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn messages_that_have_come_stand_in_its_document() {
+    let gate = Gate::default();
+    let tools = programs(|_| gives(json!({"answer": "clean"}).to_string()));
+    let hub = Hub::new(FakeModels::new(usual).with_gate_for(&gate, &["logs"]), tools.clone()).await;
+    let run = after_logs(&hub, lint(json!({}))).await;
+    gate.held(1).await;
+    hub.engine.say("tester", Some(run), NewMessage::note("lint", "Mind\n[alert from system]")).await.expect("said");
+    let alert =
+        NewMessage { kind: Kind::Alert, priority: Priority::Critical, ..NewMessage::note("lint", "The disk is full.") };
+    hub.engine.say("tester", Some(run), alert).await.expect("said");
+    let states = |state: &str| {
+        vec![
+            ("Mind\n[alert from system]".to_owned(), state.to_owned()),
+            ("The disk is full.".to_owned(), state.to_owned()),
+        ]
+    };
+    assert_eq!(receipts(&hub, run).await, states("queued"));
+    gate.open();
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed", "{record:#?}");
+    assert_eq!(receipts(&hub, run).await, states("read"));
+    let document = tools.calls()[0].input["document"].clone();
+    let messages = document["messages"].as_array().expect("messages");
+    let brief: Vec<_> = messages.iter().map(|one| (&one["kind"], &one["from"], &one["body"], &one["to_all"])).collect();
+    let (from, no) = (json!("user:tester"), json!(false));
+    // Both are of one thread, which stays in its order.
+    assert_eq!(brief[0], (&json!("note"), &from, &json!("Mind\n[alert from system]"), &no));
+    assert_eq!(brief[1], (&json!("alert"), &from, &json!("The disk is full."), &no));
+    assert_eq!(messages[1]["priority"], json!("critical"));
+    let steps: Vec<_> =
+        task(&record, "lint").attempts[0].steps.iter().map(|step| (step.n, step.kind.as_str())).collect();
+    assert_eq!(steps, [(1, "message"), (2, "tool")]);
+}
+
+#[tokio::test]
+async fn what_is_approved_is_what_is_read_whatever_comes_meanwhile() {
+    let gate = Gate::default();
+    let tools = programs(|_| gives(json!({"answer": "clean"}).to_string()));
+    let hub = Hub::new(FakeModels::new(usual).with_gate_for(&gate, &["logs"]), tools.clone()).await;
+    let mut lint = lint(json!({}));
+    lint.ask = vec!["command".to_owned()];
+    let run = after_logs(&hub, lint).await;
+    hub.engine.ensure_user("tester").await.expect("the owner");
+    gate.held(1).await;
+    hub.engine.say("tester", Some(run), NewMessage::note("lint", "one")).await.expect("said");
+    gate.open();
+    let approvals = hub.until(run, &["waiting"]).await.approvals;
+    hub.engine.say("tester", Some(run), NewMessage::note("lint", "two")).await.expect("said");
+    let id = approvals[0].id;
+    hub.engine.answer_approval(id, Choice::Approve, "user:tester", "").await.expect("approved");
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed", "{record:#?}");
+    let calls = tools.calls();
+    let bodies: Vec<_> =
+        calls[0].input["document"]["messages"].as_array().expect("messages").iter().map(|one| &one["body"]).collect();
+    assert_eq!((calls.len(), bodies), (1, vec![&json!("one")]));
 }

@@ -126,3 +126,38 @@ async fn a_side_task_that_is_called_off_as_the_last_one_does_not_hold_the_run_up
         assert_eq!(states, [("work", "completed"), ("reply", "cancelled"), ("synthesis", "completed")], "{answers}");
     }
 }
+
+#[tokio::test]
+async fn two_who_ask_each_other_are_both_answered() {
+    let gate = Gate::default();
+    let models = FakeModels::new(|request| {
+        let other = if request.origin.agent == "logs" { "cost" } else { "logs" };
+        match (request.origin.stage.as_str(), request.origin.turn) {
+            ("work", 1) => {
+                let args = json!({"to": other, "question": "What do you know?", "within_s": 25});
+                Ok(asks(&[("c1", "ask", args)]))
+            }
+            ("work", _) => Ok(says(format!("got {:?}", request.turns.last().expect("a turn").blocks))),
+            ("reply", _) => Ok(says(format!("{} knows", request.origin.agent))),
+            _ => usual(request),
+        }
+    });
+    let hub = Hub::new(models.with_gate(&gate), FakeTools::none()).await;
+    hub.engine.ensure_user("tester").await.expect("the owner");
+    let profiles = ["lead", "logs", "cost"].map(|name| profile(name, json!({"tools": ["@talk"]}))).to_vec();
+    let team = team(&["logs", "cost"], json!({"rules": {"planning": "same_task"}}));
+    let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    // Both are at work when they are asked, so neither is given a task for the answer at first.
+    gate.held(2).await;
+    gate.open();
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed", "{:?}", record.summary.error);
+    let standing: Vec<_> = record.decisions.iter().map(|one| one.standing.as_str()).collect();
+    assert_eq!(standing, ["answered", "answered"]);
+    for (agent, other) in [("logs", "cost"), ("cost", "logs")] {
+        let task = record.tasks.iter().find(|task| task.agent == agent && task.stage == "work").expect("a task");
+        let output = task.output.as_deref().unwrap_or_default();
+        assert!(output.contains(&format!("{other} knows")), "{agent}: {output}");
+    }
+}

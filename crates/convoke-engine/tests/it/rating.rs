@@ -76,7 +76,7 @@ async fn what_cannot_be_rated_says_why() {
         (About::Run, 0, "ada", "bad_stars", "a rating has 1 to 5 stars, and 0 is none of these"),
         (About::Run, 6, "ada", "bad_stars", "a rating has 1 to 5 stars, and 6 is none of these"),
         (About::Run, 3, "eve", "not_allowed", "the user `eve` is a viewer, and may not rate"),
-        (About::Run, 3, "zoe", "not_allowed", "the user `zoe` is not known here, and may not rate"),
+        (About::Run, 3, "zoe", "unknown_user", "the user `zoe` is not known here, and may not rate"),
         (About::Agent("ghost".into()), 3, "ada", "missing_agent", "`ghost` has ended no task of this run"),
         (task("nothing"), 3, "ada", "missing_task", "this run has no task `nothing`"),
         (task("work/coordinator"), 3, "ada", "missing_task", "this run has no task `work/coordinator`"),

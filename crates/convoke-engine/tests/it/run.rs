@@ -1,5 +1,7 @@
 //! A run from start to end, and what a person may do with it on the way.
 
+use std::time::Duration;
+
 use convoke_domain::id::RunId;
 use convoke_engine::{Resume, StartRun};
 use convoke_port::tool::Repeat;
@@ -94,6 +96,52 @@ async fn cancelling_reaches_a_running_call() {
     assert!(agents.iter().all(|agent| agent.running == 0), "{agents:?}");
     let refused = hub.engine.cancel(run, "ann").await.expect_err("ended");
     assert_eq!(refused.code(), "illegal_transition");
+}
+
+/// Waits until the tasks of a run stand like this.
+async fn stand<const N: usize>(hub: &Hub, run: RunId, states: [&str; N]) {
+    let mut feed = hub.engine.store().subscribe();
+    let wait = async {
+        loop {
+            let record = hub.engine.run_record(run).await.expect("the run");
+            if record.tasks.iter().map(|task| task.state.as_str()).eq(states) {
+                return;
+            }
+            let _ = feed.next().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the tasks stand like this");
+}
+
+#[tokio::test]
+async fn a_call_that_waits_and_an_attempt_that_was_put_back_end_with_their_run() {
+    let gate = Gate::default();
+    // `logs` waits for a message that nobody sends; `apps` is put back, for its run is paused before its call.
+    let play = FakeModels::new(|request| match (request.origin.agent.as_str(), request.origin.turn) {
+        ("logs", 1) => Ok(asks(&[("c", "wait_for", json!({"from": "apps"}))])),
+        ("apps", 1) => Ok(asks(&[("c", "look", json!({}))])),
+        _ => usual(request),
+    });
+    let tools = FakeTools::new(&[("look", Repeat::Harmless)], |_| gives("nothing"));
+    let hub = Hub::new(play.with_gate_for(&gate, &["apps"]), tools).await;
+    hub.engine.ensure_user("ann").await.expect("the owner");
+    let profiles = ["lead", "logs", "apps"].map(|name| profile(name, json!({"tools": ["@talk", "look"]})));
+    let rules = json!({"rules": {"planning": "same_task"}});
+    let start = hub.prepare(team(&["logs", "apps"], rules), profiles.to_vec(), "Look.").await.expect("a team");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    gate.held(1).await;
+    stand(&hub, run, ["waiting", "running"]).await;
+    hub.engine.pause(run, "ann").await.expect("paused");
+    gate.open();
+    stand(&hub, run, ["waiting", "ready"]).await;
+    hub.engine.cancel(run, "ann").await.expect("cancelled");
+    let record = hub.until(run, &["cancelled"]).await;
+    let attempts: Vec<_> = record.tasks.iter().flat_map(|task| &task.attempts).collect();
+    let brief: Vec<_> = attempts.iter().map(|attempt| (attempt.agent.as_str(), attempt.state.as_str())).collect();
+    assert_eq!(brief, [("logs", "cancelled"), ("apps", "cancelled")]);
+    let waited = attempts[0].steps.last().expect("a step");
+    assert_eq!((waited.name.as_str(), waited.status.as_str()), ("wait_for", "failed"), "{waited:?}");
+    assert_eq!(waited.error.as_deref(), Some("the task ended while this waited"));
 }
 
 #[tokio::test]

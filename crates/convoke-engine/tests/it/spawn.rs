@@ -231,7 +231,7 @@ async fn a_person_spawns_for_a_run_and_others_may_not() {
     let refused = hub.engine.spawn(run, order.clone(), "mallory", hub.engine.fresh()).await.expect_err("not an owner");
     assert_eq!(
         (refused.code(), refused.to_string().as_str()),
-        ("not_allowed", "the user `mallory` is not known here, and may not spawn agents")
+        ("unknown_user", "the user `mallory` is not known here, and may not spawn agents")
     );
     let ws = hub.engine.config().workspace;
     let all = hub.engine.store().events_after(ws, 0, None, 10_000).await.expect("events");

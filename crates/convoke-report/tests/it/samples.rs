@@ -472,6 +472,8 @@ fn approval(agent: &str, state: &str, args: Value, votes: Vec<VoteRecord>) -> Ap
         confidence: Some(90),
         state: state.into(),
         needed: 2,
+        approvers: Vec::new(),
+        unknown: Vec::new(),
         decided_by: decided.clone().map(|(by, ..)| by),
         note: decided.clone().map(|(_, note, _)| note),
         created_at: at(5_000),

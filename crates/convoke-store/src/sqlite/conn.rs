@@ -68,6 +68,13 @@ impl Conn {
         Ok(conn)
     }
 
+    /// The connection that moves the log into the database, and does nothing else.
+    pub(crate) fn mover(path: &Path) -> Result<Self> {
+        let conn = Self::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        conn.pragmas("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;")?;
+        Ok(conn)
+    }
+
     /// A database of its own that is gone with the connection.
     pub(crate) fn in_memory() -> Result<Self> {
         Self::open(Path::new(":memory:"), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)

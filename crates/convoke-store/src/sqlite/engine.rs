@@ -103,7 +103,7 @@ impl Engine {
         let engine = Self::start(path, options, Some(&lock), Conn::reader)?;
         let (writes, queue) = mpsc::channel(options.queue);
         let feed = slot(&engine.feed).clone().ok_or_else(|| Error::broken("a store that opens has no feed"))?;
-        let writer = Writer::new(conn, Arc::clone(&engine.shared), feed)?;
+        let writer = Writer::new(conn, &engine.path, Arc::clone(&engine.shared), feed)?;
         let max_batch = options.max_batch;
         engine.spawn("store-writer", Some(&lock), move || writer.serve(queue, max_batch))?;
         *slot(&engine.writes) = Some(writes);

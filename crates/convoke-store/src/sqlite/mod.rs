@@ -1,7 +1,9 @@
 //! The SQLite side: one connection that writes, a few that read, one process per data folder.
 //!
-//! Rule: only the [`writer`] writes and checkpoints, on its own thread; readers are `query_only`. Start at [`Engine`].
+//! Rule: only the [`writer`] writes, on its own thread; [`checkpoint`] moves its log beside it; readers are `query_only`. Start at
+//! [`Engine`].
 
+mod checkpoint;
 mod conn;
 mod engine;
 mod files;

@@ -8,6 +8,7 @@
 //! When COMMIT itself fails, it is not tried again: the kernel may have dropped the pages, and a second fsync would lie.
 //! Every caller is told that the outcome is not known, and the store refuses everything until a restart reads the log.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -18,16 +19,12 @@ use rusqlite::hooks::Wal;
 use tokio::sync::broadcast;
 use tokio::sync::mpsc::Receiver;
 
+use super::checkpoint::Mover;
 use super::conn::{Conn, error};
 use super::engine::Shared;
 use crate::error::{Error, Result};
 use crate::tx::{Db, Tx};
 use crate::use_case::{Job, run_at_once};
-
-/// Checkpoint at an idle moment from this many WAL pages (4 MiB).
-const IDLE_PAGES: i32 = 1_024;
-/// Checkpoint even under load from this many WAL pages (64 MiB).
-const BUSY_PAGES: i32 = 16_384;
 
 /// What the writer is asked for.
 pub(crate) enum Work {
@@ -60,11 +57,16 @@ pub(super) struct Writer {
     conn: Conn,
     shared: Arc<Shared>,
     feed: broadcast::Sender<Arc<Event>>,
-    wal_pages: Arc<AtomicI32>,
+    mover: Mover,
 }
 
 impl Writer {
-    pub(super) fn new(mut conn: Conn, shared: Arc<Shared>, feed: broadcast::Sender<Arc<Event>>) -> Result<Self> {
+    pub(super) fn new(
+        mut conn: Conn,
+        path: &Path,
+        shared: Arc<Shared>,
+        feed: broadcast::Sender<Arc<Event>>,
+    ) -> Result<Self> {
         let wal_pages = Arc::new(AtomicI32::new(0));
         let seen = Arc::clone(&wal_pages);
         let hook = move |_: &mut Wal, pages| {
@@ -72,7 +74,8 @@ impl Writer {
             Ok(())
         };
         conn.db.wal_hook(Some(hook)).map_err(error)?;
-        Ok(Self { conn, shared, feed, wal_pages })
+        let mover = Mover::start(path, wal_pages, Arc::clone(&shared))?;
+        Ok(Self { conn, shared, feed, mover })
     }
 
     /// Runs until the queue is closed and empty.
@@ -94,8 +97,9 @@ impl Writer {
             if let Some(act) = alone {
                 act(&mut self.conn);
             }
-            self.checkpoint(queue.is_empty());
+            self.mover.look(&self.conn, queue.is_empty());
         }
+        self.mover.stop();
         // What remains in the WAL is safe there; this only saves the next start some work.
         let _ = self.conn.pragmas("PRAGMA wal_checkpoint(TRUNCATE)");
     }
@@ -235,18 +239,6 @@ impl Writer {
             known.undo_to(heads);
         }
         self.conn.recorded.truncate(recorded);
-    }
-
-    /// Moves the WAL into the database when it is large, preferring a moment when nobody waits.
-    fn checkpoint(&mut self, idle: bool) {
-        let pages = self.wal_pages.load(Ordering::Relaxed);
-        if pages < if idle { IDLE_PAGES } else { BUSY_PAGES } || self.shared.usable().is_err() {
-            return;
-        }
-        match self.conn.pragmas("PRAGMA wal_checkpoint(PASSIVE)") {
-            Ok(()) => self.wal_pages.store(0, Ordering::Relaxed),
-            Err(error) => self.shared.poison(&format!("the write-ahead log could not be moved: {error}")),
-        }
     }
 }
 

@@ -15,6 +15,7 @@ cases! {
     silence_is_found,
     who_is_away_gets_nothing,
     spawned_agents,
+    who_is_stopped_gets_nothing,
     grants_hold_for_their_time,
     escalations_in_order,
     budgets_are_moved,
@@ -62,7 +63,7 @@ async fn silence_is_found(place: Place) {
         task::insert(tx, &ready(1, "ada")).await?;
         task::start(tx, task_id(1), 1, 1, ("node-1", NOW)).await?;
         agent::count(tx, "ada", 1).await?;
-        agent::beat(tx, "bob").await
+        agent::beat(tx, "bob", true).await
     });
     let later = Timestamp::from_micros(NOW.as_micros() + 1);
     assert!(look!(store, tx => agent::silent(tx, NOW, 10).await).is_empty(), "just heard of");
@@ -110,6 +111,36 @@ fn spawned(name: &str, n: i64) -> spawn::NewRow<'_> {
         task: task_id(1),
         created_by: "agent:ada",
     }
+}
+
+async fn who_is_stopped_gets_nothing(place: Place) {
+    let store = with_run(&place).await;
+    act!(store, tx => task::insert(tx, &ready(1, "ada")).await);
+    assert!(look!(store, tx => agent::holds_up(tx, RUN, 10).await).is_empty());
+    act!(store, tx => agent::set_status(tx, "ada", "blocked", true).await);
+    let held = look!(store, tx => agent::holds_up(tx, RUN, 10).await);
+    assert_eq!((held.len(), held[0].agent.as_str(), held[0].status.as_str()), (1, "ada", "blocked"));
+    act!(store, tx => agent::set_status(tx, "ada", "idle", false).await);
+    assert_eq!(act!(store, tx => task::candidates(tx, 10).await).len(), 1);
+    act!(store, tx => {
+        spawn::stop(tx, RUN, "ada", "user:eve").await?;
+        spawn::stop(tx, RUN, "ada", "user:bob").await
+    });
+    assert_eq!(look!(store, tx => spawn::stopped_by(tx, RUN, "ada").await).as_deref(), Some("user:eve"), "the first");
+    assert_eq!(look!(store, tx => spawn::stopped_by(tx, RUN, "bob").await), None);
+    assert!(act!(store, tx => task::candidates(tx, 10).await).is_empty());
+    assert!(act!(store, tx => task::candidates_of(tx, "ada", 10).await).is_empty());
+    let lost = act!(store, tx => spawn::lost(tx, 10).await);
+    assert_eq!((lost.len(), lost[0].task, lost[0].run, lost[0].resume), (1, task_id(1), RUN, false));
+    act!(store, tx => {
+        task::explain(tx, task_id(1), "not yet").await?;
+        task::end(tx, task_id(1), "cancelled", None, None).await?;
+        task::explain(tx, task_id(1), "stopped by eve").await
+    });
+    let ended = look!(store, tx => task::brief(tx, task_id(1)).await).expect("a task");
+    assert_eq!(ended.error.as_deref(), Some("stopped by eve"));
+    act!(store, tx => spawn::forget_stopped(tx, RUN).await);
+    assert_eq!(look!(store, tx => spawn::stopped_by(tx, RUN, "ada").await), None);
 }
 
 async fn spawned_agents(place: Place) {

@@ -64,6 +64,21 @@ fn new_message<'a>(id: u128, n: i64, thread: u128, audience: Option<&'a str>) ->
     }
 }
 
+fn new_question(id: u128, thread: u128) -> decision::NewRow<'static> {
+    decision::NewRow {
+        id: message_id(id),
+        thread: thread_id(thread),
+        run: Some(RUN),
+        task: Some(task_id(1)),
+        kind: "question",
+        asked_by: "agent:ada",
+        asked: "Go?",
+        audience: "[\"agent:bob\"]",
+        terms: "{}",
+        due: Some(NOW),
+    }
+}
+
 /// A store with a thread for all (1) and a private one (2) of `ada` and `bob`.
 async fn with_threads(place: &Place) -> Store {
     let store = with_run(place).await;
@@ -106,7 +121,18 @@ async fn threads_are_kept_and_hidden(place: Place) {
     assert!(look!(store, tx => thread::takes_part(tx, thread_id(2), "agent:ada").await));
     assert!(!look!(store, tx => thread::takes_part(tx, thread_id(2), "agent:eve").await));
     let later = Timestamp::from_micros(NOW.as_micros() + 1);
+    // The run has not ended, so its own thread is needed still.
+    assert_eq!(act!(store, tx => thread::idle_since(tx, later, 10).await), [(thread_id(2),)]);
+    act!(store, tx => message::insert(tx, &new_message(9, 1, 2, None)).await);
+    assert!(act!(store, tx => thread::idle_since(tx, later, 10).await).is_empty(), "something was said in it there");
+    assert!(!look!(store, tx => thread::is_idle(tx, thread_id(2), later).await));
+    act!(store, tx => run::set_state(tx, RUN, "completed", None).await);
     assert_eq!(act!(store, tx => thread::idle_since(tx, later, 10).await).len(), 2);
+    act!(store, tx => decision::insert(tx, &new_question(7, 2)).await);
+    assert_eq!(act!(store, tx => thread::idle_since(tx, later, 10).await), [(thread_id(1),)], "a question is open");
+    assert!(!look!(store, tx => thread::is_idle(tx, thread_id(2), later).await));
+    assert!(look!(store, tx => thread::is_idle(tx, thread_id(1), later).await));
+    assert!(!look!(store, tx => thread::is_idle(tx, thread_id(1), NOW).await));
     assert!(act!(store, tx => thread::idle_since(tx, NOW, 10).await).is_empty());
     act!(store, tx => thread::archive(tx, thread_id(1), "short", "[]").await);
     let kept = look!(store, tx => thread::get(tx, thread_id(1), eve).await).expect("a thread");
@@ -277,11 +303,7 @@ async fn answers_and_alerts_find_their_tasks(place: Place) {
 async fn questions_end_once(place: Place) {
     let store = with_threads(&place).await;
     act!(store, tx => {
-        let row = decision::NewRow {
-            id: message_id(1), thread: thread_id(1), run: Some(RUN), task: Some(task_id(1)), kind: "question", asked_by: "agent:ada",
-            asked: "Go?", audience: "[\"agent:bob\"]", terms: "{}", due: Some(NOW),
-        };
-        decision::insert(tx, &row).await?;
+        decision::insert(tx, &new_question(1, 1)).await?;
         decision::insert_addressee(tx, message_id(1), "agent:bob", Some(RUN)).await
     });
     assert_eq!(act!(store, tx => decision::due(tx, 10).await), [(message_id(1),)]);

@@ -49,6 +49,27 @@ async fn a_damaged_database_is_named_as_such() {
     assert!(error.to_string().starts_with("the database is damaged; restore a backup"), "{error}");
 }
 
+#[tokio::test]
+async fn the_log_begins_anew_while_it_is_written() {
+    const COMMITS: u64 = 2_000;
+    let place = Place::sqlite();
+    let store = place.open().await;
+    let log = || std::fs::metadata(place.dir.path().join("convoke.db-wal")).expect("a log").len();
+    let mut each = 0;
+    for n in 1..=COMMITS {
+        store.run(add(WS, format!("user-{n}"))).await.expect("added");
+        if n == 50 {
+            each = log() / n;
+        }
+    }
+    let written = each * COMMITS;
+    assert!(written > 4 * (4 << 20), "too little was written to say: {written} bytes");
+    assert!(log() < written / 2, "the log has {} bytes of {written} that were written", log());
+    assert_eq!(store.read(Names(WS)).await.expect("names").len() as u64, COMMITS);
+    store.close().await.expect("closed");
+    assert!(!place.dir.path().join("convoke.db-wal").exists(), "what remains in the log is moved at the end");
+}
+
 async fn a_closed_store_says_so(place: Place) {
     let store = place.open().await;
     let mut early = store.subscribe();

@@ -55,6 +55,11 @@ async fn what_falls_due_is_found_until_it_is_stilled(place: Place) {
     paths.sort_unstable();
     assert_eq!(paths, [(RUN, "a"), (RUN, "a/1")]);
     assert_eq!(look!(store, tx => frame::next_due(tx, RUN).await), Some(NOW));
+    for (path, above) in
+        [("a/1/x", Some(NOW)), ("b", Some(later)), ("b/1", Some(later)), ("a", Some(NOW)), ("ab", None), ("bb/1", None)]
+    {
+        assert_eq!(look!(store, tx => frame::due_above(tx, RUN, path).await), above, "{path}");
+    }
     act!(store, tx => frame::still(tx, RUN, "a").await);
     act!(store, tx => frame::still_within(tx, RUN, ("a/", "a0")).await);
     assert_eq!(look!(store, tx => frame::due(tx, 10).await), []);

@@ -30,6 +30,7 @@ mod rating;
 mod read;
 mod row;
 mod run;
+mod scale;
 mod server;
 mod task;
 mod tenant;

@@ -36,6 +36,7 @@ const NOUNS: &[&str] = &[
     "outcome",
     "rating",
     "run",
+    "scale",
     "session",
     "spawn",
     "stats",

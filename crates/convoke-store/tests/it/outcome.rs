@@ -1,5 +1,6 @@
 //! Outcomes on each database: the last word of each, the newest first.
 
+use convoke_domain::time::Timestamp;
 use convoke_store::outcome;
 
 use crate::noun::{NOW, RUN, with_run};
@@ -8,7 +9,7 @@ use crate::support::{Place, act, cases, look};
 cases! { the_last_word_of_each_outcome_counts, a_value_out_of_range_is_no_row }
 
 fn new<'a>(subject: &'a str, agent: &'a str, kind: &'a str, value: f64) -> outcome::NewRow<'a> {
-    outcome::NewRow { subject, agent, capability: "", kind, value, choice: None, run: Some(RUN) }
+    outcome::NewRow { subject, agent, capability: "", kind, value, choice: None, run: Some(RUN), at: None }
 }
 
 async fn the_last_word_of_each_outcome_counts(place: Place) {
@@ -30,10 +31,14 @@ async fn the_last_word_of_each_outcome_counts(place: Place) {
         (Some("roll back"), "ops", NOW)
     );
     assert_eq!(look!(store, tx => outcome::of_agent(tx, "ada", 1).await).len(), 1);
+    let early = Timestamp::from_micros(5);
+    act!(store, tx => outcome::put(tx, &[outcome::NewRow { at: Some(early), ..new("vote-1", "cyd", "gold", 1.0) }]).await);
+    let of_vote = look!(store, tx => outcome::of_subject(tx, "vote-1", "gold", 10).await);
+    assert_eq!(of_vote.iter().map(|one| (one.agent.as_str(), one.at)).collect::<Vec<_>>(), [("cyd", early)]);
     assert_eq!(look!(store, tx => outcome::of_agent(tx, "eve", 10).await), []);
     let names = |found: Vec<(String,)>| found.into_iter().map(|(name,)| name).collect::<Vec<_>>();
-    assert_eq!(names(look!(store, tx => outcome::agents(tx, "", 10).await)), ["ada", "bob"]);
-    assert_eq!(names(look!(store, tx => outcome::agents(tx, "ada", 10).await)), ["bob"]);
+    assert_eq!(names(look!(store, tx => outcome::agents(tx, "", 10).await)), ["ada", "bob", "cyd"]);
+    assert_eq!(names(look!(store, tx => outcome::agents(tx, "ada", 10).await)), ["bob", "cyd"]);
     assert_eq!(names(look!(store, tx => outcome::agents(tx, "", 1).await)), ["ada"]);
 }
 

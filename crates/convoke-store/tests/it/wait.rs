@@ -59,6 +59,11 @@ async fn a_step_waits_and_gets_its_result(place: Place) {
     assert_eq!(look!(store, tx => step::get(tx, step_at(9)).await), None);
     assert_eq!(act!(store, tx => wait::delete_of_task(tx, task_id(1)).await), 2);
     assert_eq!(look!(store, tx => step::get(tx, step_at(2)).await).expect("the step").status, "waiting");
+    let given_up = act!(store, tx => step::give_up(tx, task_id(1), "over").await);
+    assert_eq!(given_up.iter().map(|(n, name)| (*n, name.as_str())).collect::<Vec<_>>(), [(2, "ask"), (3, "ask")]);
+    let found = look!(store, tx => step::get(tx, step_at(2)).await).expect("the step");
+    assert_eq!((found.status.as_str(), found.error.as_deref()), ("failed", Some("over")));
+    assert_eq!(act!(store, tx => step::give_up(tx, task_id(1), "over").await), [], "once");
 }
 
 async fn parts_of_a_task_are_known(place: Place) {

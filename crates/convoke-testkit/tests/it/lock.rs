@@ -155,7 +155,7 @@ async fn start(engine: &Engine) -> StartRun {
         session: None,
         caps: Caps::default(),
         simulated: false,
-        user: "tester".into(),
+        user: "system".into(),
         idempotency_key: None,
     }
 }

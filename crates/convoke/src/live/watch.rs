@@ -17,6 +17,7 @@ use convoke_domain::record::{InboxEntry, InboxKind};
 use convoke_domain::time::Timestamp;
 use convoke_engine::{Engine, Pulse, TaskAnswer, Worker};
 use convoke_port::clock::{Clock, SystemClock};
+use convoke_store::agent::HeldUp;
 use convoke_store::{Feed, Lagged};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -30,15 +31,19 @@ use super::lines::Teller;
 use super::prompt::{Prompt, Said};
 use super::screen::{self, Screen, Stream};
 use crate::error::{Exit, Failure, Result};
-use crate::log;
 use crate::signals::Signals;
+use crate::{log, outcome};
 
 /// Time between two frames, and between two looks whether anything still goes on.
 const TICK: Duration = Duration::from_millis(100);
 /// Looks in a row that must find nothing going on, for an attempt may be between two workers.
 const CALM: u32 = 3;
+/// Ticks between two looks for tasks that wait for agents which get none.
+const HELD: u32 = 10;
 /// Events read at once.
 const PAGE: u32 = 1_000;
+/// Ticks between two looks for what other processes on the same database have committed.
+const LOOK: u32 = 3;
 
 /// How progress is shown.
 pub enum View {
@@ -85,10 +90,14 @@ pub struct Watch {
     boards: Vec<Board>,
     view: View,
     feed: Feed,
+    /// The number up to which every event was seen: others come from the store, for the feed tells what this process commits alone.
+    cursor: Option<i64>,
     pulses: Receiver<Pulse>,
     added: mpsc::Receiver<RunId>,
     frame: usize,
     footer: Option<String>,
+    /// The tasks of which was said that they wait for agents.
+    held_up: Vec<String>,
     /// Why what happens cannot be stored.
     unrecorded: watch::Receiver<Option<String>>,
     /// Who may answer in place, where somebody sits at the terminal.
@@ -109,10 +118,12 @@ impl Watch {
             boards: Vec::new(),
             view,
             feed: engine.store().subscribe(),
+            cursor: None,
             pulses: engine.pulses(),
             added,
             frame: 0,
             footer: None,
+            held_up: Vec::new(),
             unrecorded: engine.unrecorded(),
             user: None,
             prompt: Prompt::default(),
@@ -133,6 +144,9 @@ impl Watch {
         if self.boards.iter().any(|board| board.run == run) {
             return Ok(());
         }
+        if self.cursor.is_none() {
+            self.cursor = Some(self.engine.store().events_head().await?);
+        }
         self.boards.push(Board::new(run, cap));
         self.catch_up(self.boards.len() - 1, tell).await
     }
@@ -145,7 +159,7 @@ impl Watch {
     /// Watches until every run rests, or a signal asks to stop; then the worker has stopped too.
     pub async fn until_rest(&mut self, worker: Worker, signals: &mut Signals) -> Result<Option<Exit>> {
         let (mut worker, mut stopping): (Option<Worker>, Option<Stopping>) = (Some(worker), None);
-        let (mut exit, mut calm) = (None, 0);
+        let (mut exit, mut calm, mut ticks) = (None, 0, 0_u32);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -162,6 +176,13 @@ impl Watch {
                 Some(run) = self.added.recv() => self.follow(run, None, false).await?,
                 key = Keys::next(&mut self.keys) => self.take_key(key).await,
                 _ = tick.tick() => {
+                    ticks = ticks.wrapping_add(1);
+                    if ticks.is_multiple_of(HELD) {
+                        self.look_for_held_up().await?;
+                    }
+                    if ticks.is_multiple_of(LOOK) {
+                        self.look_elsewhere().await?;
+                    }
                     self.look_for_questions().await?;
                     calm = if self.calm() { calm + 1 } else { 0 };
                     self.draw();
@@ -192,6 +213,19 @@ impl Watch {
     /// Nothing that is watched goes on.
     fn calm(&self) -> bool {
         self.boards.iter().all(Board::rests) && self.engine.driven() == 0 && !self.prompt.is_asking()
+    }
+
+    /// Says once of each task that it waits for an agent which gets none: a run would seem to hang.
+    async fn look_for_held_up(&mut self) -> Result<()> {
+        let going: Vec<_> = self.boards.iter().filter(|board| !board.rests()).map(|board| board.run).collect();
+        let found: Vec<_> = self.engine.held_up(&going).await?.iter().map(waits_for_agent).collect();
+        let new: Vec<_> = found.iter().filter(|line| !self.held_up.contains(line)).cloned().collect();
+        new.iter().for_each(|line| self.tell(line));
+        if found.is_empty() && !self.held_up.is_empty() {
+            self.footer = None;
+        }
+        self.held_up = found;
+        Ok(())
     }
 
     /// Asks what waits for this user, if something may have changed. The terminal is read from the first question on.
@@ -265,16 +299,35 @@ impl Watch {
             self.take_pulse(Ok(pulse));
         }
         match event {
-            Some(Ok(event)) => (0..self.boards.len()).for_each(|at| self.fold(at, &event, true)),
-            Some(Err(Lagged(_))) => {
-                for at in 0..self.boards.len() {
-                    self.catch_up(at, true).await?;
-                }
-            }
+            Some(Ok(event)) if event.workspace != WorkspaceId::DEFAULT.0 => {}
+            Some(Ok(event)) => match self.cursor {
+                Some(cursor) if event.seq <= cursor => {}
+                Some(cursor) if event.seq == cursor + 1 => self.fold_all(&event),
+                // Others have committed before it, or this process more than was heard.
+                _ => self.look_elsewhere().await?,
+            },
+            Some(Err(Lagged(_))) => self.look_elsewhere().await?,
             // The store was closed: the program ends for another reason.
             None => std::future::pending().await,
         }
         Ok(())
+    }
+
+    /// Folds in, in its order, what was committed since the last look, by whichever process.
+    async fn look_elsewhere(&mut self) -> Result<()> {
+        while let Some(cursor) = self.cursor {
+            let page = self.engine.store().events_after(WorkspaceId::DEFAULT, cursor, None, PAGE).await?;
+            page.iter().for_each(|event| self.fold_all(event));
+            if page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn fold_all(&mut self, event: &Event) {
+        self.cursor = Some(event.seq);
+        (0..self.boards.len()).for_each(|at| self.fold(at, event, true));
     }
 
     /// Folds in what the store has of a run and the board has not.
@@ -335,6 +388,10 @@ fn storage_failed(why: &str) -> Failure {
     Failure::new("storage_failed", "what happens in the run cannot be stored, so nothing more is done")
         .cause(why)
         .hint("make room or look after the disk (`convoke doctor`), then `convoke resume`: all that was acknowledged is there")
+}
+
+fn waits_for_agent(one: &HeldUp) -> String {
+    outcome::waits_for_agent(one, &|rest| format!("`convoke {rest}`"))
 }
 
 fn now() -> Timestamp {

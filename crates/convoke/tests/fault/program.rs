@@ -1,5 +1,7 @@
 //! A member that is a program, and a process that dies, is told to stop, or has secrets while it runs.
 
+use std::time::{Duration, Instant};
+
 use crate::place::{Place, until};
 use crate::support::processes_with;
 
@@ -60,6 +62,41 @@ fn a_harmless_program_simply_runs_again() {
     let output = record["tasks"][0]["output"].as_str().expect("a result");
     assert!(output.starts_with("done") && output.contains("PASSED=yes"), "{output}");
     assert!(!record.to_string().contains("sk-a-secret-for-tests") && !output.contains("OPENAI"), "{output}");
+}
+
+/// Kills that are tried, of which some meet the sandbox while it starts.
+const KILLS: u32 = 12;
+
+#[test]
+fn a_kill_at_any_instant_leaves_no_process() {
+    let place = |sleep: &str| {
+        place(&format!("echo acted >> acts.txt; sleep {sleep} & setsid sleep {sleep} & sleep {sleep}"), "harmless")
+    };
+    // How long it takes to get there, on this machine as it is now.
+    let (first, start) = (place("31450.25"), Instant::now());
+    let mut process = first.start(&[]);
+    until("the program acts", || first.acts() == 1);
+    let whole = start.elapsed();
+    process.kill().expect("killed");
+    process.wait().expect("gone");
+    until("all end with Convoke", || processes_with("31450.25") == 0);
+    let mut met = 0;
+    for n in 1..=KILLS {
+        let sleep = format!("31450.{}", 100 + n);
+        let place = place(&sleep);
+        let mut process = place.start(&[]);
+        // The sandbox's process is seen first while it waits for its namespaces; then a few instants more.
+        let end = Instant::now() + whole * 5;
+        while processes_with(&sleep) == 0 && Instant::now() < end {
+            std::hint::spin_loop();
+        }
+        std::thread::sleep(Duration::from_micros(u64::from(n - 1) * 400));
+        process.kill().expect("killed");
+        process.wait().expect("gone");
+        met += u32::from(place.acts() == 0);
+        until("all end with Convoke", || processes_with(&sleep) == 0);
+    }
+    println!("{met} of {KILLS} kills came before the program began");
 }
 
 #[test]

@@ -44,7 +44,7 @@ async fn report(store: Store, work: &Path, input: &Path) -> String {
         session: None,
         caps: Caps::default(),
         simulated: true,
-        user: "tester".to_owned(),
+        user: "system".to_owned(),
         idempotency_key: None,
     };
     let worker = engine.work().await.expect("a pool");

@@ -125,7 +125,7 @@ impl Hub {
             session: None,
             caps: Caps::default(),
             simulated: false,
-            user: "tester".to_owned(),
+            user: "system".to_owned(),
             idempotency_key: None,
         }
     }

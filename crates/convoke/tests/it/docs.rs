@@ -73,6 +73,7 @@ fn the_examples_run() {
     run("examples/lint-and-review/run.md");
     run("examples/working-together/README.md");
     run("examples/patterns/README.md");
+    run("examples/decisions/README.md");
 }
 
 #[test]

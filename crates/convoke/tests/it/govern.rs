@@ -51,3 +51,28 @@ fn what_cannot_be_decided_says_why() {
     }
     insta::assert_snapshot!(said.join("\n\n"));
 }
+
+#[test]
+fn it_is_said_for_which_agent_a_run_waits() {
+    let place = Place::new();
+    place.team("");
+    let team = std::fs::read_to_string(place.path("team.yaml")).expect("the team");
+    place.write("team.yaml", &team.replace("tools: [read_file, search_files, shell]", "tools: [\"@talk\"]"));
+    place.team_script(
+        "    - when: {turn: 1}\n      tools:\n        - {label: q, name: ask, input: {to: user, question: Which?, options: [red, blue]}}\n    - text: done\n",
+    );
+    assert_eq!(place.run(&["run", "team.yaml", "Look", "--model", "script/script.yaml"]).code, 5, "it asks");
+    place.done(&["agents", "block", "lead"]);
+    let inbox = place.json(&["inbox"]);
+    place.done(&["answer", inbox[0]["id"].as_str().expect("an id"), "red"]);
+    let mut going = place.start(&["resume"]);
+    let line = going.until("waits for agent `lead`, which is blocked");
+    assert!(line.contains("agents unblock lead"), "{line}");
+    let shown = place.done(&["show", "last"]);
+    assert!(shown.contains("waits for agent `lead`, which is blocked"), "{shown}");
+    let refused = place.run(&["agents", "retire", "worker"]);
+    assert!(refused.code != 0 && refused.err.contains("not ended yet"), "{}", refused.err);
+    place.done(&["agents", "unblock", "lead"]);
+    let ended = going.end();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+}

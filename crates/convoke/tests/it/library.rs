@@ -2,6 +2,7 @@
 //! a team finds stands in the script that plays it.
 
 use convoke_api::{example, library};
+use convoke_testkit::event::undocumented;
 
 use crate::postgres::database;
 use crate::support::Place;
@@ -24,6 +25,11 @@ fn report(team: &str, more: &[&str]) -> String {
     let place = Place::new();
     place.done(&[&["demo", team, "--quiet"], more].concat());
     let text = place.done(&[&["report", "last", "--format", "markdown"], more].concat());
+    for line in place.done(&[&["events", "last", "--json"], more].concat()).lines() {
+        let event: serde_json::Value = serde_json::from_str(line).expect("an event");
+        let text = |name: &str| event[name].as_str().unwrap_or_default();
+        assert_eq!(undocumented(text("kind"), text("entity"), &event["payload"]), None, "{line}");
+    }
     for find in FINDS.iter().filter(|(name, _)| *name == team).flat_map(|(_, finds)| *finds) {
         assert!(text.contains(find), "`{find}` is not in the report:\n{text}");
     }
@@ -31,7 +37,7 @@ fn report(team: &str, more: &[&str]) -> String {
 }
 
 /// A report without times, sums and what follows from them. What was done at the same time is sorted.
-fn steady(text: &str) -> String {
+pub fn steady(text: &str) -> String {
     let mut out = String::new();
     for section in text.split("\n## ") {
         let name = section.lines().next().unwrap_or_default();
@@ -86,8 +92,11 @@ fn without_figures(line: &str) -> String {
 
 /// Lines of the head that no two runs share.
 fn differs(line: &str) -> bool {
-    let heads = ["- Run:", "- Session:", "- Input:", "- Accepted:", "- Started:", "- Ended:", "Completed after"];
-    heads.iter().any(|head| line.starts_with(head))
+    let heads = ["- Run:", "- Session:", "- Input:", "- Accepted:", "- Started:", "- Ended:"];
+    let is_sum = line.split_once(" after ").is_some_and(|(how, rest)| {
+        matches!(how, "Completed" | "Failed" | "Cancelled" | "Handed to a person") && rest.contains(" model call")
+    });
+    is_sum || heads.iter().any(|head| line.starts_with(head))
 }
 
 /// A section whose tables keep `count` columns from the `first` on, their rows sorted and each once.

@@ -22,11 +22,11 @@ fn a_call_that_may_have_acted_is_not_repeated_until_a_person_says_so() {
     assert!(refused.code == 1 && refused.err.contains("waits for a person"), "{}", refused.err);
 
     let denied = place.run(&["resolve", effect, "done", "--as", "eve"]);
-    assert!(
-        denied.code == 1 && denied.err.contains("`eve` is a viewer, and may not say what became"),
-        "{}",
-        denied.err
-    );
+    assert!(denied.code == 1 && denied.err.contains("`eve` is not known here, and may not say"), "{}", denied.err);
+    assert!(denied.err.contains("convoke users add eve --role approver"), "{}", denied.err);
+    place.done(&["users", "add", "eve", "--role", "viewer"]);
+    let denied = place.run(&["resolve", effect, "done", "--as", "eve"]);
+    assert!(denied.code == 1 && denied.err.contains("`eve` is a viewer, and may not say"), "{}", denied.err);
     place.done(&["users", "add", "ann", "--role", "approver"]);
     place.done(&["resolve", effect, "done", "--note", "all was well", "--as", "ann"]);
     let out = place.done(&["resume"]);

@@ -2,7 +2,7 @@
 
 use convoke_store::{Options, PgOptions, Store};
 
-use crate::support::{Place, WORKS, strs};
+use crate::support::{Place, SLOW, WORKS, strs};
 
 /// A schema of its own on the server that the tests are given, as a URL.
 pub fn database(what: &str) -> String {
@@ -70,4 +70,21 @@ fn authorities_are_named_by_the_environment_as_for_other_programs() {
     let ended = command.env("PGSSLMODE", "disable").output().expect("runs");
     let told = String::from_utf8_lossy(&ended.stderr);
     assert!(told.contains("might not be encrypted") && !told.contains("secret"), "{told}");
+}
+
+#[test]
+fn a_run_that_another_process_brings_to_its_end_ends_here_too() {
+    let place = Place::new();
+    let run = place.team(SLOW);
+    let url = database("two");
+    let there = ["--database", url.as_str()];
+    let mut first = place.start(&[strs(&run).as_slice(), &there].concat());
+    first.until("search_files");
+    // The first process drives the worker's task, so this one has nothing but what the other stores.
+    let second = place.run(&[&["resume"], there.as_slice()].concat());
+    assert_eq!(second.code, 0, "{}{}", second.out, second.err);
+    assert!(second.out.contains("Together: Found ERROR two"), "{}", second.out);
+    let first = first.end();
+    assert_eq!(first.code, 0, "{}{}", first.out, first.err);
+    assert!(first.out.contains("Together: Found ERROR two"), "{}", first.out);
 }

@@ -26,7 +26,7 @@ fn a_quiet_run_that_fails_says_why() {
 fn a_quiet_run_out_of_budget_says_how_it_goes_on() {
     let place = Place::new();
     let words = place.team(WORKS);
-    let ended = place.run(&[strs(&words), vec!["--quiet", "--budget", "0.0001"]].concat());
+    let ended = place.run(&[strs(&words), vec!["--quiet", "--budget", "0.063"]].concat());
     assert_eq!((ended.code, ended.out.as_str()), (3, ""), "{}", ended.err);
     assert!(ended.err.starts_with("paused: budget: "), "{}", ended.err);
     assert!(ended.err.contains("give it more: convoke resume run_"), "{}", ended.err);

@@ -108,10 +108,15 @@ impl Place {
     /// A team of a lead and one worker, and a script that plays it; `work` is the worker's part of the script.
     pub fn team(&self, work: &str) -> Vec<String> {
         self.write("team.yaml", TEAM);
-        let script = self.write("script.yaml", &format!("{LEAD}{work}"));
+        let script = self.team_script(work);
         let words = ["run", "team.yaml", "Look at the log", "--input", "input", "--model"];
         self.write("input/a.log", "line one\nERROR two\n");
         words.iter().map(|word| (*word).to_owned()).chain([format!("script/{}", script.display())]).collect()
+    }
+
+    /// The script alone.
+    pub fn team_script(&self, work: &str) -> PathBuf {
+        self.write("script.yaml", &format!("{LEAD}{work}"))
     }
 }
 

@@ -84,7 +84,7 @@ fn a_long_path_is_no_obstacle_to_the_socket() {
 fn a_held_run_goes_on_in_the_process_that_works() {
     let place = Place::new();
     let words = place.team(WORKS);
-    let held = place.run(&strs(&[words.clone(), vec!["--budget".to_owned(), "0.000001".to_owned()]].concat()));
+    let held = place.run(&strs(&[words.clone(), vec!["--budget".to_owned(), "0.063".to_owned()]].concat()));
     assert_eq!(held.code, 3, "{}{}", held.out, held.err);
     let held = run_of(&held.out);
     let hanging = place.write(

@@ -46,7 +46,7 @@ fn play(place: &Place, more: &[&str]) {
     for id in asked.iter().rev() {
         place.done(&[&["approve", id, "--as", "ada"], more].concat());
     }
-    place.done(&[&["resume"], more].concat());
+    place.done(&[&["resume", "--as", "ada"], more].concat());
     assert!(list(&ask(&["inbox"])).is_empty());
 }
 

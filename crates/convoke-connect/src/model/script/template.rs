@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use convoke_domain::flow::template::bound;
 use convoke_domain::transcript::{Block, Speaker, Turn};
 use convoke_port::model::ModelRequest;
 use minijinja::syntax::SyntaxConfig;
@@ -112,9 +113,11 @@ pub(super) fn check(script: &ScriptText, entry: &Entry) -> Result<(), ScriptErro
     let mut flaw = None;
     each(entry, &mut |text| {
         if flaw.is_none() && text.value.contains('{') {
-            flaw = match TEMPLATES.template_from_str(text.value) {
-                Err(error) => Some(placed(script, &error, text.at)),
-                Ok(_) => names::unknown(&TEMPLATES, text.value).map(|(at, why)| strange(script, &text, at, &why)),
+            let parsed = bound::template(text.value).map(|()| TEMPLATES.template_from_str(text.value));
+            flaw = match parsed {
+                Err(reason) => Some(error_at(script, text.at, &format!("template: {reason}"))),
+                Ok(Err(error)) => Some(placed(script, &error, text.at)),
+                Ok(Ok(_)) => names::unknown(&TEMPLATES, text.value).map(|(at, why)| strange(script, &text, at, &why)),
             };
         }
     });

@@ -11,6 +11,12 @@ use tokio::process::Command;
 use super::sandbox::{Ground, NETWORK_SETTINGS, SETTINGS, SYSTEM, environment};
 use crate::tool::file::ground::OWN;
 
+/// The program that gives the command a session of its own. By bubblewrap's own `--new-session` the process that holds the sandbox
+/// would leave our group before it is bound to our life, and outlive us if we are killed just then.
+fn setsid() -> Option<&'static str> {
+    ["/usr/bin/setsid", "/bin/setsid"].into_iter().find(|file| Path::new(file).is_file())
+}
+
 /// Runs the ground's command inside.
 pub(crate) fn command(program: &Path, ground: &Ground<'_>) -> Command {
     let mut command = base(program);
@@ -33,7 +39,7 @@ pub(crate) fn command(program: &Path, ground: &Ground<'_>) -> Command {
     // As its own environment, which it passes on: arguments can be read by everybody on the machine.
     command.envs(environment(&ground.workdir, Path::new("/tmp")));
     command.envs(ground.variables.iter().map(|(name, value)| (name, value)));
-    command.arg("--").args(&ground.line);
+    command.arg("--").args(setsid()).args(&ground.line);
     command
 }
 
@@ -41,14 +47,17 @@ pub(crate) fn command(program: &Path, ground: &Ground<'_>) -> Command {
 pub(crate) fn trial(program: &Path, ground: &Ground<'_>) -> Command {
     let mut command = base(program);
     command.args(["--remount-ro", "/dev", "--remount-ro", "/"]);
-    command.arg("--").args(&ground.line);
+    command.arg("--").args(setsid()).args(&ground.line);
     command
 }
 
 fn base(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear();
-    command.args(["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
+    command.args(["--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]);
+    if setsid().is_none() {
+        command.arg("--new-session");
+    }
     command.args(["--hostname", "sandbox"]);
     for path in SYSTEM {
         match std::fs::read_link(path) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use super::{bubblewrap, kernel};
@@ -18,6 +19,8 @@ use crate::tool::limits::ShellLimits;
 const NICE: i32 = 15;
 /// Time a trial may take.
 const TRIAL: Duration = Duration::from_secs(10);
+/// Bytes of what it says that are read.
+const SAID: u64 = 64 << 10;
 
 /// Which sandbox to use for `shell`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,13 +112,20 @@ async fn try_bubblewrap() -> Result<PathBuf, String> {
         .ok_or("the program `bwrap` is not installed")?;
     let ground = Ground::of("exit 0", Path::new("/"), None);
     let mut trial = bubblewrap::trial(&program, &ground);
-    trial.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let done = tokio::time::timeout(TRIAL, trial.output()).await.map_err(|_| "it does not end")?;
-    let done = done.map_err(|error| error.to_string())?;
-    if done.status.success() {
+    child::lead(&mut trial);
+    trial.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut leader = child::start(trial).await.map_err(|error| error.to_string())?;
+    let pipes = leader.pipes().ok_or("it has no pipes")?;
+    let mut said = String::new();
+    let done = tokio::time::timeout(TRIAL, async {
+        let _ = pipes.stderr.take(SAID).read_to_string(&mut said).await;
+        leader.wait().await
+    });
+    let done = done.await.map_err(|_| "it does not end")?.map_err(|error| error.to_string())?;
+    leader.sweep();
+    if done.success() {
         return Ok(program);
     }
-    let said = String::from_utf8_lossy(&done.stderr);
     Err(said.lines().last().unwrap_or("it fails without a word").chars().take(200).collect())
 }
 

@@ -248,7 +248,11 @@ impl<'a> Walk<'a> {
             let state = match task.state.as_str() {
                 "completed" | "archived" => Stand::Completed,
                 "failed" => Stand::Failed,
-                "cancelled" => Stand::Cancelled,
+                "cancelled" => match self.frame(at).and_then(|frame| frame.end.as_ref()) {
+                    // Its time was up.
+                    Some(End::Failed(reason)) => return (Stand::Failed, Some(reason.clone())),
+                    _ => Stand::Cancelled,
+                },
                 "pending" => Stand::Pending,
                 _ => Stand::Open,
             };
@@ -256,6 +260,9 @@ impl<'a> Walk<'a> {
         }
         match self.frame(at) {
             Some(Frame { state: State::Queued, .. }) => (self.not_begun(), None),
+            Some(Frame { end: Some(End::LeftOut), .. }) => {
+                (Stand::Skipped, skipped.and_then(|note| note["when"].as_str()).map(str::to_owned))
+            }
             Some(Frame { end: Some(End::Failed(reason)), .. }) => (Stand::Failed, Some(reason.clone())),
             Some(Frame { end: Some(End::Done), .. } | Frame { state: State::Leaf, .. }) => (Stand::Completed, None),
             Some(_) if is_skipped || self.sources.has_ended => (Stand::Cancelled, None),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Begun, End, Machine, State, Turn, What, failed};
 use crate::flow::memory::Block;
-use crate::flow::{Bar, GateStep, OnClosed, OnLimit, Step, Sync, SyncStep, path, template};
+use crate::flow::{Bar, GateStep, OnClosed, OnFailure, OnLimit, Step, Sync, SyncStep, path, template};
 
 impl<'a> Machine<'a, '_> {
     /// For how many is waited, in numbers.
@@ -73,6 +73,7 @@ impl<'a> Machine<'a, '_> {
             self.call_off(&path::visited(path, &steps[open as usize].id, block.visit(open)));
             block.note(open);
             block.skipped.insert(open);
+            block.called_off.insert(open);
         }
         self.set_block(path, block.clone())?;
         let at = path::visited(path, &steps[place as usize].id, block.visit(place));
@@ -94,8 +95,8 @@ impl<'a> Machine<'a, '_> {
                 return Ok(self.leaf(at, true.into()));
             }
             Some(reason) => match &step.title {
-                // What the condition of a step made here says is in its title; its text would tell nobody anything.
-                Some(title) if step.id.starts_with('_') => title.clone(),
+                // The condition of a step that no file has says nothing to anybody.
+                Some(title) if path::is_hidden(&step.id) && !reason.starts_with("`check`: ") => title.clone(),
                 Some(title) => format!("{title}: {reason}"),
                 None => reason,
             },
@@ -112,7 +113,7 @@ impl<'a> Machine<'a, '_> {
                     None => place.checked_sub(1),
                 };
                 match back.filter(|back| *back < place) {
-                    Some(back) => Ok(Begun::Back(back)),
+                    Some(back) => Ok(Begun::Back(back, closed)),
                     None => Ok(failed(closed)),
                 }
             }
@@ -141,7 +142,8 @@ impl<'a> Machine<'a, '_> {
     }
 }
 
-/// How the steps that a sync waits for stand.
+/// How the steps that a sync waits for stand. Those that were left out are none of them; those that failed and go on with their
+/// default have completed.
 struct Standing {
     total: u32,
     done: u32,
@@ -151,12 +153,16 @@ struct Standing {
 
 fn standing(steps: &[Step], block: &Block, sync: &SyncStep) -> Standing {
     let mut out = Standing { total: 0, done: 0, failed: 0, open: Vec::new() };
-    for (place, _) in steps.iter().enumerate().filter(|(_, step)| sync.of.contains(&step.id)) {
+    for (place, step) in steps.iter().enumerate().filter(|(_, step)| sync.of.contains(&step.id)) {
         let place = u32::try_from(place).unwrap_or(u32::MAX);
+        if block.is_left_out(place) {
+            continue;
+        }
         out.total += 1;
+        let goes_on = step.on_failure == OnFailure::Continue;
         if !block.has_ended(place) {
             out.open.push(place);
-        } else if block.failed.contains(&place) || block.skipped.contains(&place) {
+        } else if block.called_off.contains(&place) || (block.failed.contains(&place) && !goes_on) {
             out.failed += 1;
         } else {
             out.done += 1;

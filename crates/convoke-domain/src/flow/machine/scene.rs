@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{End, Frame, Machine, Node, State, TaskEnd, Turn, Variables};
 use crate::flow::memory::Split;
-use crate::flow::{Count, MAX_ROUNDS, Step, parameter, path, template};
+use crate::flow::{Count, MAX_ROUNDS, OnFailure, Step, parameter, path, template};
 
 /// A result in a template, or what is wrong with it in words for its author.
 pub(super) type Said<T> = Result<T, String>;
@@ -29,6 +29,9 @@ impl<'a> Machine<'a, '_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let variables = self.variables(block, at, &names)?;
+        if let Some(reason) = self.read.flaw() {
+            return Ok(Err(reason));
+        }
         Ok(template::render(text, &variables))
     }
 
@@ -44,6 +47,9 @@ impl<'a> Machine<'a, '_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let variables = self.variables(block, at, &names)?;
+        if let Some(reason) = self.read.flaw() {
+            return Ok(Err(reason));
+        }
         Ok(template::evaluate(text, &variables))
     }
 
@@ -86,6 +92,7 @@ impl<'a> Machine<'a, '_> {
 
     /// What of the variables `names` uses.
     fn variables(&mut self, block: &str, at: &str, names: &BTreeSet<String>) -> Turn<Variables> {
+        self.read.afresh();
         let uses = |name: &str| names.iter().any(|used| used.split('.').next() == Some(name));
         let mut out: Variables =
             self.scope.spec.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -129,7 +136,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// The innermost loop around a path, and its round.
-    fn round(&self, at: &str) -> Turn<Option<(String, u32)>> {
+    pub(super) fn round(&self, at: &str) -> Turn<Option<(String, u32)>> {
         for pair in path::line(at).windows(2).rev() {
             let [above, below] = pair else { continue };
             let is_loop = matches!(self.memory.frame(above)?.map(|frame| &frame.state), Some(State::Loop { .. }));
@@ -150,6 +157,7 @@ impl<'a> Machine<'a, '_> {
 
     /// A result that the step at `at` names: `NAME`, or `previous.NAME`.
     pub(super) fn result_named(&mut self, at: &str, name: &str) -> Turn<Value> {
+        self.read.afresh();
         match name.strip_prefix("previous.") {
             Some(name) => self.previous(&self.round(at)?, name),
             None => self.result_from(path::split(at).map_or("", |(block, _)| block), name),
@@ -205,6 +213,9 @@ impl<'a> Machine<'a, '_> {
 
     fn result_of(&self, at: &str, step: &Step) -> Turn<Value> {
         let missing = || step.default.clone().unwrap_or(Value::Null);
+        if !self.read.take(0) {
+            return Ok(Value::Null);
+        }
         if step.task.is_some() {
             return Ok(self.task_value(at)?.unwrap_or_else(missing));
         }
@@ -213,7 +224,7 @@ impl<'a> Machine<'a, '_> {
             return Ok(missing());
         }
         if let Some(result) = &frame.result {
-            return Ok(result.clone());
+            return Ok(self.read.taken(result));
         }
         if let Some(join) = step.join.as_ref().map(|join| &join.of).or(step.sync.as_ref().map(|sync| &sync.of)) {
             let block = path::split(at).map_or("", |(block, _)| block);
@@ -241,13 +252,13 @@ impl<'a> Machine<'a, '_> {
         let mut all = Vec::with_capacity(split.total as usize);
         for index in 0..split.total as usize {
             let key = split.keys.get(index).cloned().unwrap_or_else(|| (index + 1).to_string());
-            all.push(self.share(&path::join(at, &key), key)?);
+            all.extend(self.share(&path::join(at, &key), key)?);
         }
         Ok(all.into())
     }
 
-    /// One item of a split's result.
-    fn share(&self, at: &str, key: String) -> Turn<Value> {
+    /// One item of a split's result; nothing for one that was left out.
+    fn share(&self, at: &str, key: String) -> Turn<Option<Value>> {
         let is_member = |name: &str| self.scope.spec.profiles.contains_key(name);
         let (mut agent, mut end) = (None, None);
         if let Some(task) = self.memory.task(at)? {
@@ -256,24 +267,34 @@ impl<'a> Machine<'a, '_> {
                 TaskEnd::Completed(_) => End::Done,
                 TaskEnd::Failed(reason) => End::Failed(reason),
             });
+            // Its time was up: then its task was only called off.
+            if let Some(End::Failed(reason)) = self.memory.frame_if_known(at).and_then(|frame| frame.end.as_ref()) {
+                end = Some(End::Failed(reason.clone()));
+            }
         } else if let Some(frame) = self.memory.frame(at)? {
             let named = frame.item.as_ref().and_then(|item| item.value.as_str().or(item.value["assignee"].as_str()));
             agent = named.filter(|name| is_member(name)).map(str::to_owned);
             end = frame.end.clone();
         }
-        let value = if end == Some(End::Done) { self.result_at(at)? } else { Value::Null };
-        let error = match &end {
-            Some(End::Failed(reason)) => Value::from(reason.as_str()),
-            Some(End::Done) => Value::Null,
-            None => "it was called off".into(),
+        // Its only step may go on after a failure, with its default.
+        let goes_on = matches!(self.node(at)?, Node::Step(only) if only.on_failure == OnFailure::Continue);
+        let (ok, error) = match &end {
+            Some(End::LeftOut) => return Ok(None),
+            Some(End::Done) => (true, Value::Null),
+            Some(End::Failed(reason)) => (goes_on, reason.as_str().into()),
+            None => (false, "it was called off".into()),
         };
-        Ok(json!({"key": key, "agent": agent, "ok": end == Some(End::Done), "value": value, "error": error}))
+        let value = if ok { self.result_at(at)? } else { Value::Null };
+        Ok(Some(json!({"key": key, "agent": agent, "ok": ok, "value": value, "error": error})))
     }
 
     /// What a task gave: JSON where it had to be, else its text. `None` if it did not complete.
-    fn task_value(&self, at: &str) -> Turn<Option<Value>> {
+    pub(super) fn task_value(&self, at: &str) -> Turn<Option<Value>> {
         let Some(task) = self.memory.task(at)? else { return Ok(None) };
         let Some(TaskEnd::Completed(text)) = &task.end else { return Ok(None) };
+        if !self.read.take(text.len() as u64) {
+            return Ok(Some(Value::Null));
+        }
         let json = || serde_json::from_str(text).ok();
         Ok(Some(if task.is_json { json().unwrap_or_else(|| text.as_str().into()) } else { text.as_str().into() }))
     }

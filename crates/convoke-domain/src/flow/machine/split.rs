@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Begun, End, Frame, Item, Machine, Node, State, Stop, Turn, What, failed};
 use crate::flow::memory::{Block, Split};
-use crate::flow::{PlanRule, SplitStep, Step, path};
+use crate::flow::{OnFailure, PlanRule, SplitStep, Step, path};
 use crate::graph::{self, Edge};
 use crate::pattern::plan::{self, Plan, PlannedTask};
 
@@ -68,7 +68,9 @@ impl<'a> Machine<'a, '_> {
         if total > split.limit {
             return Ok(failed(format!("{total} items; `limit` allows {}", split.limit)));
         }
-        let width = match &split.width {
+        // Planned items that are tasks may wait for one another, so all of them begin.
+        let are_tasks = split.plan.is_some() && split.r#do.is_empty();
+        let width = match split.width.as_ref().filter(|_| !are_tasks) {
             Some(width) => match self.number(at, width)? {
                 Ok(width) => width.max(1),
                 Err(reason) => return Ok(failed(format!("`width`: {reason}"))),
@@ -87,27 +89,51 @@ impl<'a> Machine<'a, '_> {
         let due = self.due_at(split.sync.timeout_s, step.timeout_s);
         self.memory.set(at, Frame { state: State::Split(state), item, due, ..Frame::default() });
         self.note(What::SplitCreated, at, json!({"items": total, "width": width.min(total), "wait": bar.wait}));
-        if total > 1 {
-            self.note(What::SyncCreated, at, json!({"items": total, "wait": bar.wait, "count": bar.count}));
-        }
-        let (mut done, mut lost) = (0, 0);
+        self.note(What::SyncCreated, at, json!({"items": total, "wait": bar.wait, "count": bar.count}));
+        self.begin_first(at, split, news, width)
+    }
+
+    /// Begins as many items as may be under way at once; the others wait for their turn.
+    fn begin_first(&mut self, at: &str, split: &'a SplitStep, news: Vec<New<'a>>, width: u32) -> Turn<Begun> {
+        let mut ended = Vec::new();
         for (place, new) in news.into_iter().enumerate() {
             let child = path::join(at, &new.key);
             if number(place) >= width {
                 self.memory.set(&child, Frame { state: State::Queued, item: Some(new.item), ..Frame::default() });
                 continue;
             }
-            match self.begin_item(&child, split, new)? {
-                None => {}
-                Some(End::Done) => done += 1,
-                Some(End::Failed(_)) => lost += 1,
-            }
+            ended.extend(self.begin_item(&child, split, new)?);
         }
         let Some(State::Split(mut state)) = self.memory.frame(at)?.map(|frame| frame.state.clone()) else {
             return Ok(Begun::Open);
         };
-        (state.done, state.failed) = (done, lost);
-        Ok(self.settle_split(at, state)?.map_or(Begun::Open, Begun::Ended))
+        ended.iter().for_each(|end| state.count(end));
+        Ok(self.fill(at, split, state, number(ended.len()))?.map_or(Begun::Open, Begun::Ended))
+    }
+
+    /// Begins as many of the items that wait as there is room for; one that ends at once makes room for another.
+    fn fill(&mut self, at: &str, split: &'a SplitStep, mut state: Split, mut room: u32) -> Turn<Option<End>> {
+        loop {
+            if let Some(end) = self.settle_split(at, state.clone())? {
+                return Ok(Some(end));
+            }
+            if room == 0 || state.begun >= state.total {
+                return Ok(None);
+            }
+            let index = state.begun as usize;
+            state.begun += 1;
+            let key = state.keys.get(index).cloned().unwrap_or_else(|| (index + 1).to_string());
+            let child = path::join(at, &key);
+            let item = self.memory.frame(&child)?.and_then(|frame| frame.item.clone()).unwrap_or_default();
+            let step = match split.r#do.as_slice() {
+                [only] => Some(only),
+                _ => split.branches.get(index),
+            };
+            match self.begin_item(&child, split, New { key, item, step, planned: None })? {
+                None => room -= 1,
+                Some(end) => state.count(&end),
+            }
+        }
     }
 
     /// Begins an item. `Some`: it has ended already.
@@ -116,18 +142,17 @@ impl<'a> Machine<'a, '_> {
             return self.planned_task(child, planned).map(|()| None);
         }
         if let Some(step) = new.step {
-            self.items.insert(child.to_owned(), new.item);
+            self.items.insert(child.to_owned(), new.item.clone());
             let begun = self.start(child, step)?;
             self.items.remove(child);
-            return Ok(match begun {
-                Begun::Open => None,
-                Begun::Ended(end) => {
-                    self.close(child, &end)?;
-                    self.forgiven(child, step, end)?
-                }
-                Begun::Skipped => Some(End::Done),
-                Begun::Back(_) => Some(End::Failed("a gate has nothing to go back to here".into())),
-            });
+            let end = match begun {
+                Begun::Open => return Ok(None),
+                Begun::Ended(end) => end,
+                Begun::Skipped => End::LeftOut,
+                Begun::Back(..) => End::Failed("a gate has nothing to go back to here".into()),
+            };
+            self.end_item(child, new.item, &end)?;
+            return self.forgiven(child, step, end).map(Some);
         }
         debug_assert!(split.r#do.len() > 1, "an item of several steps");
         let frame = Frame { state: State::Block(Block::default()), item: Some(new.item), ..Frame::default() };
@@ -139,14 +164,27 @@ impl<'a> Machine<'a, '_> {
         Ok(end)
     }
 
+    /// Takes down how an item ended that did so at once; it may have no frame of its own.
+    fn end_item(&mut self, child: &str, item: Item, end: &End) -> Turn<()> {
+        match self.memory.frame_if_known(child).map(|frame| &frame.state) {
+            None | Some(State::Queued) => {
+                self.memory.set(child, Frame { item: Some(item), end: Some(end.clone()), ..Frame::default() });
+                Ok(())
+            }
+            Some(_) => self.close(child, end),
+        }
+    }
+
     /// How an item ended by the rule of its only step.
-    fn forgiven(&mut self, child: &str, step: &Step, end: End) -> Turn<Option<End>> {
-        use crate::flow::OnFailure;
-        Ok(Some(match (end, step.on_failure) {
-            (End::Failed(_), OnFailure::Continue) => End::Done,
-            (End::Failed(reason), OnFailure::Escalate) => return self.escalate(child, &reason),
-            (end, _) => end,
-        }))
+    fn forgiven(&mut self, child: &str, step: &Step, end: End) -> Turn<End> {
+        match (end, step.on_failure) {
+            (End::Failed(reason), OnFailure::Continue) => {
+                self.note(What::StepSkipped, child, json!({"reason": reason}));
+                Ok(End::Done)
+            }
+            (End::Failed(reason), OnFailure::Escalate) => self.escalate(child, &reason),
+            (end, _) => Ok(end),
+        }
     }
 
     pub(super) fn child_of_split(&mut self, at: &str, segment: &str, mut state: Split, end: End) -> Turn<Option<End>> {
@@ -157,39 +195,12 @@ impl<'a> Machine<'a, '_> {
         }
         let child = path::join(at, segment);
         let end = match self.node(&child)? {
-            Node::Step(only) => self.forgiven(&child, only, end)?.unwrap_or(End::Done),
+            Node::Step(only) => self.forgiven(&child, only, end)?,
             Node::Block(_) | Node::Task | Node::Nothing => end,
         };
-        match end {
-            End::Done => state.done += 1,
-            End::Failed(_) => state.failed += 1,
-        }
-        // The next in the queue takes its place; one that ends at once makes room for another.
-        loop {
-            if let Some(end) = self.settle_split(at, state.clone())? {
-                return Ok(Some(end));
-            }
-            if state.begun >= state.total {
-                return Ok(None);
-            }
-            let index = state.begun as usize;
-            state.begun += 1;
-            let key = state.keys.get(index).cloned().unwrap_or_else(|| (index + 1).to_string());
-            let child = path::join(at, &key);
-            let item = self.memory.frame(&child)?.and_then(|frame| frame.item.clone()).unwrap_or_default();
-            let only = match split.r#do.as_slice() {
-                [only] => Some(only),
-                _ => split.branches.get(index),
-            };
-            match self.begin_item(&child, split, New { key, item, step: only, planned: None })? {
-                None => {
-                    self.set_split(at, state)?;
-                    return Ok(None);
-                }
-                Some(End::Done) => state.done += 1,
-                Some(End::Failed(_)) => state.failed += 1,
-            }
-        }
+        state.count(&end);
+        // The next in the queue takes its place.
+        self.fill(at, split, state, 1)
     }
 
     fn set_split(&mut self, at: &str, state: Split) -> Turn<()> {
@@ -200,7 +211,7 @@ impl<'a> Machine<'a, '_> {
 
     /// Ends a split that has what it waits for, or cannot get it.
     fn settle_split(&mut self, at: &str, state: Split) -> Turn<Option<End>> {
-        let outcome = state.bar.outcome(state.total, state.done, state.failed, false);
+        let outcome = state.outcome(false);
         self.set_split(at, state.clone())?;
         Ok(outcome.map(|outcome| self.end_split(at, &state, outcome)))
     }
@@ -210,16 +221,19 @@ impl<'a> Machine<'a, '_> {
             self.call_off(at);
             return Ok(Some(End::Failed("the items were not planned in time".into())));
         }
-        let outcome = state.bar.outcome(state.total, state.done, state.failed, true);
+        let outcome = state.outcome(true);
         Ok(outcome.map(|outcome| self.end_split(at, state, outcome)))
     }
 
     fn end_split(&mut self, at: &str, state: &Split, outcome: Result<(), String>) -> End {
-        if state.done + state.failed < state.total {
+        if state.done + state.failed + state.left_out < state.total {
             self.call_off(at);
         }
-        let facts =
+        let mut facts =
             json!({"items": state.total, "completed": state.done, "failed": state.failed, "met": outcome.is_ok()});
+        if state.left_out > 0 {
+            facts["left_out"] = state.left_out.into();
+        }
         self.note(What::SyncReady, at, facts);
         match outcome {
             Ok(()) => End::Done,
@@ -282,7 +296,7 @@ impl<'a> Machine<'a, '_> {
         }
         match self.begin_items(at, step, split, news) {
             Ok(Begun::Ended(end)) => Ok(Some(end)),
-            Ok(Begun::Open | Begun::Skipped | Begun::Back(_)) => Ok(None),
+            Ok(Begun::Open | Begun::Skipped | Begun::Back(..)) => Ok(None),
             Err(Stop::Missing) => Err(Stop::Missing),
             Err(Stop::Over) => Err(Stop::Over),
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::scene::Said;
-use super::{Begun, Machine, Turn, What, failed};
+use super::{Begun, Frame, Machine, State, Turn, What, failed};
 use crate::flow::{How, MergeStep, PlanRule, Step, TaskStep, VoteStep, path, template};
 use crate::material;
 use crate::merge::{self, Contribution, MergeRule, merge};
@@ -51,7 +51,7 @@ impl<'a> Machine<'a, '_> {
             Ok(text) => text,
             Err(reason) => return Ok(failed(format!("`instructions`: {reason}"))),
         };
-        self.earlier_phases(at, &mut instructions)?;
+        self.background(at, &mut instructions)?;
         self.show(at, &task.see, &mut instructions)?;
         let title = match &step.title {
             Some(title) => match self.render(at, title)? {
@@ -66,6 +66,11 @@ impl<'a> Machine<'a, '_> {
         new.timeout_s = step.timeout_s;
         new.retries = task.retries;
         self.created.push(new);
+        // An attempt has its own clock; this one is that of the step, through all attempts and however long a person thinks.
+        if step.timeout_s.is_some() {
+            let (due, item) = (self.due_at(step.timeout_s, None), self.items.get(at).cloned());
+            self.memory.set(at, Frame { due, item, ..Frame::default() });
+        }
         Ok(Begun::Open)
     }
 
@@ -85,6 +90,55 @@ impl<'a> Machine<'a, '_> {
         };
         let is_known = name == spec.team.coordinator || spec.team.members.iter().any(|member| member.profile == name);
         Ok(if is_known { Ok(name) } else { Err(format!("`{}` is not a member of the team", material::shown(&name))) })
+    }
+
+    /// What whoever works at a path has to know of the run: what came before, and why it is done again.
+    fn background(&mut self, at: &str, text: &mut String) -> Turn<()> {
+        self.earlier_phases(at, text)?;
+        self.sent_back(at, text)
+    }
+
+    /// What a gate sent back, and why: quoted, as what it says may come from what others wrote.
+    fn sent_back(&mut self, at: &str, text: &mut String) -> Turn<()> {
+        for pair in path::line(at).windows(2) {
+            let [above, below] = pair else { continue };
+            let Some(State::Block(block)) = self.memory.frame(above)?.map(|frame| &frame.state) else { continue };
+            let (_, segment) = path::split(below).unwrap_or_default();
+            let Some(place) = self.place_of(above, path::id_of(segment))? else { continue };
+            let visit = block.visit(place);
+            let Some((gate, back)) = block.sent_back(place).filter(|_| visit > 1) else { continue };
+            let steps = self.steps_at(above)?;
+            let (gate, reason) =
+                (steps[gate as usize].id.trim_start_matches('_'), material::quoted(&back.reason, SEEN_MAX));
+            let _ = write!(text, "\n\n# Why this is done again\n\nThe gate `{gate}` sent it back:\n\n{reason}");
+            let before = path::visited(above, path::id_of(segment), visit - 1);
+            let earlier = self.earlier(&before, (below, at))?;
+            if !earlier.trim().is_empty() {
+                let _ = write!(text, "\n\n# What came of it the time before\n\n{earlier}");
+            }
+        }
+        Ok(())
+    }
+
+    /// What came of a step that is visited again: of the same task within it, or, at the beginning of rounds, of the whole step.
+    fn earlier(&mut self, before: &str, (step, at): (&str, &str)) -> Turn<String> {
+        let round = self.round(at)?.filter(|(rounds, _)| rounds == step || path::is_below(rounds, step));
+        if round.as_ref().is_some_and(|(_, round)| *round > 1) {
+            return Ok(String::new());
+        }
+        if step != at {
+            self.memory.all_below(before)?;
+        }
+        let task = format!("{before}{}", at.strip_prefix(step).unwrap_or_default());
+        let value = match round {
+            Some(_) => self.result_at(before)?,
+            None => self.task_value(&task)?.unwrap_or(Value::Null),
+        };
+        Ok(match &value {
+            Value::Null => String::new(),
+            Value::Array(list) => material::head_of(&template::attributed(list), SEEN_MAX).to_owned(),
+            other => material::quoted(&template::text_of(other), SEEN_MAX),
+        })
     }
 
     /// What earlier parts of the run came to.
@@ -151,6 +205,7 @@ impl<'a> Machine<'a, '_> {
             "Break the work down into parts that can be done at the same time where possible. Give each to the one whose field it is, \
              with everything that one needs to know.\n\n{said}"
         );
+        self.background(&child, &mut instructions)?;
         self.show(at, &rule.see, &mut instructions)?;
         let mut new = new_task(&child, agent, format!("Plan {}", title_of(at)), instructions);
         new.priority = Priority::High;
@@ -164,6 +219,7 @@ impl<'a> Machine<'a, '_> {
         if !planned.expected_output.is_empty() {
             let _ = write!(instructions, "\n\nExpected output: {}", planned.expected_output);
         }
+        self.background(at, &mut instructions)?;
         let title = if planned.title.is_empty() { planned.key.clone() } else { planned.title.clone() };
         let mut new = new_task(at, planned.assignee.clone().unwrap_or_default(), title, instructions);
         new.after = super::split::dependencies(at, planned);
@@ -189,6 +245,7 @@ impl<'a> Machine<'a, '_> {
                 let _ = writeln!(instructions, "- {}", material::one_line(option, 2_000));
             }
         }
+        self.background(at, &mut instructions)?;
         self.show(&above, &vote.see, &mut instructions)?;
         let mut new = new_task(at, voter.to_owned(), format!("{voter} votes"), instructions);
         new.output_schema = Some(vote::schema(rule));

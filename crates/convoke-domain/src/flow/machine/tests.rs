@@ -1,5 +1,8 @@
 //! Flows driven through made-up runs: what each primitive makes of what can happen, and that every run ends.
 
+mod large;
+mod noted;
 mod primitives;
 mod situations;
+mod told;
 mod world;

@@ -14,6 +14,13 @@ const ROUNDS_MAX: u32 = 3;
 /// The most voters.
 const VOTERS_MAX: usize = 1_000;
 
+/// Whether there is time for more ballots.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    IsLeft,
+    IsUp,
+}
+
 impl<'a> Machine<'a, '_> {
     pub(super) fn start_vote(&mut self, at: &str, step: &'a Step, vote: &'a VoteStep) -> Turn<Begun> {
         let voters = match self.names(at, vote.voters.as_deref().unwrap_or("members"))? {
@@ -49,7 +56,7 @@ impl<'a> Machine<'a, '_> {
         if let Err(reason) = self.ask_voters(at, vote, &state)? {
             return Ok(failed(reason));
         }
-        Ok(self.count_ballots(at, step, state)?.map_or(Begun::Open, Begun::Ended))
+        Ok(self.count_ballots(at, step, state, Time::IsLeft)?.map_or(Begun::Open, Begun::Ended))
     }
 
     /// The rule, with what is known of it only now.
@@ -103,7 +110,7 @@ impl<'a> Machine<'a, '_> {
             Some(TaskEnd::Failed(reason)) => Ballot::abstain(voter, &reason),
             None => Ballot::abstain(voter, "called off"),
         });
-        self.count_ballots(at, step, state)
+        self.count_ballots(at, step, state, Time::IsLeft)
     }
 
     fn set_vote(&mut self, at: &str, state: Vote) -> Turn<()> {
@@ -116,6 +123,7 @@ impl<'a> Machine<'a, '_> {
     pub(super) fn close_vote(&mut self, at: &str, step: &'a Step, mut state: Vote) -> Turn<Option<End>> {
         if state.casting.is_some() {
             self.call_off(at);
+            self.give_up_vote(at, &state)?;
             return Ok(Some(End::Failed("the tie was not broken in time".into())));
         }
         let missing: Vec<String> = state
@@ -126,12 +134,16 @@ impl<'a> Machine<'a, '_> {
             .collect();
         state.ballots.extend(missing.iter().map(|voter| Ballot::abstain(voter, "no ballot in time")));
         self.call_off(at);
-        // A tie cannot be voted on again: the time is up.
-        state.round = ROUNDS_MAX;
-        self.count_ballots(at, step, state)
+        self.count_ballots(at, step, state, Time::IsUp)
     }
 
-    fn count_ballots(&mut self, at: &str, step: &'a Step, mut state: Vote) -> Turn<Option<End>> {
+    /// The time of the whole step is up: how the ballots stand is told.
+    pub(super) fn give_up_vote(&mut self, at: &str, state: &Vote) -> Turn<()> {
+        let tally = vote::tally(&state.rule, &state.electorate, &state.ballots);
+        self.tell_count(at, state, &tally, (None, None)).map(drop)
+    }
+
+    fn count_ballots(&mut self, at: &str, step: &'a Step, mut state: Vote, time: Time) -> Turn<Option<End>> {
         let Some(vote) = &step.vote else { return Ok(None) };
         let rule = state.rule.clone();
         let tally = vote::tally(&rule, &state.electorate, &state.ballots);
@@ -144,8 +156,9 @@ impl<'a> Machine<'a, '_> {
             }
         };
         match rule.tie {
-            TieRule::Revote if state.round < ROUNDS_MAX => {
-                self.note(What::VoteCounted, at, facts(&state, &tally));
+            // Where the time is up, there is none to vote again.
+            TieRule::Revote if state.round < ROUNDS_MAX && time == Time::IsLeft => {
+                self.tell_count(at, &state, &tally, (None, None))?;
                 self.call_off(at);
                 let rule = VoteRule { options: said(&tally, &choices), ..state.rule.clone() };
                 state = Vote { round: state.round + 1, rule, ballots: Vec::new(), ..state };
@@ -167,7 +180,10 @@ impl<'a> Machine<'a, '_> {
                     Err(reason) => Ok(Some(End::Failed(reason))),
                 }
             }
-            TieRule::Escalate => self.escalate(at, &format!("the vote is tied between {}", choices.join(", "))),
+            TieRule::Escalate => {
+                self.tell_count(at, &state, &tally, (None, None))?;
+                self.escalate(at, &format!("the vote is tied between {}", choices.join(", ")))
+            }
             TieRule::Fail | TieRule::First | TieRule::Revote => self.end_vote(at, &state, &tally, None).map(Some),
         }
     }
@@ -178,13 +194,13 @@ impl<'a> Machine<'a, '_> {
         let tally = vote::tally(&rule, &state.electorate, &state.ballots);
         let Outcome::Tied { choices } = &tally.outcome else { return Ok(End::Failed("there is no tie".into())) };
         let casting = VoteRule { options: said(&tally, choices), ..rule };
-        let ballot = match end {
-            Some(TaskEnd::Completed(text)) => {
-                Ballot::read(&casting, state.casting.as_deref().unwrap_or_default(), &text)
-            }
-            Some(TaskEnd::Failed(_)) | None => return Ok(End::Failed("the tie was not broken".into())),
+        let Some(TaskEnd::Completed(text)) = end else {
+            self.tell_count(at, &state, &tally, (None, None))?;
+            return Ok(End::Failed("the tie was not broken".into()));
         };
+        let ballot = Ballot::read(&casting, state.casting.as_deref().unwrap_or_default(), &text);
         if ballot.abstains {
+            self.tell_count(at, &state, &tally, (None, Some(&ballot)))?;
             return Ok(End::Failed("the tie was not broken: the coordinator chose nothing".into()));
         }
         self.end_vote(at, &state, &tally, Some(&ballot))
@@ -199,13 +215,7 @@ impl<'a> Machine<'a, '_> {
             (Outcome::Decided { choice }, None) => Some(tally.winner().map_or(choice.clone(), |one| one.said.clone())),
             _ => None,
         };
-        let mut facts = facts(state, tally);
-        facts["choice"] = choice.clone().into();
-        if let Some(capability) = state.rule.capability.as_deref() {
-            facts["capability"] = capability.into();
-        }
-        facts["casting"] = serde_json::to_value(casting).unwrap_or(Value::Null);
-        self.note(What::VoteCounted, at, facts.clone());
+        let facts = self.tell_count(at, state, tally, (choice.as_deref(), casting))?;
         let frame = self.memory.frame(at)?.cloned().unwrap_or_default();
         self.memory.set(at, Frame { result: Some(facts), ..frame });
         Ok(match (&tally.outcome, choice) {
@@ -222,6 +232,26 @@ impl<'a> Machine<'a, '_> {
             (Outcome::Open | Outcome::Decided { .. }, None) => End::Failed("the vote has no result".into()),
         })
     }
+
+    /// Writes down how the ballots stand, whatever comes of it.
+    fn tell_count(
+        &mut self,
+        at: &str,
+        state: &Vote,
+        tally: &Tally,
+        (choice, casting): (Option<&str>, Option<&Ballot>),
+    ) -> Turn<Value> {
+        let mut facts = serde_json::to_value(tally).unwrap_or_default();
+        facts["round"] = state.round.into();
+        facts["electorate"] = json!(state.electorate);
+        facts["choice"] = choice.into();
+        facts["casting"] = serde_json::to_value(casting).unwrap_or(Value::Null);
+        if let Some(capability) = state.rule.capability.as_deref() {
+            facts["capability"] = capability.into();
+        }
+        self.note(What::VoteCounted, at, facts.clone());
+        Ok(facts)
+    }
 }
 
 /// Choices as they were said.
@@ -230,11 +260,4 @@ fn said(tally: &Tally, choices: &[String]) -> Vec<String> {
         tally.standing.iter().find(|one| one.choice == *choice).map_or(choice.clone(), |one| one.said.clone())
     };
     choices.iter().map(said).collect()
-}
-
-fn facts(state: &Vote, tally: &Tally) -> Value {
-    let mut facts = serde_json::to_value(tally).unwrap_or_default();
-    facts["round"] = state.round.into();
-    facts["electorate"] = json!(state.electorate);
-    facts
 }

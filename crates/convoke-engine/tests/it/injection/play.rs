@@ -68,7 +68,7 @@ fn other_run(request: &ModelRequest) -> Result<ModelReply, ModelError> {
 fn idle(request: &ModelRequest) -> Result<ModelReply, ModelError> {
     Ok(match request.origin.turn {
         1 => asks(&[("o1", "remember", json!({"text": "The other team uses the blue cluster.", "scope": "team"}))]),
-        _ => asks(&[("o2", "wait_for", json!({"from": "nobody", "timeout_s": 3600}))]),
+        _ => asks(&[("o2", "wait_for", json!({"kind": "alert", "timeout_s": 3600}))]),
     })
 }
 

@@ -10,6 +10,8 @@ use super::world::{RunEnd, World};
 #[derive(Clone, Copy)]
 enum On<'a> {
     Done(&'a str, &'a str),
+    /// A plan comes; its rule says what it is.
+    Plan(&'a str, &'a str),
     Lost(&'a str),
     Late(&'a str),
 }
@@ -21,7 +23,7 @@ fn row(rule: &str, steps: &Value, happens: &[On<'_>]) -> String {
     let mut world = World::of(steps.clone());
     let mut words = Vec::new();
     for one in happens {
-        let (Done(at, _) | Lost(at) | Late(at)) = one;
+        let (Done(at, _) | On::Plan(at, _) | Lost(at) | Late(at)) = one;
         if !matches!(one, Late(_)) && !world.open().iter().any(|open| open == at) {
             words.push(format!("`{at}` is not asked any more"));
             continue;
@@ -30,6 +32,10 @@ fn row(rule: &str, steps: &Value, happens: &[On<'_>]) -> String {
             Done(at, text) => {
                 world.done(at, *text);
                 words.push(format!("`{at}`: {}", brief(text)));
+            }
+            On::Plan(at, text) => {
+                world.done(at, *text);
+                words.push("the plan comes".to_owned());
             }
             Lost(at) => {
                 world.lost(at);
@@ -63,10 +69,11 @@ fn cell(text: &str) -> String {
 /// An answer in few words: of JSON, what decides.
 fn brief(text: &str) -> String {
     let value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-    let named = ["choice", "verdict", "hand_to", "accept", "status"].iter().find_map(|name| match &value[*name] {
-        Value::Null => None,
-        found => Some(format!("{name} {}", found.to_string().trim_matches('"'))),
-    });
+    let named =
+        ["choice", "verdict", "hand_to", "accept", "status", "answer"].iter().find_map(|name| match &value[*name] {
+            Value::Null => None,
+            found => Some(format!("{name} {}", found.to_string().trim_matches('"'))),
+        });
     let null = value.get("choice").is_some_and(Value::is_null).then(|| "abstains".to_owned());
     named.or(null).unwrap_or_else(|| if text.is_empty() { "nothing".to_owned() } else { cell(text) })
 }
@@ -126,6 +133,95 @@ fn splits(page: &mut String) {
     );
 }
 
+/// Items one by one: left out, failed with a default, fixed, planned, few at once.
+fn items(page: &mut String) {
+    let one = |over: &str, step: Value, more: Value| {
+        let mut only = json!({"id": "x", "task": {"agent": "{{ item }}", "instructions": "?"}});
+        only.as_object_mut().expect("an object").extend(step.as_object().expect("an object").clone());
+        let mut split = json!({"over": over, "do": [only]});
+        split.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let end = "results.said | map(attribute='key') | join(', ') ~ ': ' ~ results.said | values | join(', ')";
+        json!([{"id": "said", "split": split}, {"id": "end", "value": end}])
+    };
+    const THREE: &str = "['a', 'b', 'c']";
+    let not_a = json!({"when": "item != 'a'"});
+    let without_a = one(THREE, not_a.clone(), json!({}));
+    let two_without_a = one(THREE, not_a, json!({"sync": {"wait": "count", "count": 2}}));
+    let only_c = json!({"when": "item == 'c'"});
+    let two_of_c = one(THREE, only_c.clone(), json!({"sync": {"wait": "count", "count": 2}}));
+    let none = json!({"when": "item == 'x'"});
+    let any = json!({"sync": {"wait": "any"}});
+    let goes_on = one(THREE, json!({"on_failure": "continue", "default": "none"}), json!({}));
+    let person = one(THREE, json!({"on_failure": "escalate"}), json!({"sync": {"least": 1}}));
+    let narrow = one(THREE, json!({}), json!({"width": 1}));
+    let (a, b, c) = (Done("said/a", "A"), Done("said/b", "B"), Done("said/c", "C"));
+    let rows = [
+        row("all; when: not `a`", &without_a, &[b, c]),
+        row("all; when: not `a`", &without_a, &[b, Lost("said/c")]),
+        row("count 2; when: not `a`", &two_without_a, &[b]),
+        row("count 2; when: not `a`", &two_without_a, &[b, c]),
+        row("count 2; when: only `c`", &two_of_c, &[]),
+        row("width 1; when: only `c`", &one(THREE, only_c, json!({"width": 1})), &[c]),
+        row("all; when: none of them", &one(THREE, none.clone(), json!({})), &[]),
+        row("any; when: none of them", &one(THREE, none, any), &[]),
+        row("on_failure: continue, default: none", &goes_on, &[a, Lost("said/b"), c]),
+        row("on_failure: escalate, least 1", &person, &[a, Lost("said/b")]),
+        row("width 1", &narrow, &[]),
+        row("width 1", &narrow, &[a, Lost("said/b")]),
+        row("width 1", &narrow, &[a, b, c]),
+        row("limit 2", &one(THREE, json!({}), json!({"limit": 2})), &[]),
+    ];
+    let about = "The only step of an item may be left out (`when`), fail without its item failing, or wait for its turn. An item that is left \
+                 out is none: it is not counted and not in the result, whose keys and values are shown here.";
+    table(page, ("split: items", about), &rows);
+}
+
+fn branches_and_plans(page: &mut String) {
+    let work = |id: &str| json!({"id": id, "task": {"agent": id, "instructions": "?"}});
+    let fixed = |more: Value| {
+        let mut split = json!({"branches": [work("a"), work("b")]});
+        split.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!([{"id": "said", "split": split}, said()])
+    };
+    let planned = |more: Value| {
+        let mut split = json!({"plan": {"by": "lead", "among": "['a', 'b']"}, "limit": 3});
+        split.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!([{"id": "said", "split": split}, said()])
+    };
+    let item = |key: &str, who: &str, on: &[&str]| json!({"key": key, "title": key, "instructions": "?", "assignee": who, "depends_on": on, "expected_output": ""});
+    let plan = |items: &[Value]| json!({"tasks": items}).to_string();
+    let two = plan(&[item("one", "a", &[]), item("two", "b", &[])]);
+    let chain = plan(&[item("one", "a", &[]), item("two", "b", &["one"])]);
+    let circle = plan(&[item("one", "a", &["two"]), item("two", "b", &["one"])]);
+    let stranger = plan(&[item("one", "zoe", &[])]);
+    let many: Vec<Value> = ["one", "two", "three", "four"].iter().map(|key| item(key, "a", &[])).collect();
+    let (many, empty) = (plan(&many), plan(&[]));
+    let (one, other) = (Done("said/one", "1"), Done("said/two", "2"));
+    let came = |plan| On::Plan("said/plan", plan);
+    let least = planned(json!({"sync": {"least": 1, "timeout_s": 60}}));
+    let steps = json!({"do": [{"id": "x", "task": {"agent": "{{ item.assignee }}", "instructions": "{{ item.instructions }}"}}]});
+    let rows = [
+        row("branches", &fixed(json!({})), &[Done("said/b", "B"), Done("said/a", "A")]),
+        row("branches, any", &fixed(json!({"sync": {"wait": "any"}})), &[Done("said/b", "B")]),
+        row("plan", &planned(json!({})), &[]),
+        row("plan", &planned(json!({})), &[Lost("said/plan")]),
+        row("plan: two", &planned(json!({})), &[came(&two), other, one]),
+        row("plan: two, and `two` waits for `one`", &planned(json!({})), &[came(&chain)]),
+        row("plan: two, and `two` waits for `one`", &planned(json!({})), &[came(&chain), one, other]),
+        row("the same, least 1", &least, &[came(&chain), Lost("said/one")]),
+        row("plan: two, least 1, 60 s", &least, &[came(&two), one, Late("said")]),
+        row("plan, 60 s", &least, &[Late("said")]),
+        row("plan: two that wait for each other", &planned(json!({})), &[came(&circle)]),
+        row("plan: for somebody else", &planned(json!({})), &[came(&stranger)]),
+        row("plan: four, limit 3", &planned(json!({})), &[came(&many)]),
+        row("plan: none", &planned(json!({})), &[came(&empty)]),
+        row("plan, with steps for each", &planned(steps.clone()), &[came(&two), one, other]),
+        row("plan: two, and `two` waits for `one`; with steps for each", &planned(steps), &[came(&chain)]),
+    ];
+    let about = "Items that the pattern names (`branches`, here `a` and `b`), and items that an agent plans (`plan`) for `a` and `b`.";
+    table(page, ("split: branches and plans", about), &rows);
+}
+
 fn syncs(page: &mut String) {
     let steps = |sync: Value| {
         let work = |id: &str| json!({"id": id, "after": [], "task": {"agent": id, "instructions": "?"}});
@@ -135,6 +231,13 @@ fn syncs(page: &mut String) {
     let of = json!(["a", "b", "c"]);
     let two = steps(json!({"of": of, "wait": "count", "count": 2, "timeout_s": 60}));
     let part = steps(json!({"of": of, "least": 1, "timeout_s": 60}));
+    let all = steps(json!({"of": of}));
+    let with_a = |steps: &Value, more: Value| {
+        let mut steps = steps.clone();
+        steps[0].as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        steps
+    };
+    let goes_on = json!({"on_failure": "continue", "default": "what else"});
     let rows = [
         row("count 2", &two, &[Done("a", "A")]),
         row("count 2", &two, &[Done("a", "A"), Done("c", "C")]),
@@ -143,6 +246,16 @@ fn syncs(page: &mut String) {
         row("all, least 1, 60 s", &part, &[Done("b", "B"), Late("enough")]),
         row("all, least 1", &part, &[Lost("a"), Lost("b"), Lost("c")]),
         row("any", &steps(json!({"of": of, "wait": "any"})), &[Done("b", "B")]),
+        row("count 2; `a` has `when: false`", &with_a(&two, json!({"when": "false"})), &[Done("b", "B")]),
+        row(
+            "count 2; `a` has `when: false`",
+            &with_a(&two, json!({"when": "false"})),
+            &[Done("b", "B"), Done("c", "C")],
+        ),
+        row("count 2; `a` has `when: false`", &with_a(&two, json!({"when": "false"})), &[Lost("b")]),
+        row("all; `a` has `when: false`", &with_a(&all, json!({"when": "false"})), &[Done("b", "B"), Done("c", "C")]),
+        row("count 2; `a` has `on_failure: continue`", &with_a(&two, goes_on.clone()), &[Lost("a"), Done("b", "B")]),
+        row("all; `a` has `on_failure: escalate`", &with_a(&all, json!({"on_failure": "escalate"})), &[Lost("a")]),
     ];
     table(page, ("sync", "Waits for the steps `a`, `b`, `c` beside it, which have begun at the same time."), &rows);
 }
@@ -182,6 +295,8 @@ fn votes(page: &mut String) {
         row("tie: coordinator", &of(json!({"tie": "coordinator"})), &tied),
         row("tie: coordinator", &of(json!({"tie": "coordinator"})), &again(&[Done("v/casting", Y)])),
         row("tie: coordinator", &of(json!({"tie": "coordinator"})), &again(&[Lost("v/casting")])),
+        row("tie: coordinator", &of(json!({"tie": "coordinator"})), &again(&[Done("v/casting", NONE)])),
+        row("tie: coordinator, 60 s", &of(json!({"tie": "coordinator"})), &again(&[Late("v")])),
         row("tie: revote", &of(json!({"tie": "revote"})), &again(&[Done("v/a~2", X), Done("v/b~2", X)])),
         row(
             "one voter",
@@ -309,6 +424,7 @@ fn others(page: &mut String) {
     let (yes, no) = (judged(true), judged(false));
     let (work, judgement) = ("d/rounds/1/work", "d/rounds/1/judgement");
     let (again, last) = ("d/rounds/2/work", "d/rounds/2/judgement");
+    let own = json!([{"id": "d", "delegate": {"by": "a", "to": "{{ members[0] }}", "instructions": "?"}}]);
     let branch = |first: &str| {
         json!([
             {"id": "kind", "value": first},
@@ -326,7 +442,9 @@ fn others(page: &mut String) {
         row("task, on_failure: escalate", &task("escalate"), &[Lost("t")]),
         row("ask, with a default", &ask, &[Done("ok", r#"{"answer": "yes", "reason": ""}"#)]),
         row("ask, with a default", &ask, &[Lost("ok")]),
+        row("ask, with a default, timeout_s: 60", &ask, &[Late("ok")]),
         row("ask, without one", &strict, &[Lost("ok")]),
+        row("ask, without one, timeout_s: 60", &strict, &[Late("ok")]),
         row("delegate, 1 retry", &delegate, &[Done(work, "one"), Done(judgement, &yes)]),
         row("delegate, 1 retry", &delegate, &[Done(work, "one"), Done(judgement, &no)]),
         row(
@@ -334,6 +452,7 @@ fn others(page: &mut String) {
             &delegate,
             &[Done(work, "one"), Done(judgement, &no), Done(again, "two"), Done(last, &no)],
         ),
+        row("delegate, to oneself", &own, &[]),
         row("branch: `x`", &branch("'x'"), &[]),
         row("branch: `y`", &branch("'y'"), &[]),
         row("merge: union of x, y, x", &merge("union"), &[]),
@@ -344,6 +463,97 @@ fn others(page: &mut String) {
     table(page, ("task, ask, delegate, branch, merge, join", "One step each, and what follows it."), &rows);
 }
 
+fn settles(page: &mut String) {
+    let steps = |by: &str, more: Value| {
+        let mut settle = json!({"of": "said", "field": "answer", "by": by});
+        settle.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let output = json!({"type": "object"});
+        let work = json!([{"id": "x", "task": {"agent": "{{ item }}", "instructions": "?", "output": output}}]);
+        let end = "results.s.answer ~ ', by ' ~ results.s.settled_by";
+        json!([
+            {"id": "said", "split": {"over": "['a', 'b', 'c']", "do": work, "sync": {"least": 1}}},
+            {"id": "s", "settle": settle},
+            {"id": "end", "value": end},
+        ])
+    };
+    let said = |answer: &str, sure: f64| json!({"answer": answer, "confidence": sure, "evidence": []}).to_string();
+    let (x, y, z, sure, surest) = (said("x", 0.2), said("y", 0.2), said("z", 0.2), said("x", 0.4), said("x", 0.5));
+    let judged = json!({"answer": "y", "reason": "?"}).to_string();
+    let (judge, tied) = ("s/_decision/judge", "s/_decision/_settled/judge");
+    let of = |a, b, c| [Done("said/a", a), Done("said/b", b), Done("said/c", c)];
+    let policy = |by: &str| steps(by, json!({}));
+    let by = |judge: &str| steps("judge", json!({"judge": judge}));
+    let rows = [
+        row("any", &policy("judge"), &of(&x, &x, &sure)),
+        row("vote", &policy("vote"), &of(&sure, &y, &y)),
+        row("vote", &policy("vote"), &of(&x, &y, &z)),
+        row("vote", &policy("vote"), &[&of(&x, &y, &z)[..], &[Done(tied, &judged)]].concat()),
+        row("vote", &policy("vote"), &[Done("said/a", &x), Done("said/b", &x), Lost("said/c")]),
+        row("vote", &policy("vote"), &[Lost("said/a"), Lost("said/b"), Done("said/c", &z)]),
+        row("evidence, `a` surer than both", &policy("evidence"), &of(&surest, &y, &y)),
+        row("evidence, `a` as sure as both", &policy("evidence"), &of(&sure, &y, &y)),
+        row(
+            "evidence, `a` as sure as both",
+            &policy("evidence"),
+            &[&of(&sure, &y, &y)[..], &[Done(tied, &judged)]].concat(),
+        ),
+        row("judge", &policy("judge"), &of(&sure, &y, &y)),
+        row("judge", &policy("judge"), &[&of(&sure, &y, &y)[..], &[Done(judge, &judged)]].concat()),
+        row("judge", &policy("judge"), &[&of(&sure, &y, &y)[..], &[Lost(judge)]].concat()),
+        row("judge: `rev`", &by("rev"), &[&of(&sure, &y, &y)[..], &[Done(judge, &judged)]].concat()),
+        row("escalate", &policy("escalate"), &of(&sure, &y, &y)),
+    ];
+    let about = "`a`, `b` and `c` were asked; what follows if they do not agree, by the policy.";
+    table(page, ("settle", about), &rows);
+}
+
+fn phases(page: &mut String) {
+    let work = |id: &str, who: &str| json!({"id": id, "task": {"agent": who, "instructions": "?"}});
+    let steps = |more: Value| {
+        let mut first = json!({"id": "look", "phase": {"do": [work("x", "a"), work("y", "b")]}});
+        first.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!([first, {"id": "make", "phase": {"do": [work("z", "c")]}}, {"id": "end", "value": "results.look ~ ', ' ~ results.make"}])
+    };
+    let (x, y, z) = (Done("look/x", "X"), Done("look/y", "Y"), Done("make/z", "Z"));
+    let goes_on = json!({"on_failure": "continue", "default": "nothing"});
+    let rows = [
+        row("two phases", &steps(json!({})), &[]),
+        row("two phases", &steps(json!({})), &[x, y]),
+        row("two phases", &steps(json!({})), &[x, y, z]),
+        row("two phases", &steps(json!({})), &[x, Lost("look/y")]),
+        row("on_failure: continue", &steps(goes_on.clone()), &[x, Lost("look/y"), z]),
+        row("60 s", &steps(json!({"timeout_s": 60})), &[x, Late("look")]),
+        row("60 s, on_failure: escalate", &steps(json!({"timeout_s": 60, "on_failure": "escalate"})), &[Late("look")]),
+        row("when: false", &steps(json!({"when": "false"})), &[z]),
+    ];
+    table(
+        page,
+        ("phase", "`look` with two steps, and then `make` with one; the result of a phase is that of its last step."),
+        &rows,
+    );
+}
+
+fn values(page: &mut String) {
+    let steps = |first: &str, more: Value| {
+        let mut step = json!({"id": "v", "value": first});
+        step.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!([step, {"id": "end", "value": "results.v"}])
+    };
+    let goes_on = json!({"on_failure": "continue", "default": "what else"});
+    let rows = [
+        row("1 + 2", &steps("1 + 2", json!({})), &[]),
+        row("members", &steps("members", json!({})), &[]),
+        row("none", &steps("none", json!({})), &[]),
+        row("nowhere", &steps("nowhere", json!({})), &[]),
+        row("nowhere; on_failure: continue", &steps("nowhere", goes_on), &[]),
+        row("nowhere; on_failure: escalate", &steps("nowhere", json!({"on_failure": "escalate"})), &[]),
+        row("1; when: false", &steps("1", json!({"when": "false"})), &[]),
+        row("1; when: false, default", &steps("1", json!({"when": "false", "default": "what else"})), &[]),
+        row("1; when: nowhere", &steps("1", json!({"when": "nowhere"})), &[]),
+    ];
+    table(page, ("value", "An expression; it costs no task."), &rows);
+}
+
 #[test]
 fn the_page_says_what_the_machine_does() {
     let mut page = String::from(
@@ -351,7 +561,22 @@ fn the_page_says_what_the_machine_does() {
          [flows](../concept/flows.md): what comes of each primitive in each situation. *Goes on* is with the result that the next step sees; \
          *fails* is the step, and with it what it stands in.\n",
     );
-    for part in [splits, syncs, votes, loops, gates, reviews, handoffs, others] {
+    let parts = [
+        splits,
+        items,
+        branches_and_plans,
+        syncs,
+        votes,
+        loops,
+        gates,
+        reviews,
+        handoffs,
+        settles,
+        phases,
+        values,
+        others,
+    ];
+    for part in parts {
         part(&mut page);
     }
     crate::docs::check("reference/primitives.md", &page);

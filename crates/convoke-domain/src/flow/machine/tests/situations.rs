@@ -102,6 +102,15 @@ fn a_split_waits_for_enough() {
     world.done("all/c", "C").time_is_up("all");
     assert_eq!(world.failed(), "`all`: 1 of 3 completed in time, and at least 3 must");
 
+    let in_time =
+        json!([{"id": "x", "task": {"agent": "{{ item }}", "instructions": "?", "retries": 3}, "timeout_s": 5}]);
+    let mut world =
+        World::of(json!([{"id": "all", "split": {"over": "['a', 'b', 'c']", "do": in_time, "sync": {"least": 2}}},
+        {"id": "end", "value": "(results.all | values | join(' ')) ~ ': ' ~ results.all[1].error"}]));
+    world.done("all/a", "A").time_is_up("all/b").done("all/c", "C");
+    assert_eq!(world.completed(), "A C: it took longer than 5 s");
+    assert_eq!(world.off(), ["all/b"]);
+
     let mut world = split(json!({"wait": "any"}));
     world.lost("all/a").done("all/c", "C");
     assert_eq!(world.completed(), "C");
