@@ -35,7 +35,8 @@ pub(crate) async fn begin(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> Result<
         return Ok(());
     }
     advance::enter(tx, &mut held, "execution", Command::Reopen).await?;
-    happened(tx, id, spec, Happened::Began).await
+    happened(tx, id, spec, Happened::Began).await?;
+    check(tx, id).await
 }
 
 /// Tasks have ended; those that no flow made mean nothing to it.
@@ -45,12 +46,15 @@ pub(crate) async fn tasks_ended(
     spec: &RunSpec,
     ended: impl Iterator<Item = TaskId>,
 ) -> Result<()> {
+    let mut is_told = false;
     for one in ended {
         if let Some(at) = task::path(tx, one).await? {
             happened(tx, id, spec, Happened::Ended(&at)).await?;
+            is_told = true;
         }
     }
-    Ok(())
+    // When the machine knows of all of them, and not before: those that failed with the first are not open any more.
+    if is_told { check(tx, id).await } else { Ok(()) }
 }
 
 /// Looks after a step whose time is up.
@@ -62,7 +66,8 @@ pub(crate) async fn fall_due(tx: &mut Tx<'_>, row: &frame::Due) -> Result<()> {
     }
     let spec = answer::spec_of(tx, row.run).await?;
     wait::go_on(tx, row.run).await?;
-    happened(tx, row.run, &spec, Happened::Due(&row.path)).await
+    happened(tx, row.run, &spec, Happened::Due(&row.path)).await?;
+    check(tx, row.run).await
 }
 
 async fn happened(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec, what: Happened<'_>) -> Result<()> {
@@ -95,7 +100,21 @@ async fn happened(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec, what: Happened<'_>
     for one in moves {
         turn.carry_out(tx, one).await?;
     }
-    turn.check(tx).await
+    Ok(())
+}
+
+/// A run that has not ended has something to wait for. That it has is what the tests of the machine show; a run that would
+/// stand still for ever all the same says so instead.
+async fn check(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
+    let held = run::hold(tx, id).await?;
+    if state_of(&held)?.has_ended() || run::count_tasks(tx, id, 0, 0).await? > 0 {
+        return Ok(());
+    }
+    if frame::next_due(tx, id).await?.is_some() {
+        return Ok(());
+    }
+    let error = "flow_stuck: nothing is open in the flow, and it has not ended";
+    advance::end_run(tx, id, State::Failed, (None, Some(error)), "system").await
 }
 
 fn row(path: String, frame: &Frame) -> Result<frame::Record> {
@@ -231,20 +250,6 @@ impl Turn<'_> {
 
     async fn end(&mut self, tx: &mut Tx<'_>, state: State, said: (Option<&str>, Option<&str>)) -> Result<()> {
         advance::end_run(tx, self.held.id, state, said, "system").await
-    }
-
-    /// A run that has not ended has something to wait for. That it has is what the tests of the machine show; a run that would
-    /// stand still for ever all the same says so instead.
-    async fn check(&mut self, tx: &mut Tx<'_>) -> Result<()> {
-        let held = run::hold(tx, self.held.id).await?;
-        if state_of(&held)?.has_ended() || run::count_tasks(tx, held.id, 0, 0).await? > 0 {
-            return Ok(());
-        }
-        if frame::next_due(tx, held.id).await?.is_some() {
-            return Ok(());
-        }
-        let error = "flow_stuck: nothing is open in the flow, and it has not ended";
-        self.end(tx, State::Failed, (None, Some(error))).await
     }
 }
 

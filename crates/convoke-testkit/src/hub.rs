@@ -124,8 +124,8 @@ impl Hub {
     /// Saves a team with profiles of the same names as its members, and what starts a run of it.
     pub async fn prepare(&self, team: Team, profiles: Vec<Profile>, task: &str) -> Result<StartRun, Error> {
         let name = team.name.clone();
-        self.engine.save(profiles, vec![team], "tester").await?;
         self.engine.store().run(Tester(self.engine.config().workspace)).await?;
+        self.engine.save(profiles, vec![team], "tester").await?;
         let (mut spec, team_version) = self.engine.assemble(&name).await?;
         spec.choose_models(None, None);
         Ok(StartRun {

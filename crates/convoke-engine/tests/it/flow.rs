@@ -216,6 +216,25 @@ async fn a_vote_that_goes_to_a_person_is_in_the_record() {
 }
 
 #[tokio::test]
+async fn a_task_that_fails_with_the_one_it_depends_on_is_no_standstill() {
+    let models = FakeModels::new(|request| {
+        if request.origin.task_key == "parts/ann" {
+            return Err(convoke_testkit::model::fault(convoke_port::model::Fault::BadRequest, "no"));
+        }
+        let task = |key: &str, on: &[&str]| json!({"key": key, "title": "t", "instructions": "Look.", "assignee": key, "depends_on": on, "expected_output": ""});
+        Ok(says(json!({"tasks": [task("ann", &[]), task("bob", &["ann"])]}).to_string()))
+    });
+    let hub = Hub::new(models, FakeTools::none()).await;
+    for (least, expected) in [(0, "completed"), (1, "failed")] {
+        let steps = json!([{"id": "parts", "split": {"plan": {"by": "{{ coordinator }}"}, "sync": {"least": least}}}, {"id": "end", "value": "'so be it'"}]);
+        let record = hub.ended(hub.run(flow_team(steps, json!({})), "the door").await).await;
+        assert_eq!(record.summary.state, expected, "{:?}", record.summary.error);
+        let error = record.summary.error.unwrap_or_default();
+        assert!(least == 0 || error.contains("0 of 2 completed, and at least 1 must"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_late_is_left_behind() {
     let gate = Gate::default();
     let held = gate.clone();
