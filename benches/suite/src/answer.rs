@@ -130,7 +130,7 @@ pub async fn fixed_plan(engine: &Engine, tasks: Vec<FixedTask>) -> Result<StartR
     }
     let members: Vec<_> = AGENTS.iter().map(|name| json!({"profile": name})).collect();
     let team: Team = serde_json::from_value(json!({"name": "bench", "coordinator": "lead", "members": members}))?;
-    engine.save(profiles, vec![team], "bench").await?;
+    engine.save(profiles, vec![team], "system").await?;
     let (mut spec, team_version) = engine.assemble("bench").await?;
     spec.choose_models(None, None);
     spec.team.rules.planning = Planning::Fixed;

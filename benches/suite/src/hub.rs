@@ -82,7 +82,7 @@ async fn job(engine: &Engine) -> Result<StartRun> {
     }
     let members: Vec<_> = SPECIALISTS.iter().map(|name| json!({"profile": name})).collect();
     let team: Team = serde_json::from_value(json!({"name": "bench", "coordinator": "lead", "members": members}))?;
-    engine.save(profiles, vec![team], "bench").await?;
+    engine.save(profiles, vec![team], "system").await?;
     let (mut spec, team_version) = engine.assemble("bench").await?;
     spec.choose_models(None, None);
     Ok(StartRun {

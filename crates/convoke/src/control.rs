@@ -334,10 +334,7 @@ impl Request {
             }
             Self::AnswerQuestion { question, choice, rationale, user } => {
                 let said = engine.answer_question(&user, question, &choice, rationale.as_deref()).await?;
-                let goes_on = match said.run {
-                    Some(run) => !outcome::has_ended(&engine.run_summary(run).await?),
-                    None => false,
-                };
+                let goes_on = goes_on(engine, said.run).await?;
                 return Ok(Done { run: said.run, goes_on, state: "answered".to_owned(), ..Done::default() });
             }
             Self::OverrideDecision { decision, choice, reason, user } => {
@@ -377,6 +374,12 @@ impl Request {
         }
         Ok(Done::default())
     }
+}
+
+/// True while a run has not ended.
+async fn goes_on(engine: &Engine, run: Option<RunId>) -> Result<bool> {
+    let Some(run) = run else { return Ok(false) };
+    Ok(!outcome::has_ended(&engine.run_summary(run).await?))
 }
 
 impl Answer {

@@ -94,22 +94,22 @@ pub(crate) fn template(text: &str, names: &Names<'_, '_>) -> Reading {
 fn too_large(text: &str, reason: &str) -> Reading {
     let (message, hint) = reason.split_once(": ").unwrap_or((reason, "split it over several steps"));
     let found = finding("bad_expression", message.to_owned(), hint);
-    let first = text.find('\n').unwrap_or(text.len());
-    Reading { form: Form::Any, roots: BTreeSet::new(), found: vec![(0..first, found)], is_plain: false }
+    let first = 0..text.find('\n').unwrap_or(text.len());
+    Reading { form: Form::Any, roots: BTreeSet::new(), found: vec![(first, found)], is_plain: false }
 }
 
 fn broken(text: &str, error: &minijinja::Error, what: &str) -> Reading {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     // Only the line of a syntax error is known.
     let line = error.line().unwrap_or(1).saturating_sub(1);
-    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let start = text.split_inclusive('\n').take(line).map(str::len).sum();
     let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-    let hint = if what == "template" {
-        "write `{{ name }}` for a value and `{% if … %}` with `{% endif %}` for a choice; see docs/concept/flows.md"
-    } else if text.contains("{{") {
-        "an expression has no braces: write `members`, not `{{ members }}`"
-    } else {
-        "write an expression such as `results.judge.score > 3`; put texts in quotes"
+    let hint = match what {
+        "template" => {
+            "write `{{ name }}` for a value and `{% if … %}` with `{% endif %}` for a choice; see docs/concept/flows.md"
+        }
+        _ if text.contains("{{") => "an expression has no braces: write `members`, not `{{ members }}`",
+        _ => "write an expression such as `results.judge.score > 3`; put texts in quotes",
     };
     let found = finding("bad_expression", format!("this is no {what} that can be read: {detail}"), hint);
     Reading { form: Form::Any, roots: BTreeSet::new(), found: vec![(start..end, found)], is_plain: false }

@@ -118,7 +118,7 @@ impl Reader<'_, '_> {
         }
         let said = inner.expr.as_ref().map_or_else(|| "this".to_owned(), |value| self.label(value));
         match inner.name {
-            "values" | "attributed" | "agreement" | "without" | "verdict" | "voices" | "weighed" => {
+            "values" | "attributed" | "agreement" | "without" | "verdict" | "voices" | "weighed" | "most" => {
                 self.of_list(&input, inner);
                 self.own_filter(inner, &input, (first, &said))
             }

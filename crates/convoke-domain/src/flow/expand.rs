@@ -174,10 +174,7 @@ fn review_steps(review: &ReviewStep, title: &str, capability: &str) -> Vec<Step>
         Value::from(capability)
     );
     let last = rounds(body, "results._verdict != 'revise'", review.rounds.clone(), OnLimit::Continue);
-    let others = format!("({}) | without({}) | length > 0", review.reviewers, as_expression(&review.author));
-    let somebody = GateStep { check: Some(others), ..GateStep::default() };
-    let title = Some("there is nobody but the author to review it".into());
-    let mut steps = vec![Step { gate: Some(somebody), title, ..named("_others") }, last, value(REVIEWED, reviewed)];
+    let mut steps = vec![others_review(review), last, value(REVIEWED, reviewed)];
     if let Some(on_fail) = closed(review.on_limit) {
         let gate =
             GateStep { check: Some("results.rounds.verdict != 'revise'".into()), on_fail, ..GateStep::default() };
@@ -191,6 +188,13 @@ fn review_steps(review: &ReviewStep, title: &str, capability: &str) -> Vec<Step>
     }
     steps.push(value("_result", "results.rounds"));
     steps
+}
+
+/// Somebody else than the author must be there to review.
+fn others_review(review: &ReviewStep) -> Step {
+    let others = format!("({}) | without({}) | length > 0", review.reviewers, as_expression(&review.author));
+    let gate = GateStep { check: Some(others), ..GateStep::default() };
+    Step { gate: Some(gate), title: Some("there is nobody but the author to review it".into()), ..named("_others") }
 }
 
 fn closed(limit: OnLimit) -> Option<OnClosed> {

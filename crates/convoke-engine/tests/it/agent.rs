@@ -136,7 +136,7 @@ async fn nobody_is_expected_to_beat_whom_a_worker_drives() {
     }
     // Another agent that is expected to beat shows that the time after which silence counts is over.
     let other = vec![profile("other", json!({}))];
-    hub.engine.save(other, Vec::new(), "tester").await.expect("saved");
+    hub.engine.save(other, Vec::new(), "system").await.expect("saved");
     hub.engine.heartbeat("other", AgentBeat::Well, "tester").await.expect("a beat");
     hub.engine.store().run(Expect { name: "other" }).await.expect("expected");
     until(&hub, "other", |one| one.health == "offline").await;
@@ -216,7 +216,7 @@ async fn other_capabilities_are_an_event() {
     let hub = Hub::new(FakeModels::new(usual), FakeTools::none()).await;
     prepared(&hub).await;
     let changed = profile("logs", json!({"capabilities": ["logs"]}));
-    hub.engine.save(vec![changed], Vec::new(), "tester").await.expect("saved");
+    hub.engine.save(vec![changed], Vec::new(), "system").await.expect("saved");
     let ws = hub.engine.config().workspace;
     let events = hub.engine.store().events_after(ws, 0, None, 10_000).await.expect("events");
     let told: Vec<_> = events.iter().filter(|event| event.kind == "agent.capabilities_changed").collect();

@@ -40,7 +40,7 @@ async fn a_flood_in_one_workspace_does_not_starve_another() {
     for _ in 0..200 {
         hub.engine.start_run(flood.clone()).await.expect("a run");
     }
-    small.save(profiles(), vec![same()], "tester").await.expect("saved");
+    small.save(profiles(), vec![same()], "system").await.expect("saved");
     let (mut spec, _) = small.assemble("test").await.expect("a team");
     spec.choose_models(None, None);
     let run = small.start_run(convoke_engine::StartRun { spec, ..flood }).await.expect("a run");

@@ -144,7 +144,7 @@ fn engine(store: &Store, tools: &Arc<Stopping>, dir: &Path, poll: Duration) -> E
 async fn start(engine: &Engine) -> StartRun {
     let profiles = vec![profile("lead", json!({})), profile("ann", json!({"tools": ["@lock", "write_file"]}))];
     let team = team(&["ann"], json!({"rules": {"planning": "same_task"}}));
-    engine.save(profiles, vec![team], "tester").await.expect("saved");
+    engine.save(profiles, vec![team], "system").await.expect("saved");
     let (mut spec, team_version) = engine.assemble("test").await.expect("a team");
     spec.choose_models(None, None);
     StartRun {

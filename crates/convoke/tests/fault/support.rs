@@ -114,7 +114,7 @@ impl Hub {
         let mut profiles: Vec<_> = team.members.iter().map(|named| member(&named.profile)).collect();
         profiles.push(hub::profile(&team.coordinator, model()));
         let name = team.name.clone();
-        self.engine.save(profiles, vec![team], "tester").await.expect("a team that is right");
+        self.engine.save(profiles, vec![team], "system").await.expect("a team that is right");
         let (mut spec, team_version) = self.engine.assemble(&name).await.expect("the team");
         spec.choose_models(None, None);
         StartRun {

@@ -437,7 +437,8 @@ fn phases_are_told_by_what_was_written_down() {
         at: Timestamp::from_micros(at),
     };
     let (changed, ended) = (Kind::RunPhaseChanged, Kind::RunPhaseEnded);
-    let rows: [(&str, Vec<Noted>, &[(&str, i64, Option<i64>)]); 4] = [
+    type Told<'a> = &'a [(&'a str, i64, Option<i64>)];
+    let rows: [(&str, Vec<Noted>, Told<'_>); 4] = [
         ("before the flow", vec![noted(changed, "execution", 1)], &[]),
         ("under way", vec![noted(changed, "execution", 1), noted(changed, "look", 2)], &[("look", 2, None)]),
         (

@@ -57,7 +57,7 @@ fn long_list(items: u64) -> Error {
     too_much(format!("a list would have {items} items or more, and at most {LIST_MAX} are allowed"))
 }
 
-fn spend(left: &'static std::thread::LocalKey<Cell<u64>>, amount: u64) -> Result<(), Error> {
+fn spend(left: &Cell<u64>, amount: u64) -> Result<(), Error> {
     match left.get().checked_sub(amount) {
         Some(rest) => {
             left.set(rest);
@@ -76,7 +76,7 @@ fn weigh_at(value: &Filled, depth: usize) -> Result<u64, Error> {
     if depth > DEPTH_MAX {
         return Err(too_much(format!("a value is nested more than {DEPTH_MAX} deep")));
     }
-    spend(&VALUES, 1)?;
+    VALUES.with(|left| spend(left, 1))?;
     match value.kind() {
         ValueKind::String => Ok(value.as_str().map_or(0, |text| text.len() as u64)),
         ValueKind::Bytes => Ok(value.as_bytes().map_or(0, |bytes| bytes.len() as u64)),
@@ -97,7 +97,7 @@ fn weigh_at(value: &Filled, depth: usize) -> Result<u64, Error> {
 /// A result that goes on: lists are made now, so that no chain of those that are made later grows.
 fn settled(value: Filled) -> Result<Filled, Error> {
     let bytes = weigh(&value)?;
-    spend(&BYTES, bytes)?;
+    BYTES.with(|left| spend(left, bytes))?;
     match value.kind() {
         ValueKind::String if bytes > TEXT_MAX as u64 => Err(long_text(bytes)),
         ValueKind::Iterable => {
@@ -211,7 +211,7 @@ fn join(args: &[Filled]) -> Result<(), Error> {
     let mut bytes = 0_u64;
     for item in list.try_iter()? {
         bytes = bytes.saturating_add(between).saturating_add(shown(&item)?);
-        spend(&VALUES, 1)?;
+        VALUES.with(|left| spend(left, 1))?;
     }
     // A part of the items may be joined, so this is more than it will be; what it is is looked at afterwards.
     if bytes > 16 * TEXT_MAX as u64 { Err(long_text(bytes)) } else { Ok(()) }
@@ -289,7 +289,7 @@ pub(super) fn protect(environment: &mut Environment<'static>) {
     environment.add_function("dict", dict);
     environment.set_formatter(|out, state, value| {
         let bytes = shown(value)?;
-        spend(&BYTES, bytes)?;
+        BYTES.with(|left| spend(left, bytes))?;
         minijinja::escape_formatter(out, state, value)
     });
 }
@@ -316,7 +316,7 @@ fn concat(left: &Filled, right: &Filled) -> Result<Filled, Error> {
     defined([left, right])?;
     let bytes = [shown(left)?, shown(right)?];
     text_of(bytes)?;
-    spend(&BYTES, bytes.iter().sum())?;
+    BYTES.with(|left| spend(left, bytes.iter().sum()))?;
     Ok(format!("{left}{right}").into())
 }
 

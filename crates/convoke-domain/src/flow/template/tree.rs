@@ -201,6 +201,7 @@ pub(super) fn expression<'a>(tree: &ast::Expr<'a>) -> ast::Expr<'a> {
             by_filter(bounded, left, vec![ast::CallArg::Pos(right)], span)
         }
         E::UnaryOp(inner) => {
+            #[expect(clippy::needless_match, reason = "it can neither be copied nor cloned")]
             let op = match inner.op {
                 ast::UnaryOpKind::Not => ast::UnaryOpKind::Not,
                 ast::UnaryOpKind::Neg => ast::UnaryOpKind::Neg,
