@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
+use super::number;
 use super::voice::{Poll, counted_vote};
-use super::{number, ratio};
 use crate::event::Kind;
 use crate::flow::path;
 
@@ -69,7 +69,7 @@ fn measured(payload: &Value) -> Option<Found> {
         with,
         against: voices - with,
         silent,
-        rate: ratio((share * 10_000.0).round() as i64, 10_000),
+        rate: None,
     };
     Some(((at.to_owned(), poll), is_derived))
 }
@@ -164,13 +164,5 @@ mod tests {
         let measured = measure("agreed", 2.0 / 3.0, &["a", "b", "c"], 0);
         let both = [measured, merge("most", "majority", &["a", "b"], &["c"])];
         assert_eq!(told(&both), [("agreed".to_owned(), 2, 1, 0)], "the same answers are not counted twice");
-    }
-
-    #[test]
-    fn a_share_of_nobody_knows_how_many_has_a_rate_alone() {
-        let mut polls = Polls::default();
-        polls.add(Kind::AgreementMeasured.as_str(), &json!({"path": "measure", "agreement": 0.75}));
-        let [(_, poll)] = polls.all().try_into().expect("one");
-        assert_eq!((poll.with, poll.against, poll.rate), (0, 0, Some(0.75)));
     }
 }

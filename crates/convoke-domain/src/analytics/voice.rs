@@ -163,8 +163,7 @@ fn counted(mut poll: Poll, choices: &BTreeMap<String, i64>) -> Poll {
     let (all, most) = (choices.values().sum::<i64>(), choices.values().max().copied().unwrap_or(0));
     poll.with += most;
     poll.against += all - most;
-    // Where nobody knows how many voices there were, a share may be known all the same.
-    poll.rate = ratio(poll.with, poll.with + poll.against).or(poll.rate);
+    poll.rate = ratio(poll.with, poll.with + poll.against);
     poll
 }
 

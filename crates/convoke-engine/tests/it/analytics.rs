@@ -143,7 +143,9 @@ fn opinionated(request: &ModelRequest) -> Result<ModelReply, ModelError> {
         _ if request.output_schema.as_ref().is_some_and(|schema| schema.to_string().contains("verdict")) => {
             json!({"verdict": "accept", "comments": "fine"}).to_string()
         }
-        _ if request.output_schema.is_some() => json!({"position": said, "answer": said, "reason": "so"}).to_string(),
+        _ if request.output_schema.is_some() => {
+            json!({"position": said, "answer": said, "reason": origin.task_key}).to_string()
+        }
         _ => "a text".to_owned(),
     };
     Ok(says(text))

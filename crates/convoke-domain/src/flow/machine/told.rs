@@ -34,9 +34,7 @@ impl Machine<'_, '_> {
 /// A share `agreement` of those in the list `positions`: who said something, who did not.
 fn measured(value: &Value) -> Option<Value> {
     let share = value.get("agreement")?.as_f64().filter(|share| (0.0..=1.0).contains(share))?;
-    let Some(positions) = value.get("positions").and_then(Value::as_array) else {
-        return Some(json!({"agreement": share}));
-    };
+    let positions = value.get("positions")?.as_array()?;
     let voices = template::voices(positions);
     let all = voices.as_array().map(Vec::as_slice).unwrap_or_default();
     let said = all.iter().filter(|one| one["ok"] == true).count();
@@ -91,8 +89,8 @@ mod tests {
         assert_ne!(told(json!({"agreement": 0.5, "positions": others})).expect("a poll").1, digest);
         let (facts, _) = told(json!({"agreement": 1.0, "positions": ["x", null]})).expect("a poll");
         assert_eq!(facts, json!({"agreement": 1.0, "voices": 1, "silent": 1, "of": ["1", "2"]}));
-        assert_eq!(told(json!({"agreement": 1.0})), Some((json!({"agreement": 1.0}), None)));
-        for value in [json!({"agreement": 1.5}), json!({"agreement": "all"}), json!(0.5)] {
+        let bad = [json!(1.5), json!("all"), json!(null)].map(|share| json!({"agreement": share, "positions": ["x"]}));
+        for value in bad.into_iter().chain([json!({"agreement": 0.5}), json!(0.5)]) {
             assert_eq!(told(value.clone()), None, "{value}");
         }
     }

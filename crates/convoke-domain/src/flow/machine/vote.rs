@@ -159,7 +159,7 @@ impl<'a> Machine<'a, '_> {
             // Where the time is up, there is none to vote again.
             TieRule::Revote if state.round < ROUNDS_MAX && time == Time::IsLeft => {
                 self.tell_count(at, &state, &tally, (None, None))?;
-                self.call_off(at);
+                self.call_off_ballots(at, &state, &tally);
                 let rule = VoteRule { options: said(&tally, &choices), ..state.rule.clone() };
                 state = Vote { round: state.round + 1, rule, ballots: Vec::new(), ..state };
                 self.set_vote(at, state.clone())?;
@@ -169,7 +169,7 @@ impl<'a> Machine<'a, '_> {
                 }
             }
             TieRule::Coordinator => {
-                self.call_off(at);
+                self.call_off_ballots(at, &state, &tally);
                 let options = said(&tally, &choices);
                 state.casting = Some(self.scope.spec.team.coordinator.clone());
                 self.set_vote(at, state)?;
@@ -185,6 +185,13 @@ impl<'a> Machine<'a, '_> {
                 self.escalate(at, &format!("the vote is tied between {}", choices.join(", ")))
             }
             TieRule::Fail | TieRule::First | TieRule::Revote => self.end_vote(at, &state, &tally, None).map(Some),
+        }
+    }
+
+    /// Nobody is asked for the ballots of this round any more; the vote itself goes on, and so does its time.
+    fn call_off_ballots(&mut self, at: &str, state: &Vote, tally: &Tally) {
+        for voter in &tally.outstanding {
+            self.call_off(&path::visited(at, voter, state.round));
         }
     }
 

@@ -61,7 +61,7 @@ fn syncs_joins_rounds_branches_and_reviews_are_written_down() {
     let rounds = [json!({"round": 1, "max": 2}), json!({"round": 2, "max": 2})];
     assert_eq!(said(&world, What::RoundStarted, "again"), rounds);
     assert_eq!(said(&world, What::BranchTaken, "way"), [json!({"case": 2})]);
-    let ended = json!({"author": "a", "verdict": "accept", "rounds": 1});
+    let ended = json!({"author": "a", "verdict": "accept", "rounds": 1, "capability": ""});
     assert_eq!(said(&world, What::ReviewEnded, "check"), [ended]);
     assert_eq!(said(&world, What::StepSkipped, "never"), [json!({"when": "1 == 2"})]);
     assert_eq!(said(&world, What::VoteOpened, "choice").len(), 1);
