@@ -574,13 +574,8 @@ impl<'s, 'n> Reader<'s, 'n> {
         inner.args.iter().for_each(|arg| drop(self.argument(arg)));
         match &inner.expr {
             ast::Expr::Var(var) if self.own(var.id).is_some() => Form::Any,
-            ast::Expr::Var(var) if FUNCTIONS.contains(&var.id) => {
-                if var.id == "range" {
-                    Form::list(Form::Number)
-                } else {
-                    Form::Any
-                }
-            }
+            ast::Expr::Var(var) if var.id == "range" => Form::list(Form::Number),
+            ast::Expr::Var(var) if FUNCTIONS.contains(&var.id) => Form::Any,
             ast::Expr::Var(var) => {
                 let hint = suggest(var.id, FUNCTIONS, "use a filter: `value | name`");
                 self.report(var.span(), finding("unknown_filter", format!("there is no function `{}`", var.id), hint));

@@ -428,6 +428,9 @@ fn larger_primitives_are_told_by_what_agents_did() {
     ]);
 }
 
+/// What was written down of phases, and each of them with when it began and ended.
+type PhaseRow = (&'static str, Vec<Noted>, &'static [(&'static str, i64, Option<i64>)]);
+
 #[test]
 fn phases_are_told_by_what_was_written_down() {
     let spec = spec(&json!([work("one")]));
@@ -437,8 +440,7 @@ fn phases_are_told_by_what_was_written_down() {
         at: Timestamp::from_micros(at),
     };
     let (changed, ended) = (Kind::RunPhaseChanged, Kind::RunPhaseEnded);
-    type Told<'a> = &'a [(&'a str, i64, Option<i64>)];
-    let rows: [(&str, Vec<Noted>, Told<'_>); 4] = [
+    let rows: [PhaseRow; 4] = [
         ("before the flow", vec![noted(changed, "execution", 1)], &[]),
         ("under way", vec![noted(changed, "execution", 1), noted(changed, "look", 2)], &[("look", 2, None)]),
         (
