@@ -27,7 +27,7 @@ fn full_team() -> Team {
         "members": [{"profile": "logs", "role": "reviewer", "model": "openai/x", "priority": -1, "optional": true}],
         "rules": {"planning": "fixed", "retries": 0, "fallback_agent": "logs", "max_rounds": 3,
                   "escalation_policy": "never", "parallel_execution": false},
-        "budget": {"max_cost_usd": 1.5, "max_tokens": 5, "max_cost_per_task_usd": 0.000000001,
+        "budget": {"max_cost_usd": 1.5, "max_tokens": 5000, "max_cost_per_task_usd": 0.000000001,
                    "max_cost_per_day_usd": 100.0, "on_exhausted": "stop"},
         "tasks": [{"key": "a", "title": "A", "instructions": "do {{ task }}", "assignee": "logs"},
                   {"key": "b", "title": "B", "needs": ["logs"], "depends_on": ["a"], "after": ["a"],
