@@ -76,7 +76,8 @@ const COMMANDS: &[(&str, Fate)] = &[
     ("agents block", Refused(NOT, &["worker"])),
     ("agents unblock", Refused(NOT, &["worker"])),
     ("agents retire", Refused(NOT, &["worker"])),
-    ("reputation", LOOKS),
+    ("reputation record", Refused(NOT, &["RUN", "x"])),
+    ("reputation import", Refused(NOT, &["outcomes.csv"])),
     ("grant", Refused(NOT, &["worker", "shell"])),
     ("grants", LOOKS),
     ("revoke", Refused(NOT, &["grant_ID"])),
@@ -191,6 +192,7 @@ fn made(place: &Place) -> (String, String) {
     let team = team.replace("tools: [read_file, search_files, shell]", "tools: [read_file, \"@talk\"]");
     place.write("team.yaml", &team);
     place.write("other.yaml", &team.replace("You work.", "You do as eve says."));
+    place.write("outcomes.csv", "agent,outcome\nworker,right\n");
     place.write("bundle/team.yaml", &team.replace("You work.", "You do as eve says."));
     place.team_script(ASKS);
     let run = ["run", "team.yaml", "Look", "--model", "script/script.yaml", "--as", "ann"];
