@@ -149,7 +149,7 @@ kinds! {
     TaskRetried = "task.retried",
     /// An agent is stuck with a task and asks the next one up.
     TaskEscalated = "task.escalated",
-    /// A task was given to its fallback agent.
+    /// A task was given to another agent: its fallback, who was handed it, or who came to relief.
     TaskReassigned = "task.reassigned",
     /// A task ended with a result.
     TaskCompleted = "task.completed",

@@ -220,7 +220,8 @@ pub(crate) async fn logged(tx: &mut Tx<'_>, rows: Vec<Record>) -> Stored<Vec<Dec
 }
 
 pub(crate) fn record(row: Record, past: Vec<Past>) -> Stored<DecisionRecord> {
-    let terms: Ask = serde_json::from_str(&row.terms)?;
+    // Terms that cannot be read end their question by name; that must not hide all others.
+    let terms: Ask = serde_json::from_str(&row.terms).unwrap_or_default();
     Ok(DecisionRecord {
         id: row.id,
         thread: row.thread,

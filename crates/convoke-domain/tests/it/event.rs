@@ -56,7 +56,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::AgentRoleChanged => ("agent", &["role", "was"]),
         K::AgentDefaultChanged => ("agent", &["was"]),
         K::AgentSpawned => {
-            ("agent", &["parent", "depth", "task", "tools", "authority", "limits", "without", "warning"])
+            ("agent", &["parent", "depth", "task", "tools", "authority", "limits", "without", "warning", "why"])
         }
         K::AgentRetired => ("agent", &["status"]),
         K::AgentKilled => ("agent", &["agents", "tasks"]),
@@ -118,7 +118,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::TaskWoken => ("task", &[]),
         K::TaskRetried => ("task", &["key", "attempt", "error", "retries_left", "not_before"]),
         K::TaskEscalated => ("task", &["to", "agent", "from", "n", "reason"]),
-        K::TaskReassigned => ("task", &["key", "from", "to", "error"]),
+        K::TaskReassigned => ("task", &["key", "from", "to", "error", "why"]),
         K::TaskCompleted => ("task", &["key", "stage", "attempt"]),
         K::TaskFailed => ("task", &["key", "stage", "code", "error"]),
         K::TaskCancelled => ("task", &[]),

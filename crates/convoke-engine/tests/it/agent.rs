@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use convoke_domain::agent::Standing;
 use convoke_domain::id::WorkspaceId;
+use convoke_domain::user::Role;
 use convoke_engine::{AgentBeat, AgentChange};
 use convoke_store::agent::{self as store, Record};
 use convoke_store::{Result as Stored, Tx, UseCase};
@@ -124,10 +125,16 @@ async fn nobody_is_expected_to_beat_whom_a_worker_drives() {
     })
     .await;
     let start = prepared(&hub).await;
-    hub.engine.ensure_user("eve").await.expect("a viewer");
-    for (user, beat) in [("eve", AgentBeat::Well), ("eve", AgentBeat::Leave), ("nobody", AgentBeat::Leave)] {
+    hub.engine.ensure_user("tester").await.expect("the owner");
+    hub.engine.appoint("eve", Role::Viewer, true, "user:tester").await.expect("a viewer");
+    let refusals = [
+        ("eve", AgentBeat::Well, "not_allowed"),
+        ("eve", AgentBeat::Leave, "not_allowed"),
+        ("nobody", AgentBeat::Leave, "unknown_user"),
+    ];
+    for (user, beat, code) in refusals {
         let refused = hub.engine.heartbeat("logs", beat, user).await.expect_err("not theirs");
-        assert_eq!(refused.code(), "not_allowed", "{user}");
+        assert_eq!(refused.code(), code, "{user}");
     }
     assert_eq!(agent(&hub, "logs").await.health, "unknown");
     for name in ["lead", "logs", "cost"] {

@@ -136,7 +136,7 @@ fn opinionated(request: &ModelRequest) -> Result<ModelReply, ModelError> {
     let said = if origin.agent == "net" { "y" } else { "x" };
     let text = match (&*origin.stage, &*origin.agent, origin.turn) {
         ("step", "logs", 1) if origin.task_key.starts_with("first") => {
-            let question = json!({"to": "cost", "question": "How much?", "kind": "request"});
+            let question = json!({"to": "lead", "question": "How much?", "kind": "request"});
             return Ok(asks(&[("q", "ask", question)]));
         }
         ("reply", ..) => "as much as before".to_owned(),
@@ -178,7 +178,10 @@ async fn one_run_and_its_team_agree() {
         let mut hub = Hub::over(store, dir.path().join("work"), FakeModels::new(opinionated), tools, |_| {});
         hub.start().await;
         let flow = json!({"pattern": "own", "flow": {"steps": opinions()}, "rules": {"retries": 0}});
-        let run = hub.run(team(&["logs", "cost", "net"], flow), "Look.").await;
+        let talks = |name: &str| profile(name, json!({"tools": ["@talk"]}));
+        let profiles = ["lead", "logs", "cost", "net"].map(talks).into();
+        let start = hub.prepare(team(&["logs", "cost", "net"], flow), profiles, "Look.").await.expect("a team");
+        let run = hub.engine.start_run(start).await.expect("a run");
         let record = hub.ended(run).await;
         assert_eq!(record.summary.state, "completed", "{:?}", record.summary.error);
         let own = hub.engine.analytics(run).await.expect("figures");

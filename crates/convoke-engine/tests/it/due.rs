@@ -5,6 +5,7 @@ use std::path::Path;
 use convoke_domain::id::{MessageId, RunId, TaskId, ThreadId, WorkspaceId};
 use convoke_domain::message::{Ask, Kind};
 use convoke_domain::time::Timestamp;
+use convoke_domain::user::Role;
 use convoke_engine::{NewMessage, Reader};
 use convoke_store::step::StepRef;
 use convoke_store::{Options, Result as Stored, Store, Tx, UseCase, decision, message, thread, wait};
@@ -46,7 +47,7 @@ async fn threads_that_are_needed_are_not_put_away() {
     let waiting = hub.until(run, &["running", "waiting"]).await;
     assert!(!waiting.decisions.is_empty() || waiting.summary.state == "running");
     // A question that belongs to no run is as open.
-    hub.engine.ensure_user("bob").await.expect("another");
+    hub.engine.appoint("bob", Role::Viewer, true, "user:ada").await.expect("another");
     let ask = Ask { options: vec!["yes".into(), "no".into()], ..Ask::default() };
     let new = NewMessage { kind: Kind::Question, ask: Some(ask), ..NewMessage::note("user:bob", "And then?") };
     let asked = hub.engine.say("ada", None, new).await.expect("asked");
@@ -107,7 +108,7 @@ impl UseCase for Break {
 async fn others_go_on(store: Store, dir: &Path) {
     let hub = over(store, dir);
     hub.engine.ensure_user("ada").await.expect("the owner");
-    hub.engine.ensure_user("bob").await.expect("another");
+    hub.engine.appoint("bob", Role::Viewer, true, "user:ada").await.expect("another");
     let said = hub.engine.say("ada", None, NewMessage::note("user:bob", "hello")).await.expect("said");
     hub.engine.store().run(Break { thread: said.thread }).await.expect("broken");
     assert_eq!(hub.engine.fall_due().await.expect("a look"), 3);

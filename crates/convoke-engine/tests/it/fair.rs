@@ -43,7 +43,8 @@ async fn a_flood_in_one_workspace_does_not_starve_another() {
     small.save(profiles(), vec![same()], "system").await.expect("saved");
     let (mut spec, _) = small.assemble("test").await.expect("a team");
     spec.choose_models(None, None);
-    let run = small.start_run(convoke_engine::StartRun { spec, ..flood }).await.expect("a run");
+    let run =
+        small.start_run(convoke_engine::StartRun { spec, user: "system".to_owned(), ..flood }).await.expect("a run");
     let mut feed = small.store().subscribe();
     while small.run_record(run).await.expect("run").summary.state != "completed" {
         let _ = feed.next().await;

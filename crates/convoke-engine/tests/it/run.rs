@@ -239,7 +239,7 @@ async fn bad_starts_are_refused_and_change_nothing() {
     assert_eq!((error.code(), error.to_string().as_str()), ("empty_task", "the task is empty"));
     let missing = hub.engine.assemble("ghosts").await.expect_err("no such team");
     assert_eq!(missing.to_string(), "there is no team `ghosts`");
-    hub.engine.set_team_active("test", false, "ann").await.expect("switched off");
+    hub.engine.set_team_active("test", false, "tester").await.expect("switched off");
     assert_eq!(hub.engine.assemble("test").await.expect_err("off").code(), "inactive");
     assert!(hub.engine.runs(None, 10).await.expect("runs").is_empty());
 }
