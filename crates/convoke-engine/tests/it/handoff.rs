@@ -351,10 +351,13 @@ fn whatever_call_it_dies_in_a_task_is_handed_over_once() {
             hub.start().await;
             let record = hub.ended(run).await;
             assert_eq!(record.summary.state, "completed", "crash at {crash_at}: {:?}", record.summary.error);
-            let stages: Vec<_> = record.tasks.iter().map(|task| (task.stage.as_str(), task.state.as_str())).collect();
-            let expected =
-                [("work", "completed"), ("delegated", "completed"), ("offer", "completed"), ("synthesis", "completed")];
+            // Once accepted, the offer's own last words hold nobody up: the run may end before they are said.
+            let stages: Vec<_> = (record.tasks.iter().filter(|task| task.stage != "offer"))
+                .map(|task| (task.stage.as_str(), task.state.as_str()))
+                .collect();
+            let expected = [("work", "completed"), ("delegated", "completed"), ("synthesis", "completed")];
             assert_eq!(stages, expected, "crash at {crash_at}");
+            assert!(["completed", "cancelled"].contains(&task(&record, "offer").state.as_str()), "crash at {crash_at}");
             assert_eq!(task(&record, "work").output.as_deref(), Some("cid finished it"));
             let attempts: Vec<_> = task(&record, "work").attempts.iter().map(|a| (a.n, a.agent.as_str())).collect();
             assert_eq!(attempts, [(1, "ann"), (2, "cid")], "crash at {crash_at}");
