@@ -103,7 +103,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
                 "capability",
             ],
         ),
-        K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds", "capability"]),
+        K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds", "capability", "dissent", "silent"]),
         K::AgreementMeasured => ("run", &["path", "agreement", "voices", "silent", "of", "digest"]),
         K::WorkScored => ("run", &["path", "of"]),
         K::GateChecked => ("run", &["path", "open", "reason"]),
