@@ -46,7 +46,7 @@ pub fn commands(place: &Place, entry: &InboxEntry) -> Vec<String> {
         InboxKind::Approval => vec![format!("approve {id}"), format!("reject {id} --note WHY")],
         InboxKind::Question => answers(id, &entry.options),
         InboxKind::Task => {
-            let listed = if entry.options.len() > MOST_LISTED { &[][..] } else { &entry.options };
+            let listed = if entry.options.len() > MOST_LISTED { &[][..] } else { entry.options.as_slice() };
             answers(id, listed).into_iter().chain([format!("answer {id} --decline WHY")]).collect()
         }
         InboxKind::Effect => vec![format!("resolve {id} done|failed|retry")],
