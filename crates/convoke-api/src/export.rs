@@ -66,6 +66,11 @@ fn document(kind: Kind, value: &impl Serialize) -> String {
     serde_saphyr::to_string_with_options(&fields, options).expect("plain data is always YAML")
 }
 
+/// A definition without the fields that stand at their default.
+pub(crate) fn pruned(kind: Kind, value: Value) -> Value {
+    prune(value, schema(kind), schema(kind))
+}
+
 /// Leaves out the fields that stand at the default of their schema.
 fn prune(value: Value, schema: &Value, root: &Value) -> Value {
     let schema = follow(schema, root);

@@ -6,21 +6,24 @@
 
 use std::collections::BTreeMap;
 
+use convoke_domain::team::Pattern;
 use serde_json::Value;
 
+use crate::export::pruned;
 use crate::known::{Known, name_of};
 use crate::library;
 use crate::near::suggest;
 use crate::node::{Entry, Kind as Shape, Node};
 use crate::problem::{Finding, Place, finding};
 use crate::schema::Kind;
+use crate::{idle, pattern};
 
 /// How many bases may stand behind each other.
 const CHAIN_MAX: usize = 8;
 /// The field.
 const EXTENDS: &str = "extends";
-/// Fields of a team that belong together: who sets one of them takes none of the others from the base.
-const COORDINATION: [&str; 3] = ["pattern", "flow", "with"];
+/// Fields of a team that belong together: who names another pattern than the base, or has steps, takes none of them from it.
+const COORDINATION: [&str; 4] = ["pattern", "flow", "with", "tasks"];
 
 /// What can be extended: what stands in the files that are read, what is known, and the library.
 pub(crate) struct Bases<'k> {
@@ -79,7 +82,10 @@ impl<'k> Bases<'k> {
     }
 
     fn saved(&self, kind: Kind, name: &str) -> Option<Node> {
-        self.known.base(kind, name).map(|value| of_value(value, Place { line: 1, column: 1, width: 1 })).or_else(|| {
+        let saved = self.known.base(kind, name);
+        // What it does not say, but has because everything has a value, is as little said as in a file.
+        let said = saved.map(|value| of_value(&pruned(kind, value.clone()), Place { line: 1, column: 1, width: 1 }));
+        said.or_else(|| {
             let (_, document) = library::documents()
                 .iter()
                 .find(|(has, node)| *has == kind && name_of(node).is_some_and(|(has, _)| has == name))?;
@@ -111,18 +117,61 @@ fn circle(line: &[String]) -> Finding {
 fn joined(document: &Node, base: &Node, place: Place) -> Node {
     let own: Vec<&Entry> = document.entries().iter().filter(|entry| entry.key != EXTENDS).collect();
     let says = |key: &str| own.iter().any(|entry| entry.key == key);
-    let coordinates = COORDINATION.iter().any(|key| *key != "with" && says(key));
+    let apart;
+    let base = if goes_another_way(document, base) {
+        apart = without_way(base);
+        &apart
+    } else {
+        base
+    };
     let has_pattern = base.get("pattern").is_some();
     let is_left = |entry: &&Entry| {
         let key = entry.key.as_str();
         let is_named = ["kind", "name"].contains(&key);
         // A team that is saved carries its pattern's steps; whoever extends it is given them anew.
         let is_carried = key == "flow" && has_pattern;
-        !(is_named || is_carried || says(key) || (coordinates && COORDINATION.contains(&key)))
+        !(is_named || is_carried || says(key))
     };
     let mut entries: Vec<Entry> = own.iter().map(|entry| nested(entry, base, place)).collect();
     entries.extend(base.entries().iter().filter(is_left).map(|entry| moved(entry, place)));
     Node { place: document.place, kind: Shape::Map(entries) }
+}
+
+/// True if a team says itself by which pattern or steps it goes, and they are not those of its base.
+fn goes_another_way(document: &Node, base: &Node) -> bool {
+    let has_flow = |node: &Node| node.get("flow").is_some_and(|flow| !flow.is_null());
+    if has_flow(document) {
+        return true;
+    }
+    let of_base = match pattern::name_in(base) {
+        None if has_flow(base) => None,
+        name => Some(name.unwrap_or_else(|| Pattern::default().into())),
+    };
+    pattern::name_in(document).is_some_and(|name| Some(name) != of_base)
+}
+
+/// A team without what belongs to the way in which its members work together.
+fn without_way(base: &Node) -> Node {
+    let without = |node: &Node, is_dropped: &dyn Fn(&str) -> bool| match &node.kind {
+        Shape::Map(entries) => {
+            let kept = entries.iter().filter(|entry| !is_dropped(&entry.key)).cloned().collect();
+            Node { place: node.place, kind: Shape::Map(kept) }
+        }
+        _ => node.clone(),
+    };
+    let mut team = without(base, &|key| COORDINATION.contains(&key));
+    let Shape::Map(entries) = &mut team.kind else { return team };
+    for entry in entries {
+        match (entry.key.as_str(), &entry.node.kind) {
+            ("rules", _) => entry.node = without(&entry.node, &idle::is_idle),
+            ("members", Shape::List(members)) => {
+                let members = members.iter().map(|member| without(member, &idle::is_idle_of_member)).collect();
+                entry.node = Node { place: entry.node.place, kind: Shape::List(members) };
+            }
+            _ => {}
+        }
+    }
+    team
 }
 
 /// A field of the document; a mapping is joined with that of the base.

@@ -8,6 +8,7 @@ use convoke_domain::profile::Profile;
 use convoke_domain::team::Team;
 use serde::de::DeserializeOwned;
 
+use crate::export::pruned;
 use crate::extend::Bases;
 use crate::known::{Known, Pattern, name_of};
 use crate::near::nearest;
@@ -94,7 +95,7 @@ pub fn check(bundle: &Bundle, known: &Known) -> Result<(), Problems> {
         .chain(teams)
         .chain(patterns)
         .map(|(kind, name, value)| {
-            let mut value = value.expect("definitions are plain data");
+            let mut value = pruned(kind, value.expect("definitions are plain data"));
             if let Some(fields) = value.as_object_mut() {
                 fields.shift_insert(0, "kind".to_owned(), kind.as_str().into());
             }

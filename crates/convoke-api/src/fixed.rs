@@ -10,6 +10,8 @@ use crate::word;
 
 /// The most sub-tasks unless the team's rules say otherwise; the default of `rules.max_tasks`.
 const MAX_TASKS: u64 = 20;
+/// The types of JSON Schema.
+const TYPES: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
 /// The two fields that name other tasks.
 const EDGES: [&str; 2] = ["depends_on", "after"];
 
@@ -21,7 +23,16 @@ impl TeamCheck<'_, '_, '_, '_> {
         let fixed = planning.is_some_and(|(text, _)| text == "fixed");
         let entry = team.entries().iter().find(|entry| entry.key == "tasks");
         let tasks = team.list("tasks");
+        let goes_by_steps = crate::pattern::goes_by_steps(team);
         match (fixed, entry, planning) {
+            // What `planning` says for nothing is said elsewhere.
+            _ if goes_by_steps => {
+                if let Some(entry) = entry.filter(|_| !tasks.is_empty()) {
+                    let message = "the team has `tasks`, but it goes by steps, which do not use them";
+                    let hint = "write them as `task` steps under `flow`, or remove `tasks`";
+                    self.reporter.report(entry.place, finding("unused_tasks", message, hint));
+                }
+            }
             (true, _, Some((_, node))) if tasks.is_empty() => {
                 let message = "`planning: fixed` needs tasks, and the team has none";
                 self.report(
@@ -126,10 +137,9 @@ impl TeamCheck<'_, '_, '_, '_> {
             return self
                 .report(node, Some(finding("bad_schema", message, "for example `{type: object, properties: {…}}`")));
         }
-        if let Err((pointer, reason)) = valid_schema(&node.to_json()) {
-            let message = format!("`{path}` is not a JSON Schema: {reason}");
-            let hint = "see https://json-schema.org/draft/2020-12";
-            self.report(node.follow(&pointer), Some(finding("bad_schema", message, hint)));
+        if let Err(flaw) = valid_schema(&node.to_json()) {
+            let message = format!("`{path}` is not a JSON Schema: {}", flaw.reason);
+            self.report(node.follow(&flaw.pointer), Some(finding("bad_schema", message, flaw.hint)));
         }
     }
 
@@ -181,12 +191,25 @@ fn keys(tasks: &[Node]) -> Vec<&str> {
     tasks.iter().filter_map(|task| task.text_at("key")).map(|(key, _)| key).collect()
 }
 
-/// Where and why a value is not a JSON Schema.
-pub(crate) fn valid_schema(schema: &serde_json::Value) -> Result<(), (String, String)> {
-    if let Err(error) = jsonschema::meta::validate(schema) {
-        return Err((error.instance_path().to_string(), error.to_string()));
-    }
-    jsonschema::validator_for(schema)
-        .map(|_| ())
-        .map_err(|error| (error.instance_path().to_string(), error.to_string()))
+/// Where and why a value is not a JSON Schema, and what to write instead.
+pub(crate) struct Flaw {
+    pub(crate) pointer: String,
+    pub(crate) reason: String,
+    pub(crate) hint: String,
+}
+
+/// Whether a value is a JSON Schema.
+pub(crate) fn valid_schema(schema: &serde_json::Value) -> Result<(), Flaw> {
+    let (pointer, reason) = match jsonschema::meta::validate(schema) {
+        Err(error) => (error.instance_path().to_string(), error.to_string()),
+        Ok(()) => match jsonschema::validator_for(schema) {
+            Ok(_) => return Ok(()),
+            Err(error) => (error.instance_path().to_string(), error.to_string()),
+        },
+    };
+    let named = schema.pointer(&pointer).and_then(serde_json::Value::as_str);
+    Err(match named.filter(|named| pointer.ends_with("/type") && !TYPES.contains(named)) {
+        Some(named) => Flaw { reason: format!("there is no type `{named}`"), hint: suggest(named, TYPES, ""), pointer },
+        None => Flaw { pointer, reason, hint: "see https://json-schema.org/draft/2020-12".to_owned() },
+    })
 }

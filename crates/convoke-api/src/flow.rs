@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 use crate::near::{quoted, suggest};
 use crate::node::{Entry, Node};
 use crate::problem::{Finding, finding};
+use cost::Least;
 use crew::Crew;
 use form::Form;
 use list::List;
@@ -34,6 +35,8 @@ use scope::{Local, Scope};
 
 /// The most steps of a flow, all lists together.
 const MAX_STEPS: usize = 2_000;
+/// The most steps that are gone through once more, item by item, to reckon what they take.
+const MAX_RECKONED: usize = 2_000;
 /// The longest name of a step.
 const MAX_ID: usize = 40;
 /// The kinds of steps.
@@ -71,6 +74,7 @@ pub(crate) fn check<'n>(whole: &Whole<'n, '_>) -> Vec<Found<'n>> {
             .crew
             .map(|crew| crew.facts.values().flat_map(|one| one.capabilities.iter().cloned()).collect()),
         used: BTreeSet::new(),
+        reckoned: 0,
         found: Vec::new(),
     };
     checker.whole(whole.flow);
@@ -89,19 +93,26 @@ struct Checker<'n, 'c> {
     capabilities: Option<BTreeSet<String>>,
     /// Names that are used anywhere.
     used: BTreeSet<String>,
+    /// Steps that were gone through once more to reckon what they take.
+    reckoned: usize,
     found: Vec<Found<'n>>,
 }
 
 /// What a step or a list comes to.
 struct Out {
     form: Form,
-    /// The least number of model calls that it takes.
-    calls: u64,
+    /// The model calls that it takes at least.
+    least: Least,
 }
 
 impl Out {
-    const fn new(form: Form, calls: u64) -> Self {
-        Self { form, calls }
+    const fn new(form: Form, least: Least) -> Self {
+        Self { form, least }
+    }
+
+    /// Something that asks no model.
+    fn free(form: Form) -> Self {
+        Self { form, least: Least::default() }
     }
 }
 
@@ -131,13 +142,18 @@ impl<'n> Checker<'n, '_> {
             }
         });
         self.unused(flow);
-        self.budget(out.calls);
+        self.budget(out.least);
     }
 
     /// A run must be able to pay for the calls that it makes in any case.
-    fn budget(&mut self, calls: u64) {
+    fn budget(&mut self, least: Least) {
         let Some(crew) = self.crew else { return };
-        self.found.extend(cost::check(crew, calls));
+        self.found.extend(cost::check(crew, least));
+    }
+
+    /// One call of one of these; of anybody where it is not known whose.
+    fn call(&self, names: Option<&[String]>) -> Least {
+        cost::call(self.crew, names)
     }
 
     /// The names of all steps; each belongs to one. False if there are too many.
@@ -184,7 +200,7 @@ impl<'n> Checker<'n, '_> {
                 format!("write `{}`", &better[..better.len().min(MAX_ID)])
             };
             let message = format!(
-                "`{id}` cannot be the name of a step: it has a lower-case letter, then letters, digits and `_`, at most {MAX_ID}"
+                "`{id}` cannot be the name of a step: it begins with a lower-case letter and goes on with lower-case letters, digits and `_`, at most {MAX_ID} in all"
             );
             self.say(node, "bad_name", message, hint);
         }
@@ -207,6 +223,7 @@ impl<'n> Checker<'n, '_> {
                     }
                 };
                 self.say(&entry.node, "bad_name", message, "choose another name");
+                self.used.insert(name.to_owned());
             }
             self.parameters.insert(name.to_owned(), form_of(kind));
         }
@@ -298,7 +315,7 @@ impl<'n> Checker<'n, '_> {
                 let message = format!("steps stand in each other deeper than {MAX_DEPTH} levels");
                 self.say(first, "too_deep", message, "flatten the flow: a list of steps needs no step around it");
             }
-            return Out::new(Form::Any, 0);
+            return Out::free(Form::Any);
         }
         if let Some(circle) = &list.circle {
             let place =
@@ -310,12 +327,12 @@ impl<'n> Checker<'n, '_> {
                 "remove one of these names from `after` or `of`; without `after`, a step waits for the one before it";
             self.say(node.get("after").unwrap_or(node), "step_cycle", message, hint);
         }
-        let mut calls = 0_u64;
+        let mut least = Least::default();
         for &at in &list.order {
             let scope =
                 Scope { above: around.above, list: &list, at, locals: around.locals, is_round: around.is_round };
             let out = self.step(&steps[at], &scope, around.depth);
-            calls = calls.saturating_add(out.calls);
+            least = least.and(out.least);
             list.forms.borrow_mut()[at] = out.form;
         }
         self.behind_closed_gates(steps);
@@ -327,7 +344,7 @@ impl<'n> Checker<'n, '_> {
             is_round: around.is_round,
         };
         then(self, &end);
-        Out::new(steps.len().checked_sub(1).map_or(Form::Any, |last| list.form(last)), calls)
+        Out::new(steps.len().checked_sub(1).map_or(Form::Any, |last| list.form(last)), least)
     }
 
     fn step(&mut self, step: &'n Node, scope: &Scope<'_, 'n>, depth: usize) -> Out {
@@ -363,7 +380,7 @@ impl<'n> Checker<'n, '_> {
             (true, false) => out.form.or_none(),
             (true, true) => Form::Any,
         };
-        Out::new(form, if may_be_left_out { 0 } else { out.calls })
+        Out::new(form, if may_be_left_out { Least::default() } else { out.least })
     }
 
     fn kind(&mut self, step: &'n Node, scope: &Scope<'_, 'n>, (id, depth): (&str, usize)) -> Out {
@@ -381,7 +398,7 @@ impl<'n> Checker<'n, '_> {
                     let message = format!("the step `{id}` does not say what it does");
                     self.say(step, "no_primitive", message, format!("add one of {}", quoted(&KINDS)));
                 }
-                return Out::new(Form::Any, 0);
+                return Out::free(Form::Any);
             }
             [first, second, ..] => {
                 let message = format!("the step `{id}` is both `{}` and `{}`", first.key, second.key);
@@ -390,7 +407,7 @@ impl<'n> Checker<'n, '_> {
                     part: None,
                     finding: finding("two_primitives", message, "make two steps of it, one after the other"),
                 });
-                return Out::new(Form::Any, 0);
+                return Out::free(Form::Any);
             }
         };
         let (node, at) = (&only.node, At { id, step, scope, depth });
@@ -398,7 +415,7 @@ impl<'n> Checker<'n, '_> {
             "task" => self.task(node, &at),
             "value" => {
                 let said = self.expression(node, scope, &at.path("value"));
-                Out::new(said.map_or(Form::Any, |said| said.form), 0)
+                Out::free(said.map_or(Form::Any, |said| said.form))
             }
             "split" => self.split(node, &at),
             "sync" => self.sync(node, &at),

@@ -10,6 +10,7 @@ mod extend;
 mod file;
 mod fixed;
 mod flow;
+mod idle;
 mod known;
 pub mod library;
 mod near;

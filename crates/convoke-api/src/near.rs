@@ -24,7 +24,8 @@ pub(crate) fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) 
         .filter(|name| name.len() <= 4 * MAX_COMPARED)
         .map(|name| (distance(&wanted, &simple(name)), name))
         .filter(|(distance, _)| *distance <= bound)
-        .min()
+        // The first letter is seldom the wrong one.
+        .min_by_key(|(distance, name)| (*distance, simple(name).first() != wanted.first(), *name))
         .map(|(_, name)| name)
 }
 
@@ -33,11 +34,17 @@ pub(crate) fn suggest<'a>(text: &str, names: impl IntoIterator<Item = &'a str> +
     if let Some(name) = nearest(text, names.clone()) {
         return format!("did you mean `{name}`?");
     }
-    let mut all: Vec<&str> = names.into_iter().collect();
+    let mut all: Vec<&str> = Vec::new();
+    for name in names {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
     let more = all.len().saturating_sub(MAX_LISTED);
     all.truncate(MAX_LISTED);
     match (all.is_empty(), more) {
         (true, _) => none.to_owned(),
+        (false, 0) if all.len() == 1 => format!("use `{}`", all[0]),
         (false, 0) => format!("use one of {}", quoted(&all)),
         (false, more) => format!("use one of {} … and {more} more", quoted(&all)),
     }

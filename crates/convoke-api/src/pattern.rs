@@ -11,8 +11,10 @@ use convoke_domain::profile::Role;
 use convoke_domain::team::{Pattern, Team};
 use serde_json::{Map, Value, json};
 
+use crate::flow::cost::Least;
 use crate::flow::crew::Crew;
 use crate::flow::{self, Whole, cost};
+use crate::idle;
 use crate::known::Known;
 use crate::near::suggest;
 use crate::node::{Entry, Kind, Node};
@@ -34,6 +36,17 @@ pub(crate) fn resolve(mut team: Team, known: &Known) -> Team {
         team.flow = known.pattern(team.pattern.as_str()).and_then(|pattern| pattern.flow.clone());
     }
     team
+}
+
+/// The name of the pattern that a team names, by its one name.
+pub(crate) fn name_in(team: &Node) -> Option<String> {
+    team.text_at("pattern").map(|(text, _)| Pattern::from(text.to_owned()).into())
+}
+
+/// True for a team that goes by steps: those of a pattern, or its own.
+pub(crate) fn goes_by_steps(team: &Node) -> bool {
+    team.get("flow").is_some_and(|flow| !flow.is_null())
+        || name_in(team).is_some_and(|name| name != Pattern::COORDINATOR_WORKER)
 }
 
 /// Reports what is wrong with the pattern of a team, the values it sets, and the steps for this team.
@@ -63,6 +76,7 @@ pub(crate) fn check_team(check: &mut TeamCheck<'_, '_, '_, '_>) {
         }
         return;
     };
+    idle::check(check, named.map(|(name, _)| name.as_str()), &flow);
     let members = members(check);
     let crew = variables(check, &members);
     let count = check.reporter.count();
@@ -99,7 +113,12 @@ fn report_named(check: &mut TeamCheck<'_, '_, '_, '_>, (name, node): (&str, &Nod
             continue;
         }
         let message = format!("with this team, in the pattern `{name}`: {}", one.finding.message);
-        check.report(node, Some(Finding { message, ..one.finding }));
+        // What is to be done about a profile can be done; the pattern's steps are not the team's to change.
+        let hint = match one.finding.code {
+            "not_granted" | "unknown_capability" => one.finding.hint,
+            _ => format!("change the team's `members` or `with`; in the pattern itself: {}", one.finding.hint),
+        };
+        check.report(node, Some(Finding { message, hint, ..one.finding }));
     }
 }
 
@@ -122,9 +141,15 @@ fn without_pattern(check: &mut TeamCheck<'_, '_, '_, '_>) {
     let members = members(check);
     let crew = Crew::new(check, &members, Map::new(), BTreeMap::new());
     let planning = check.team.get("rules").and_then(|rules| rules.text_at("planning")).map_or("plan", |(word, _)| word);
-    let plans = matches!(planning, "plan" | "brief") && crew.asks_model(crew.coordinator);
-    let works = !members.is_empty() && members.iter().all(|(name, _)| crew.asks_model(name));
-    for one in cost::check(&crew, u64::from(plans) + u64::from(works)) {
+    let mut least = Least::default();
+    if matches!(planning, "plan" | "brief") {
+        least = cost::call(Some(&crew), Some(&[crew.coordinator.to_owned()]));
+    }
+    let names: Vec<String> = members.iter().map(|(name, _)| (*name).to_owned()).collect();
+    if !names.is_empty() {
+        least = least.and(cost::call(Some(&crew), Some(&names)));
+    }
+    for one in cost::check(&crew, least) {
         tell(check, one.node.place, one.finding);
     }
     let given = check.team.get("with").map(Node::entries).unwrap_or_default();
@@ -268,6 +293,10 @@ fn explain(
     if has_expression && !reason.contains(" is expected") {
         let hint = "write names in a list, or an expression such as `members` or `by_role.reviewer`";
         return finding("bad_expression", message, hint);
+    }
+    if let Some(said) = value.as_str().filter(|_| !parameter.options.is_empty()) {
+        let options = parameter.options.iter().map(String::as_str);
+        return finding("wrong_type", message, suggest(said, options, ""));
     }
     let wanted = wanted(parameter.r#type);
     finding("wrong_type", message, format!("write {wanted}{about}"))

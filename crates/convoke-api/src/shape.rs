@@ -127,7 +127,7 @@ impl<'s> Shape<'s, '_, '_> {
         let (least, most) = (limit("minItems").unwrap_or(0), limit("maxItems").unwrap_or(usize::MAX));
         if items.len() < least {
             let message = format!("`{}` is empty", at.path);
-            self.reporter.report(at.key, finding("empty", message, format!("give at least {least}")));
+            self.reporter.report(at.key, finding("empty", message, format!("put at least {least} into it")));
         }
         if items.len() > most {
             let message = format!("`{}` has {} entries; at most {most} are allowed", at.path, items.len());

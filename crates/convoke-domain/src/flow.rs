@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use crate::task::Priority;
 
-/// The most rounds of a loop, visits of a gate, turns of a handoff.
+/// The most rounds of a loop, visits of a gate, turns of a handoff; more is a failure.
 pub const MAX_ROUNDS: u32 = 100;
 /// The most items of a split.
 pub const MAX_ITEMS: u32 = 10_000;
@@ -244,6 +244,14 @@ pub struct TaskStep {
     /// Tools that its agent must be allowed, for the check before the run.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// An expression that gives the names of those to whom `agent` may come where it is a template: anybody else is a failure,
+    /// and the check before the run looks at each of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub among: Option<String>,
+    /// A part of the answer and an expression that gives the names it may be, or null; for steps that Convoke makes.
+    #[serde(default, rename = "_one_of", skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub one_of: Option<(String, String)>,
 }
 
 /// Steps at the same time. Exactly one of `branches`, `over` and `plan`.

@@ -8,6 +8,7 @@ pub mod approval;
 pub mod attempt;
 pub mod authority;
 pub mod budget;
+pub mod choice;
 pub mod compaction;
 pub mod context;
 #[cfg(test)]

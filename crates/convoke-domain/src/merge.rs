@@ -239,6 +239,8 @@ impl<'a> Desk<'a> {
             How::Majority => groups.iter().position(|group| 2 * heads(group) > self.all),
             // Of those that are level the first said is taken.
             How::Union => heaviest(groups, |group| group.voices.len() as f64),
+            // Where nobody has any weight, all weigh the same.
+            _ if groups.iter().all(|group| group.weight() <= 0.0) => heaviest(groups, |group| heads(group) as f64),
             How::Weighted | How::Combine | How::BestOf => heaviest(groups, Group::weight),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::flow::expand::HAND_TO;
 use crate::flow::machine::{TaskEnd, What};
 use crate::flow::made::{Chooser, Draw, answer};
 use crate::flow::rehearsal::{Rehearsal, RunEnd};
@@ -323,6 +324,10 @@ impl Chooser for Mood {
             self.said += 1;
             return self.said % many.max(1);
         }
+        // Control is handed to somebody: the last that can be said is nobody.
+        if at == HAND_TO && many > 1 {
+            return self.choose(at, many - 1);
+        }
         self.choose(at, many)
     }
 
@@ -396,6 +401,16 @@ mod tests {
         // A draft and two reviews; at most three rounds of them with two revisions.
         assert_eq!((found.takes.least.tasks, found.takes.most.tasks), (3, 9));
         assert_eq!((found.width.most, found.rounds.least, found.rounds.most), (2, 1, 3));
+    }
+
+    #[test]
+    fn whoever_gets_control_makes_calls_of_its_own() {
+        let help = json!({"steps": [{"id": "help", "handoff": {"start": "lead", "among": "['lead', 'a']", "instructions": "help", "max": 4}}]});
+        let found = forecast(&spec(Some(help)), "T", &rates());
+        assert_eq!((found.takes.least.tasks, found.takes.most.tasks, found.rounds.most), (1, 4, 4));
+        assert!(found.takes.typical.tasks >= 2, "every second one hands over: {:?}", found.takes);
+        let shares: Vec<_> = found.agents.iter().map(|one| (one.agent.as_str(), one.tasks.most)).collect();
+        assert_eq!(shares, [("lead", 2), ("a", 2)]);
     }
 
     #[test]

@@ -351,7 +351,7 @@ pub struct InboxEntry {
     /// JSON Schema that the answer to a task must fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Value>,
-    /// What the answer to a question may be; anything where there is none.
+    /// What the answer to a question or a task may be; anything where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
 }

@@ -18,14 +18,17 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use ballot::Ballot;
+pub use ballot::{Ballot, reason_of, says_abstention};
 pub use canonical::{MAX_ANSWER, canonical, canonical_json, canonical_value, option};
-pub use tally::{Outcome, Standing, Tally, tally};
+pub use tally::{Outcome, Standing, Tally, is_weightless, tally};
 
 /// Options that a vote may have.
 pub const MAX_OPTIONS: usize = 100;
 /// The largest weight that a voter may be given.
 pub const MAX_WEIGHT: f64 = 1_000_000.0;
+/// What a ballot's form says of the choice; by these words it is known again.
+const CHOICE: &str = "your choice; null if you cannot or will not choose";
+const CHOICE_EXACT: &str = "your choice, to the letter; null if you cannot or will not choose";
 
 /// How many votes it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -225,6 +228,22 @@ pub fn electorate(rule: &VoteRule, voters: &[String], learnt: &crate::weight::Pi
     all
 }
 
+/// The rule of a ballot as far as the form says it that [`schema`] gave; none if that is no ballot's.
+pub fn rule_of(schema: &Value) -> Option<VoteRule> {
+    let parts = schema["properties"].as_object().filter(|parts| parts.len() == 3)?;
+    let choice = parts.get("choice").filter(|_| parts.contains_key("confidence") && parts.contains_key("reason"))?;
+    let options = choice["enum"].as_array().into_iter().flatten();
+    let canonical = match choice["description"].as_str()? {
+        CHOICE_EXACT => Canonical::Exact,
+        CHOICE if choice["type"].as_array().is_some_and(|types| types.contains(&json!("number"))) => Canonical::Number,
+        CHOICE if choice.get("type").is_none() && choice.get("enum").is_none() => Canonical::Json,
+        CHOICE => Canonical::Text,
+        _ => return None,
+    };
+    let options = options.filter_map(Value::as_str).map(str::to_owned).collect();
+    Some(VoteRule { options, canonical, ..VoteRule::default() })
+}
+
 /// The JSON Schema that a voter's answer must fit. `null` is an abstention.
 pub fn schema(rule: &VoteRule) -> Value {
     let choice = if rule.options.is_empty() {
@@ -238,7 +257,7 @@ pub fn schema(rule: &VoteRule) -> Value {
         json!({"enum": options.collect::<Vec<_>>()})
     };
     let mut choice = choice;
-    choice["description"] = json!("your choice; null if you cannot or will not choose");
+    choice["description"] = json!(if rule.canonical == Canonical::Exact { CHOICE_EXACT } else { CHOICE });
     json!({
         "type": "object",
         "additionalProperties": false,

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use convoke_domain::approval::{Asked, State, Voter, waits_for};
+use convoke_domain::choice;
 use convoke_domain::id::{ApprovalId, RunId, WorkspaceId};
 use convoke_domain::pattern::Stage;
 use convoke_domain::record::{ApprovalRecord, DecisionRecord, InboxEntry, InboxKind, VoteRecord};
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
 use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, frame, run, task};
+use serde_json::Value;
 
 use crate::approval::{counted, role_of, rule_of, strangers};
 use crate::decision::record;
@@ -204,6 +206,7 @@ fn question_entry(asked: DecisionRecord) -> InboxEntry {
 }
 
 fn task_entry((row, due): (task::Given, Option<Timestamp>)) -> InboxEntry {
+    let form: Option<Value> = row.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let part = if row.instructions.trim() == row.run_task.trim() { "" } else { row.instructions.trim() };
     InboxEntry {
         kind: InboxKind::Task,
@@ -215,8 +218,8 @@ fn task_entry((row, due): (task::Given, Option<Timestamp>)) -> InboxEntry {
         since: row.started_at.unwrap_or_default(),
         due,
         approval: None,
-        output_schema: row.output_schema.and_then(|text| serde_json::from_str(&text).ok()),
-        options: Vec::new(),
+        options: form.as_ref().map(choice::options).unwrap_or_default(),
+        output_schema: form,
     }
 }
 

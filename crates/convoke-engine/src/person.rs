@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use convoke_domain::choice;
 use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
@@ -18,7 +19,7 @@ use convoke_domain::team::{OnExhausted, Planning};
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::{self, Role};
 use convoke_store::{Result as Stored, Tx, UseCase, agent, run, task};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::approval::role_of;
 use crate::claim::Assignment;
@@ -87,7 +88,11 @@ pub(crate) fn fits(
     let Some(schema) = schema else {
         return if answer.trim().is_empty() { Err("it is empty".into()) } else { Ok(answer.to_owned()) };
     };
-    let answer = schemas.check(schema, answer)?;
+    let answer = schemas.check(schema, answer).or_else(|why| {
+        let form: Option<Value> = serde_json::from_str(schema).ok();
+        let plain = form.and_then(|form| choice::formed(&form, answer)).ok_or(why)?;
+        schemas.check(schema, &plain.to_string())
+    })?;
     if stage == Stage::Plan.as_str() && spec.team.rules.planning == Planning::Plan {
         let members = spec.members();
         let view = RunView { team: &spec.team, members: &members, task: run_task, tasks: &[] };
@@ -105,7 +110,8 @@ impl Engine {
         let end = match answer {
             TaskAnswer::Done(text) => {
                 let form = (given.stage.as_str(), given.output_schema.as_deref());
-                let output = fits(self.schemas(), &spec, form, &given.run_task, &text).map_err(misfit)?;
+                let output = fits(self.schemas(), &spec, form, &given.run_task, &text)
+                    .map_err(|reason| misfit((id, &text), given.output_schema.as_deref(), &reason))?;
                 End::Completed { output }
             }
             TaskAnswer::Declined(reason) => End::Failed {
@@ -170,9 +176,20 @@ impl UseCase for Close {
     }
 }
 
-fn misfit(reason: String) -> Refusal {
-    let message = format!("the answer does not fit the form that the task asks for: {reason}");
-    Refusal::new("schema_mismatch", message).hint("`convoke inbox --json` shows the JSON Schema")
+fn misfit((id, said): (TaskId, &str), schema: Option<&str>, reason: &str) -> Refusal {
+    let form = schema.and_then(|schema| serde_json::from_str(schema).ok()).unwrap_or(Value::Null);
+    let options = choice::options(&form);
+    let misfits = || format!("the answer does not fit the form that the task asks for: {reason}");
+    if options.is_empty() {
+        return Refusal::new("schema_mismatch", misfits()).hint("`convoke inbox --json` shows the JSON Schema");
+    }
+    let all = options.iter().map(|option| format!("`{option}`")).collect::<Vec<_>>().join(", ");
+    let message = match choice::is_json(said) {
+        true => misfits(),
+        false => format!("the answer names none of the options, which are {all}"),
+    };
+    let hint = format!("`convoke answer {id} OPTION`, with one of {all}; a reason may follow behind a comma");
+    Refusal::new("schema_mismatch", message).hint(hint)
 }
 
 struct Look {

@@ -1,7 +1,7 @@
 //! Votes in reports: what came of them, how the choices stand, every ballot with its reason, all dissent. Start at [`blocks`].
 
 use convoke_domain::flow::account::{Fact, StepAccount, VoteFact};
-use convoke_domain::vote::{Ballot, Outcome, Standing, TieRule};
+use convoke_domain::vote::{Ballot, Outcome, Standing, TieRule, is_weightless};
 
 use crate::block::Block;
 use crate::course::{name, percent, plain};
@@ -81,6 +81,9 @@ fn conclusion(vote: &VoteFact) -> String {
         words.push(format!("{} broke the tie{reason}.", name(&casting.voter)));
     }
     words.extend(heads(vote));
+    if is_weightless(&vote.electorate) {
+        words.push("Nobody has any weight, so all weigh the same.".into());
+    }
     if vote.tie_broken {
         words.push("The tie was broken by the order of the options.".into());
     } else if matches!(vote.outcome, Outcome::Tied { .. }) && vote.casting.is_none() {

@@ -15,6 +15,8 @@ use crate::{control, say};
 
 /// Rows of an entry's details that are shown; `--json` has all of it.
 const ROWS: usize = 12;
+/// The most options of a task for each of which a command is shown.
+const MOST_LISTED: usize = 10;
 /// Characters of a part of an id that find it.
 const MIN_PART: usize = 4;
 
@@ -43,7 +45,10 @@ pub fn commands(place: &Place, entry: &InboxEntry) -> Vec<String> {
     let words: Vec<String> = match entry.kind {
         InboxKind::Approval => vec![format!("approve {id}"), format!("reject {id} --note WHY")],
         InboxKind::Question => answers(id, &entry.options),
-        InboxKind::Task => vec![format!("answer {id} TEXT"), format!("answer {id} --decline WHY")],
+        InboxKind::Task => {
+            let listed = if entry.options.len() > MOST_LISTED { &[][..] } else { entry.options.as_slice() };
+            answers(id, listed).into_iter().chain([format!("answer {id} --decline WHY")]).collect()
+        }
         InboxKind::Effect => vec![format!("resolve {id} done|failed|retry")],
         InboxKind::Escalated => {
             vec![format!("show {id}"), format!("answer {id} TEXT"), format!("answer {id} --decline WHY")]
@@ -105,7 +110,8 @@ fn until(kind: InboxKind, due: Timestamp, now: Timestamp) -> String {
 /// What a person should know before answering, made harmless.
 pub fn about(entry: &InboxEntry) -> String {
     let Some(approval) = &entry.approval else {
-        let form = entry.output_schema.as_ref().map(|schema| format!("\nJSON of this form: {schema}"));
+        let how = if entry.options.is_empty() { "JSON" } else { "One of the options, or JSON" };
+        let form = entry.output_schema.as_ref().map(|schema| format!("\n{how} of this form: {schema}"));
         return text::plain(&format!("{}{}", entry.detail, form.unwrap_or_default()));
     };
     let mut lines = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use convoke_domain::money::Money;
 use convoke_domain::price::Price;
-use convoke_domain::profile::{AgentKind, Role};
+use convoke_domain::profile::Role;
 use serde_json::{Map, Value};
 
 use crate::known::Facts;
@@ -86,11 +86,6 @@ impl<'n> Crew<'n> {
     pub(crate) fn names(&self) -> Vec<&'n str> {
         let others = self.members.iter().filter(|name| **name != self.coordinator);
         others.copied().chain([self.coordinator]).collect()
-    }
-
-    /// True unless it is known that no model is asked when this one does something.
-    pub(crate) fn asks_model(&self, name: &str) -> bool {
-        self.facts.get(name).is_none_or(|facts| facts.kind == AgentKind::Llm)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Steps for several at once, and those that bring together: split, sync, join, merge, vote, settle.
 
-use convoke_domain::vote::VoteRule;
+use convoke_domain::vote::{self, VoteRule, Weights};
+use convoke_domain::weight::Pinned;
 use serde_json::Value;
 
+use super::cost::Least;
 use super::form::Form;
+use super::said::MAX_VALUES;
 use super::scope::Local;
 use super::{Around, At, Checker, Out, list};
 use crate::near::suggest;
@@ -14,6 +17,16 @@ use crate::node::Node;
 enum Need {
     All,
     Some(u64),
+}
+
+impl Need {
+    /// How many that is of so many.
+    fn of(self, all: usize) -> usize {
+        match self {
+            Self::All => all,
+            Self::Some(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 impl<'n> Checker<'n, '_> {
@@ -28,13 +41,13 @@ impl<'n> Checker<'n, '_> {
             [] => {
                 let hint = "add `over: members` with `do`, fixed `branches`, or `plan` with who plans";
                 self.say(split, "no_items", format!("`{what}` does not say what is split"), hint);
-                Out::new(Form::Any, 0)
+                Out::free(Form::Any)
             }
             [first, second, ..] => {
                 let node = split.get(second).unwrap_or(split);
                 let message = format!("`{what}` has both `{first}` and `{second}`");
                 self.say(node, "two_splits", message, "keep one of them; a split within a split can do both");
-                Out::new(Form::Any, 0)
+                Out::free(Form::Any)
             }
         };
         let limit = split.get("limit").and_then(|node| node.to_json().as_u64()).unwrap_or(1_000);
@@ -56,22 +69,17 @@ impl<'n> Checker<'n, '_> {
         let names: Vec<Value> = branches.iter().map(|step| list::id(step).into()).collect();
         let locals = self.item_of(split, at, Form::Text, Some(names));
         let mut forms: Vec<Form> = Vec::new();
-        let mut calls: Vec<u64> = Vec::new();
+        let mut all: Vec<Least> = Vec::new();
         for branch in branches {
             // Branches are there at the same time: each is a list of its own, so none sees another.
             let around = Around { above: Some(at.scope), locals: &locals, is_round: false, depth: at.depth + 1 };
             let out = self.steps(std::slice::from_ref(branch), &around, |_, _| {});
             forms.push(out.form);
-            calls.push(out.calls);
+            all.push(out.least);
         }
         let need = self.waiting(split.get("sync"), Some(branches.len() as u64), (at, "split.sync"));
-        calls.sort_unstable();
-        let needed = match need {
-            Need::All => calls.len(),
-            Need::Some(count) => usize::try_from(count).unwrap_or(usize::MAX),
-        };
         let form = forms.into_iter().reduce(Form::both).unwrap_or(Form::Any);
-        Out::new(Form::shares(form), calls.iter().take(needed).sum())
+        Out::new(Form::shares(form), Least::some_of(&all, need.of(all.len())))
     }
 
     fn over(&mut self, split: &'n Node, at: &At<'_, 'n>) -> Out {
@@ -85,8 +93,10 @@ impl<'n> Checker<'n, '_> {
                     Form::Text => "give the step it comes from an `output` schema with a list in it".to_owned(),
                     Form::Object { parts, .. } => {
                         let lists = parts.iter().filter(|(_, form)| matches!(form.sure(), Form::List(_)));
-                        let names: Vec<&str> = lists.map(|(name, _)| name.as_str()).collect();
-                        suggest("", names, "name a part of it that is a list")
+                        let text = node.text().unwrap_or_default().trim();
+                        let names: Vec<String> = lists.map(|(name, _)| format!("{text}.{name}")).collect();
+                        let names = names.iter().map(String::as_str);
+                        suggest("", names, "give it a part that is a list, and write `STEP.PART`")
                     }
                     _ => "write an expression such as `members` or `results.plan.items`".to_owned(),
                 };
@@ -103,26 +113,49 @@ impl<'n> Checker<'n, '_> {
         if split.list("do").is_empty() {
             let message = format!("`{}` does not say what is done for each item", at.path("split"));
             self.say(split, "missing_field", message, "add `do:` with one or more steps");
-            return Out::new(Form::shares(Form::Any), 0);
+            return Out::free(Form::shares(Form::Any));
         }
         let around = Around { above: Some(at.scope), locals: &locals, is_round: false, depth: at.depth + 1 };
         let out = self.steps(split.list("do"), &around, |_, _| {});
+        if let Some(each) = self.each(split.list("do"), at, &locals) {
+            return Out::new(Form::shares(out.form), Least::some_of(&each, need.of(each.len())));
+        }
         let needed = match (need, total) {
             (Need::All, total) => total.unwrap_or(0),
             (Need::Some(count), Some(total)) => count.min(total),
             (Need::Some(count), None) => count,
         };
-        Out::new(Form::shares(out.form), out.calls.saturating_mul(needed))
+        Out::new(Form::shares(out.form), out.least.times(needed))
+    }
+
+    /// What each item takes at least, where all items are known before the run and are not too many. What is wrong was said before.
+    fn each(&mut self, steps: &'n [Node], at: &At<'_, 'n>, locals: &[Local]) -> Option<Vec<Least>> {
+        let [item] = locals else { return None };
+        let values = item.values.as_ref().filter(|values| values.len() <= MAX_VALUES)?;
+        self.crew?;
+        let found = std::mem::take(&mut self.found);
+        let mut all = Vec::with_capacity(values.len());
+        for value in values {
+            self.reckoned += steps.len();
+            if self.reckoned > super::MAX_RECKONED {
+                break;
+            }
+            let only = [Local { values: Some(vec![value.clone()]), ..item.clone() }];
+            let around = Around { above: Some(at.scope), locals: &only, is_round: false, depth: at.depth + 1 };
+            all.push(self.steps(steps, &around, |_, _| {}).least);
+        }
+        self.found = found;
+        (all.len() == values.len()).then_some(all)
     }
 
     fn plan(&mut self, split: &'n Node, at: &At<'_, 'n>) -> Out {
-        let Some(plan) = split.get("plan") else { return Out::new(Form::Any, 0) };
-        if let Some(node) = plan.get("by") {
-            self.agent(node, at.scope, &at.path("split.plan.by"));
-        }
-        if let Some(node) = plan.get("among") {
-            let among = self.agents(node, at.scope, &at.path("split.plan.among"));
-            if among.is_some_and(|names| names.is_empty()) {
+        let Some(plan) = split.get("plan") else { return Out::free(Form::Any) };
+        let by = plan.get("by").and_then(|node| self.agent(node, at.scope, &at.path("split.plan.by")));
+        let planned = self.call(by.as_deref());
+        let mut assignees = self.crew.map(|crew| crew.members.iter().map(|name| (*name).to_owned()).collect());
+        if let Some(node) = plan.get("among").filter(|node| !node.is_null()) {
+            assignees = self.agents(node, at.scope, &at.path("split.plan.among"));
+            if assignees.as_ref().is_some_and(Vec::is_empty) {
                 let message = format!("`{}` gives nobody who could be given an item", at.path("split.plan.among"));
                 self.say(node, "no_recipient", message, "name members, or leave it out for all of them");
             }
@@ -136,7 +169,8 @@ impl<'n> Checker<'n, '_> {
                 .into(),
             is_open: true,
         };
-        let locals = self.item_of(split, at, item, None);
+        let mut locals = self.item_of(split, at, item, None);
+        locals.iter_mut().for_each(|local| local.assignees.clone_from(&assignees));
         self.waiting(split.get("sync"), None, (at, "split.sync"));
         let steps = split.list("do");
         if steps.is_empty() {
@@ -145,11 +179,11 @@ impl<'n> Checker<'n, '_> {
                 let hint = "remove it: planned items may wait for one another, and so all of them begin; or add `do`";
                 self.say(width, "unused_field", message, hint);
             }
-            return Out::new(Form::shares(Form::Text), 1);
+            return Out::new(Form::shares(Form::Text), planned);
         }
         let around = Around { above: Some(at.scope), locals: &locals, is_round: false, depth: at.depth + 1 };
         let out = self.steps(steps, &around, |_, _| {});
-        Out::new(Form::shares(out.form), 1)
+        Out::new(Form::shares(out.form), planned)
     }
 
     fn fits(&mut self, split: &'n Node, total: Option<u64>, at: &At<'_, 'n>) {
@@ -176,7 +210,7 @@ impl<'n> Checker<'n, '_> {
                 self.say(node, "bad_name", message, "choose another name, such as `part`");
             }
         }
-        vec![Local { name: name.to_owned(), form, values }]
+        vec![Local { name: name.to_owned(), form, values, assignees: None }]
     }
 
     /// What a rule of waiting asks for, and what of it can never be met.
@@ -189,7 +223,10 @@ impl<'n> Checker<'n, '_> {
         let count = self.amount(rule.get("count"), at.scope, &format!("{what}.count"), 1).zip(rule.get("count"));
         let least = self.amount(rule.get("least"), at.scope, &format!("{what}.least"), 0).zip(rule.get("least"));
         self.time(rule.get("timeout_s"), &format!("{what}.timeout_s"));
-        let unmet = |count: u64, total: u64| format!("waits for {count}, but there are only {total}");
+        let unmet = |count: u64, total: u64| {
+            let are = if total == 1 { "is" } else { "are" };
+            format!("waits for {count}, but there {are} only {total}")
+        };
         match (wait, count) {
             ("count", None) if !has_count => {
                 let node = rule.get("wait").unwrap_or(rule);
@@ -239,7 +276,7 @@ impl<'n> Checker<'n, '_> {
     pub(super) fn sync(&mut self, sync: &'n Node, at: &At<'_, 'n>) -> Out {
         self.of_list(sync.list("of"), at, "sync.of");
         self.waiting(Some(sync), Some(sync.list("of").len() as u64), (at, "sync"));
-        Out::new(self.object(sync.list("of"), at, true), 0)
+        Out::free(self.object(sync.list("of"), at, true))
     }
 
     pub(super) fn join(&mut self, join: &'n Node, at: &At<'_, 'n>) -> Out {
@@ -253,7 +290,7 @@ impl<'n> Checker<'n, '_> {
                 self.say(node, "unreachable_result", message, format!("add `{name}` to `after`, or leave `after` out"));
             }
         }
-        Out::new(self.object(join.list("of"), at, false), 0)
+        Out::free(self.object(join.list("of"), at, false))
     }
 
     /// Names of other steps of the same list, each once.
@@ -308,11 +345,13 @@ impl<'n> Checker<'n, '_> {
             }
             None => {}
         }
-        let mut is_free = true;
+        let mut least = Least::default();
         if how == "synthesis" {
-            let agent = merge.get("agent").and_then(|node| self.agent(node, at.scope, &at.path("merge.agent")));
-            is_free = agent
-                .is_some_and(|names| self.crew.is_some_and(|crew| !names.iter().any(|name| crew.asks_model(name))));
+            let agent = match merge.get("agent").filter(|node| !node.is_null()) {
+                Some(node) => self.agent(node, at.scope, &at.path("merge.agent")),
+                None => self.crew.map(|crew| vec![crew.coordinator.to_owned()]),
+            };
+            least = self.call(agent.as_deref());
         }
         for field in ["agent", "instructions"].into_iter().filter(|_| how != "synthesis") {
             if let Some(node) = merge.get(field).filter(|node| node.text().is_some_and(|text| !text.is_empty())) {
@@ -327,7 +366,7 @@ impl<'n> Checker<'n, '_> {
             "best_of" if merge.get("field").is_none() => values,
             _ => Form::Any,
         };
-        Out::new(form, u64::from(!is_free))
+        Out::new(form, least)
     }
 
     /// The list that is brought together: a step's, or that of an expression.
@@ -342,7 +381,10 @@ impl<'n> Checker<'n, '_> {
         let Some(form) = form else { return Form::Any };
         if !matches!(form.sure(), Form::Any | Form::List(_)) {
             let message = format!("`{what}` must be a list, and it is {}", form.words());
-            let hint = "name a `split`, or write an expression that gives a list, such as `[results.a, results.b]`";
+            let hint = match kind {
+                "settle" => "name a `split`, or a `value` that is a list of its results",
+                _ => "name a `split`, or write an expression that gives a list, such as `[results.a, results.b]`",
+            };
             self.say(node, "wrong_form", message, hint);
             return Form::Any;
         }
@@ -408,7 +450,7 @@ impl<'n> Checker<'n, '_> {
         }
         self.rule(vote, voters.as_deref(), at);
         if let Some(node) = vote.get("settings").filter(|node| !node.is_null()) {
-            self.settings(node, at);
+            self.settings(node, vote.get("rule"), voters.as_deref(), at);
         }
         let parts = [
             ("choice", Form::Text.or_none()),
@@ -427,7 +469,7 @@ impl<'n> Checker<'n, '_> {
             ("decided_early", Form::Flag),
             ("tie_broken", Form::Flag),
         ];
-        Out::new(Form::object(parts), 1)
+        Out::new(Form::object(parts), self.call(voters.as_deref().filter(|voters| !voters.is_empty())))
     }
 
     /// How ballots are counted.
@@ -438,7 +480,13 @@ impl<'n> Checker<'n, '_> {
                 // What a setting says in the run may give an idle field its meaning.
                 if vote.get("settings").is_none() || !reason.contains("no effect") {
                     let message = format!("`{}`: {reason}", at.path("vote.rule"));
-                    self.say(rule.get(field).unwrap_or(rule), "bad_vote", message, "see docs/concept/voting.md");
+                    let hint = match field {
+                        _ if reason.contains("no effect") => "set that as well, or remove it",
+                        "quorum" => "give a number from 0 to 1, such as 0.6 for six of ten",
+                        "options" => "give each option a text of its own, at most 100 of them",
+                        _ => "give a number that is not negative, such as 2 for twice the weight",
+                    };
+                    self.say(rule.get(field).unwrap_or(rule), "bad_vote", message, hint);
                 }
             }
         }
@@ -453,10 +501,25 @@ impl<'n> Checker<'n, '_> {
             let hint = suggest(&entry.key, voters.iter().map(String::as_str), "remove it");
             self.say(&entry.node, "unknown_member", message, hint);
         }
+        if let Ok(read) = serde_json::from_value::<VoteRule>(rule.to_json())
+            && vote.get("settings").is_none()
+        {
+            self.weightless(&read, voters, rule.get("fixed").unwrap_or(rule), &at.path("vote.rule.fixed"));
+        }
+    }
+
+    /// A vote in which nobody has any weight is none.
+    fn weightless(&mut self, rule: &VoteRule, voters: Option<&[String]>, node: &'n Node, what: &str) {
+        let Some(voters) = voters.filter(|_| rule.weights == Weights::Fixed) else { return };
+        if vote::is_weightless(&vote::electorate(rule, voters, &Pinned::default())) {
+            let message = format!("`{what}` gives every voter the weight 0, so no ballot would count");
+            let hint = "give somebody a weight above 0, or set `weights: equal` to have all weigh the same";
+            self.say(node, "bad_vote", message, hint);
+        }
     }
 
     /// Fields of the rule that are known only in the run.
-    fn settings(&mut self, node: &'n Node, at: &At<'_, 'n>) {
+    fn settings(&mut self, node: &'n Node, rule: Option<&'n Node>, voters: Option<&[String]>, at: &At<'_, 'n>) {
         let what = at.path("vote.settings");
         let Some(said) = self.expression(node, at.scope, &what) else { return };
         let Form::Object { parts, .. } = said.form.sure() else {
@@ -471,7 +534,16 @@ impl<'n> Checker<'n, '_> {
         names.push("capability");
         if let Some(unknown) = parts.keys().find(|name| !names.contains(&name.as_str())) {
             let message = format!("`{what}` sets `{unknown}`, which is no field of a vote's `rule`");
-            self.say(node, "unknown_field", message, suggest(unknown, names, "remove it"));
+            return self.say(node, "unknown_field", message, suggest(unknown, names, "remove it"));
+        }
+        let rule = rule.map_or_else(|| serde_json::json!({}), Node::to_json);
+        for said in said.values.iter().flatten() {
+            let (Some(mut all), Some(fields)) = (rule.as_object().cloned(), said.as_object()) else { continue };
+            all.extend(fields.clone());
+            // What else may be wrong with it is said of the rule, or in the run.
+            if let Ok(rule) = serde_json::from_value::<VoteRule>(all.into()) {
+                self.weightless(&rule, voters, node, &what);
+            }
         }
     }
 
@@ -490,6 +562,6 @@ impl<'n> Checker<'n, '_> {
             ("disagreement", Form::list(Form::Any)),
             ("agreement", Form::Number),
         ];
-        Out::new(Form::object(parts), 0)
+        Out::free(Form::object(parts))
     }
 }

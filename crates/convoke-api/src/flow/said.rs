@@ -14,7 +14,7 @@ use crate::node::{Kind, Node};
 use crate::problem::Finding;
 
 /// The most values that a text is tried with.
-const MAX_VALUES: usize = 100;
+pub(super) const MAX_VALUES: usize = 100;
 
 /// What is known of a text.
 pub(super) struct Said {
@@ -149,6 +149,13 @@ impl<'n> Checker<'n, '_> {
         self.all_in_team(node, &names, what).then_some(names)
     }
 
+    /// To whom `{{ item.assignee }}` may come, for an item that an agent plans.
+    pub(super) fn assigned(&self, node: &Node, scope: &Scope<'_, 'n>) -> Option<Vec<String>> {
+        let inside = node.text()?.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        let item = inside.strip_suffix(".assignee")?;
+        scope.local(item)?.assignees.clone()
+    }
+
     /// The names that an expression for a list of agents gives, where they are known.
     pub(super) fn agents(&mut self, node: &'n Node, scope: &Scope<'_, 'n>, what: &str) -> Option<Vec<String>> {
         let said = self.expression(node, scope, what)?;
@@ -186,9 +193,10 @@ impl<'n> Checker<'n, '_> {
 
     /// A number of rounds, or an expression that gives one: from 1 to 100.
     pub(super) fn count(&mut self, node: Option<&'n Node>, scope: &Scope<'_, 'n>, what: &str) {
-        let Some((number, node)) = self.number(node, scope, what) else { return };
-        let whole = number.as_u64().filter(|whole| (1..=u64::from(MAX_ROUNDS)).contains(whole));
-        if whole.is_none() {
+        let Some((numbers, node)) = self.numbers(node, scope, what) else { return };
+        let is_right =
+            |number: &&Value| number.as_u64().is_some_and(|whole| (1..=u64::from(MAX_ROUNDS)).contains(&whole));
+        if let Some(number) = numbers.iter().find(|number| !is_right(number)) {
             let message = format!("`{what}` is {number}; it must be a whole number from 1 to {MAX_ROUNDS}");
             let hint = match number.as_f64() {
                 Some(number) if number > f64::from(MAX_ROUNDS) => {
@@ -208,45 +216,52 @@ impl<'n> Checker<'n, '_> {
         what: &str,
         least: u64,
     ) -> Option<u64> {
-        let (number, node) = self.number(node, scope, what)?;
-        let whole = number.as_u64().filter(|whole| (least..=u64::from(MAX_ITEMS)).contains(whole));
-        if whole.is_none() {
-            let message = format!("`{what}` is {number}, which is out of range");
+        let (numbers, node) = self.numbers(node, scope, what)?;
+        let whole = |number: &Value| number.as_u64().filter(|whole| (least..=u64::from(MAX_ITEMS)).contains(whole));
+        if let Some(number) = numbers.iter().find(|number| whole(number).is_none()) {
+            let message = format!("`{what}` is {number}, and it must be a whole number from {least} to {MAX_ITEMS}");
             self.say(node, "out_of_range", message, format!("give a whole number from {least} to {MAX_ITEMS}"));
+            return None;
         }
-        whole
+        numbers.first().filter(|first| numbers.iter().all(|number| number == *first)).and_then(whole)
     }
 
     /// A part of a whole, or an expression that gives one: from 0 to 1.
     pub(super) fn part(&mut self, node: Option<&'n Node>, scope: &Scope<'_, 'n>, what: &str) {
-        let Some((number, node)) = self.number(node, scope, what) else { return };
-        if !number.as_f64().is_some_and(|part| (0.0..=1.0).contains(&part)) {
+        let Some((numbers, node)) = self.numbers(node, scope, what) else { return };
+        let is_part = |number: &&Value| number.as_f64().is_some_and(|part| (0.0..=1.0).contains(&part));
+        if let Some(number) = numbers.iter().find(|number| !is_part(number)) {
             let message = format!("`{what}` is {number}, which is no part of a whole");
             self.say(node, "out_of_range", message, "give a number from 0 to 1, such as 0.6 for six of ten");
         }
     }
 
-    /// A number, or the value of an expression that gives one, where that is known before the run.
-    fn number(&mut self, node: Option<&'n Node>, scope: &Scope<'_, 'n>, what: &str) -> Option<(Value, &'n Node)> {
+    /// A number, or the values of an expression that gives one, one for each item, where that is known before the run.
+    fn numbers(&mut self, node: Option<&'n Node>, scope: &Scope<'_, 'n>, what: &str) -> Option<(Vec<Value>, &'n Node)> {
         let node = node.filter(|node| !node.is_null())?;
-        let number = match node.text() {
+        let numbers = match node.text() {
             Some(_) => {
                 let said = self.expression(node, scope, what)?;
                 if !matches!(said.form.sure(), Form::Any | Form::Number) {
                     let message = format!("`{what}` must be a number, and it is {}", said.form.words());
-                    self.say(node, "wrong_form", message, "write a number, or an expression such as `rounds`");
+                    self.say(
+                        node,
+                        "wrong_form",
+                        message,
+                        "write a number, or an expression that gives one, without quotes",
+                    );
                     return None;
                 }
-                said.values?.into_iter().next()?
+                said.values?
             }
-            None => node.to_json(),
+            None => vec![node.to_json()],
         };
-        if !number.is_number() {
+        if numbers.iter().any(|number| !number.is_number()) {
             let message = format!("`{what}` must be a number or an expression, and it is neither");
             self.say(node, "wrong_type", message, "write a number");
             return None;
         }
-        Some((number, node))
+        Some((numbers, node))
     }
 
     /// A JSON Schema, and the form it gives.
@@ -258,9 +273,9 @@ impl<'n> Checker<'n, '_> {
             return Some(Form::Any);
         }
         let value = node.to_json();
-        if let Err((pointer, reason)) = crate::fixed::valid_schema(&value) {
-            let message = format!("`{what}` is not a JSON Schema: {reason}");
-            self.say(node.follow(&pointer), "bad_schema", message, "see https://json-schema.org/draft/2020-12");
+        if let Err(flaw) = crate::fixed::valid_schema(&value) {
+            let message = format!("`{what}` is not a JSON Schema: {}", flaw.reason);
+            self.say(node.follow(&flaw.pointer), "bad_schema", message, flaw.hint);
             return Some(Form::Any);
         }
         Some(Form::of_schema(&value))

@@ -23,6 +23,8 @@ pub(crate) struct Local {
     pub(crate) form: Form,
     /// All that it can be, where that is known.
     pub(crate) values: Option<Vec<Value>>,
+    /// For an item that an agent plans: who may be given it, where that is known.
+    pub(crate) assignees: Option<Vec<String>>,
 }
 
 /// What naming a result comes to.

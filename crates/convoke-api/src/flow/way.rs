@@ -1,5 +1,6 @@
 //! Steps that choose the way: loop, branch, gate, phase.
 
+use super::cost::Least;
 use super::form::Form;
 use super::{Around, At, Checker, Out, list};
 use crate::near::suggest;
@@ -72,13 +73,12 @@ impl<'n> Checker<'n, '_> {
             (None, Some(_)) => outs.push(self.within(otherwise, at)),
             (Some(_), None) => {}
             (None, None) => {
-                let least = Out::new(Form::Any, 0);
                 let form = outs.into_iter().map(|out| out.form).reduce(Form::both).unwrap_or(Form::Any);
-                return Out::new(form.or_none(), least.calls);
+                return Out::free(form.or_none());
             }
         }
-        let calls = outs.iter().map(|out| out.calls).min().unwrap_or(0);
-        Out::new(outs.into_iter().map(|out| out.form).reduce(Form::both).unwrap_or(Form::Any), calls)
+        let least = outs.iter().map(|out| out.least).reduce(Least::or).unwrap_or_default();
+        Out::new(outs.into_iter().map(|out| out.form).reduce(Form::both).unwrap_or(Form::Any), least)
     }
 
     fn within(&mut self, steps: &'n [Node], at: &At<'_, 'n>) -> Out {
@@ -116,7 +116,7 @@ impl<'n> Checker<'n, '_> {
             let message = format!("`{}` is always false, so the flow goes back until its limit", at.path("gate.check"));
             self.say(node, "never_met", message, "write a condition over earlier results");
         }
-        Out::new(Form::Flag, 0)
+        Out::free(Form::Flag)
     }
 
     /// Where a closed gate sends the flow.

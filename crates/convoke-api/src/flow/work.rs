@@ -4,7 +4,7 @@ use convoke_domain::profile::AgentKind;
 
 use super::form::Form;
 use super::{At, Checker, Out};
-use crate::near::suggest;
+use crate::near::{quoted, suggest};
 use crate::node::Node;
 
 impl<'n> Checker<'n, '_> {
@@ -16,27 +16,56 @@ impl<'n> Checker<'n, '_> {
         let form = self.schema(task.get("output"), &at.path("task.output")).unwrap_or(Form::Text);
         let agent = task.get("agent").filter(|node| node.text().is_none_or(|text| !text.trim().is_empty()));
         let needs = task.list("needs");
-        let names = match agent {
+        let mut names = match agent {
             Some(node) => self.agent(node, at.scope, &at.path("task.agent")),
             None if needs.is_empty() => {
                 let message = format!("`{}` does not say who does it", at.path("task"));
                 self.say(task, "missing_assignee", message, "add `agent: NAME`, or `needs: [CAPABILITY]`");
-                return Out::new(form, 1);
+                return Out::new(form, self.call(None));
             }
             None => self.able(needs, &at.path("task.needs")),
         };
+        if let Some(node) = task.get("among").filter(|node| !node.is_null()) {
+            names = self.among(node, (agent, names), at);
+        }
+        if names.is_none() {
+            names = agent.and_then(|node| self.assigned(node, at.scope));
+        }
         if let Some(names) = &names {
             self.tools(task.list("tools"), names, &at.path("task.tools"));
             if agent.is_some() {
                 self.capable(needs, names, &at.path("task.needs"));
             }
         }
-        let is_free = names.is_some_and(|names| !names.iter().any(|name| self.asks_model(name)));
-        Out::new(form, u64::from(!is_free))
+        Out::new(form, self.call(names.as_deref()))
     }
 
-    fn asks_model(&self, name: &str) -> bool {
-        self.crew.is_none_or(|crew| crew.asks_model(name))
+    /// To whom `agent` may come: those of `among`, unless it is known already.
+    fn among(
+        &mut self,
+        node: &'n Node,
+        (agent, known): (Option<&'n Node>, Option<Vec<String>>),
+        at: &At<'_, 'n>,
+    ) -> Option<Vec<String>> {
+        let what = at.path("task.among");
+        let names = self.agents(node, at.scope, &what);
+        if agent.and_then(Node::text).is_none_or(|text| !text.contains("{{")) {
+            let message = format!("`{what}` has no effect: `agent` is no template, so there is only one it can be");
+            self.say(
+                node,
+                "unused_field",
+                message,
+                "remove it, or write `agent` as a template such as `{{ results.who }}`",
+            );
+            return known;
+        }
+        let (Some(known), Some(names)) = (&known, &names) else { return known.or(names) };
+        if let Some(other) = known.iter().find(|name| !names.contains(name)) {
+            let message = format!("`{}` is `{other}`, who is none of `among`", at.path("task.agent"));
+            let all = names.iter().map(String::as_str);
+            self.say(agent.unwrap_or(node), "unknown_member", message, suggest(other, all, "name somebody in `among`"));
+        }
+        Some(known.clone())
     }
 
     /// Who can do all that is needed: the first member of whom that is true.
@@ -97,9 +126,17 @@ impl<'n> Checker<'n, '_> {
                     facts.kind == AgentKind::Llm && !facts.tools.iter().any(|allowed| covers(allowed, tool))
                 })
             };
-            if let Some(name) = names.iter().find(lacks) {
-                let message = format!("`{what}` needs `{tool}`, which the profile of `{name}` does not allow");
-                let hint = format!("add `{tool}` to the `tools` of `{name}`, or give the task to somebody who has it");
+            let mut lacking: Vec<&String> = names.iter().filter(lacks).collect();
+            lacking.dedup();
+            if let [first, others @ ..] = lacking.as_slice() {
+                let all = quoted(&lacking);
+                let profiles = if others.is_empty() { "the profile of" } else { "the profiles of" };
+                let verb = if others.is_empty() { "does" } else { "do" };
+                let message = format!("`{what}` needs `{tool}`, which {profiles} {all} {verb} not allow");
+                let hint = match others {
+                    [] => format!("add `{tool}` to the `tools` of `{first}`, or give the task to somebody who has it"),
+                    _ => format!("add `{tool}` to the `tools` of each, or give the task to somebody who has it"),
+                };
                 self.say(node, "not_granted", message, hint);
             }
         }
@@ -131,7 +168,8 @@ impl<'n> Checker<'n, '_> {
             ("rounds", Form::Number),
             ("comments", Form::list(Form::Any)),
         ];
-        Out::new(Form::object(parts), 1)
+        let names = reviewers.map(|(names, _)| names).filter(|names| !names.is_empty());
+        Out::new(Form::object(parts), self.call(names.as_deref()))
     }
 
     /// Who must accept: one of three words, or a template that gives one.
@@ -162,7 +200,7 @@ impl<'n> Checker<'n, '_> {
         }
         let parts =
             [("answer", Form::Text), ("by", Form::Text), ("status", Form::Text), ("chain", Form::list(Form::Text))];
-        Out::new(Form::object(parts), 1)
+        Out::new(Form::object(parts), self.call(start.as_deref()))
     }
 
     pub(super) fn ask(&mut self, ask: &'n Node, at: &At<'_, 'n>) -> Out {
@@ -174,14 +212,13 @@ impl<'n> Checker<'n, '_> {
             let message = format!("`{}` gives one option, which is no choice", at.path("ask.options"));
             self.say(only, "no_choice", message, "give two or more, or none for any answer");
         }
-        let is_free = whom.is_some_and(|names| !names.iter().any(|name| self.asks_model(name)));
         let form = match options.is_empty() {
             true => Form::Text,
             false => Form::object([("answer", Form::Text), ("reason", Form::Text.or_none())]),
         };
         // A default may stand in for the answer, in a form of its own.
         let form = if at.step.get("default").is_some() { Form::Any } else { form };
-        Out::new(form, u64::from(!is_free))
+        Out::new(form, self.call(whom.as_deref()))
     }
 
     pub(super) fn delegate(&mut self, delegate: &'n Node, at: &At<'_, 'n>) -> Out {
@@ -198,7 +235,8 @@ impl<'n> Checker<'n, '_> {
             let message = format!("`{by}` delegates to itself, and would judge its own work");
             self.say(node, "no_recipient", message, "name somebody else, or use a `task`");
         }
-        Out::new(Form::Text, 2)
+        let (by, to) = (self.call(by.as_deref()), self.call(to.as_ref().map(|(names, _)| names.as_slice())));
+        Out::new(Form::Text, by.and(to))
     }
 
     /// A template that may be left out.

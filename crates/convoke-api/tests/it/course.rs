@@ -51,6 +51,21 @@ fn everybody_speaks_where_nobody_is_named() {
     assert!(spoke.len() < 15, "it ends when all are content, not at the limit: {spoke:?}");
 }
 
+#[test]
+fn more_than_all_of_them_are_all_of_them() {
+    let mut run = begin("peer_to_peer", json!({"quiet": 40, "turns": 30}), json!({}));
+    let mut turns = 0;
+    while let [turn] = run.open().as_slice() {
+        if run.tasks()[turn].new.agent == "lead" {
+            break;
+        }
+        turns += 1;
+        let turn = turn.clone();
+        end(&mut run, &turn, Some(json!({"said": "x", "done": true, "next": null})));
+    }
+    assert_eq!(turns, 5, "all five have nothing to add");
+}
+
 /// Plays one round of `consensus` in which the members hold these positions, and gives what counts, or why nothing does.
 fn consensus(threshold: f64, conflict: &str, positions: [Option<&str>; 5]) -> String {
     let with = json!({"threshold": threshold, "rounds": 1});

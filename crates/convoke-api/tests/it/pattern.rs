@@ -133,3 +133,24 @@ fn a_weighted_vote_goes_by_the_record_in_its_capability() {
     let sql = json!({"capability": "sql"});
     assert_eq!(electorate("weighted_vote", sql, weights()), json!([["logs", 5.0], ["cost", 0.5]]));
 }
+
+/// Only the calls of those who ask models count, item by item.
+#[test]
+fn people_among_the_items_take_no_tokens() {
+    let known = known().with_profiles(&[serde_json::from_value::<Profile>(
+        json!({"name": "ada", "prompt": "x", "agent_kind": "human"}),
+    )
+    .expect("a person")]);
+    let team = |tokens: u64| {
+        let step = "{id: a, split: {over: members, do: [{id: b, task: {agent: '{{ item }}', instructions: x}}]}}";
+        let text = format!(
+            "kind: team\nname: t\ncoordinator: lead\nmembers: [{{profile: logs}}, {{profile: ada}}]\n\
+             budget: {{max_tokens: {tokens}}}\nflow: {{steps: [{step}]}}\n"
+        );
+        read_one("right.yaml", &text, &known)
+    };
+    // One call: its prompt, what is around it, and the longest reply.
+    team(4_496).unwrap_or_else(|problems| panic!("{problems}"));
+    let problems = team(4_495).expect_err("too few").0;
+    assert_eq!(problems[0].message, "a run makes at least 1 model call, which needs 4496 tokens; the budget is 4495");
+}

@@ -14,6 +14,9 @@ use super::{
 /// The step in which a review says what it came to.
 pub(super) const REVIEWED: &str = "_reviewed";
 
+/// The part of an answer in which whoever has control says who gets it.
+pub(crate) const HAND_TO: &str = "hand_to";
+
 /// The flow in the smaller primitives, for a team that settles disagreement like this.
 pub fn expand(flow: &Flow, conflict: Conflict) -> Flow {
     let steps = all(&flow.steps, Whole { flow, conflict });
@@ -225,6 +228,7 @@ fn handoff_steps(handoff: &HandoffStep) -> Vec<Step> {
             "left": {"type": "string", "description": "what is left to do"},
             "reason": {"type": "string", "description": "why it is handed over"}
         }))),
+        one_of: Some((HAND_TO.into(), format!("({among}) | without(results._holder)"))),
         ..TaskStep::default()
     };
     // Nobody outside the circle gets control, and nobody hands to themselves.

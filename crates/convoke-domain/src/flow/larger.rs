@@ -143,6 +143,7 @@ pub struct DelegateStep {
     pub see: Vec<String>,
     /// How often the delegator may send it back.
     #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 99))]
     pub retries: u32,
 }
 
@@ -154,7 +155,7 @@ const fn one() -> u32 {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GateStep {
-    /// Steps whose results must be there and not empty.
+    /// Steps whose results must be there: none, and a text that says nothing, are no results; 0, `false` and an empty list are.
     #[serde(default)]
     pub require: Vec<String>,
     /// A condition that must hold.

@@ -158,6 +158,15 @@ pub fn is_true(value: &Value) -> bool {
     }
 }
 
+/// True for no result: none, or a text that says nothing. A number, `false` and an empty list are results.
+pub fn is_missing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
 /// The names that a template uses, with their parts: `results.plan.items`.
 pub fn names_of_template(template: &str) -> Result<BTreeSet<String>, String> {
     if !template.contains("{{") && !template.contains("{%") {

@@ -83,6 +83,15 @@ fn the_best_score_wins_then_the_weight_then_the_first() {
 }
 
 #[test]
+fn where_nobody_has_any_weight_all_weigh_the_same() {
+    for values in [[json!("x"), json!("y"), json!("Y.")], [json!(["x"]), json!(["y"]), json!(["Y."])]] {
+        let mut inputs = given(&values);
+        inputs.iter_mut().for_each(|one| one.weight = 0.0);
+        assert_eq!(merge(&by(How::Weighted), &inputs).value, values[1]);
+    }
+}
+
+#[test]
 fn texts_side_by_side_name_their_agents() {
     let merged =
         merge(&by(How::Combine), &given(&[json!("It is the pool."), json!("it is the POOL"), json!("One.\nTwo.")]));

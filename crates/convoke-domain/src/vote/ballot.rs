@@ -135,6 +135,16 @@ impl Ballot {
     }
 }
 
+/// True for words of somebody who does not choose.
+pub fn says_abstention(rule: &VoteRule, said: &str) -> bool {
+    !said.trim().is_empty() && is_abstention(rule, said)
+}
+
+/// As much of a text as a reason may have.
+pub fn reason_of(said: &str) -> &str {
+    head_of(said.trim(), MAX_REASON)
+}
+
 fn is_abstention(rule: &VoteRule, said: &str) -> bool {
     let plain = said.trim_matches(|c: char| c.is_whitespace() || c.is_ascii_punctuation()).to_lowercase();
     ABSTAINS.contains(&plain.as_str()) && (rule.options.is_empty() || rule.choice(said).is_none())

@@ -350,10 +350,15 @@ fn voters(electorate: &[(String, f64)]) -> Vec<Voter<'_>> {
     let each = electorate.iter().filter(|(name, _)| seen.insert(name.as_str())).enumerate();
     let mut voters: Vec<_> =
         each.map(|(place, (name, weight))| Voter { name: name.as_str(), weight: in_parts(*weight), place }).collect();
-    if voters.iter().all(|voter| voter.weight == 0) {
+    if is_weightless(electorate) {
         voters.iter_mut().for_each(|voter| voter.weight = in_parts(1.0));
     }
     voters
+}
+
+/// True if there are voters, and none of them has any weight: then all weigh the same.
+pub fn is_weightless(electorate: &[(String, f64)]) -> bool {
+    !electorate.is_empty() && electorate.iter().all(|(_, weight)| in_parts(*weight) == 0)
 }
 
 fn in_parts(weight: f64) -> u64 {

@@ -80,7 +80,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         }
         K::RoundStarted => ("run", &["path", "round", "max"]),
         K::BranchTaken => ("run", &["path", "case"]),
-        K::VoteOpened => ("run", &["path", "voters", "options"]),
+        K::VoteOpened => ("run", &["path", "voters", "options", "even"]),
         K::VoteCounted => (
             "run",
             &[

@@ -118,3 +118,41 @@ async fn roles_are_given_by_owners_and_one_stays() {
     engine.appoint("zoe", Role::Owner, false, "user:ada").await.expect("a second owner");
     engine.appoint("ada", Role::Viewer, false, "user:zoe").await.expect("now it may be");
 }
+
+/// A flow in which `cost`, a person, is asked with options and then votes.
+fn asked() -> Value {
+    let ask = json!({"whom": "cost", "question": "Shall we pay?", "options": ["yes", "no"]});
+    let vote =
+        json!({"voters": "['cost']", "question": "Which bill?", "rule": {"options": ["The first", "The second"]}});
+    json!({"flow": {"steps": [{"id": "pay", "ask": ask}, {"id": "bill", "vote": vote}],
+        "result": "{{ results.pay.answer }}: {{ results.bill.choice }}"}})
+}
+
+#[tokio::test]
+async fn an_option_is_answered_by_its_words() {
+    let hub = Hub::new(FakeModels::new(usual), FakeTools::none()).await;
+    let run = start(&hub, asked()).await;
+    let say = async |text: &str| {
+        let entry = hub.engine.inbox("bob").await.expect("an inbox").remove(0);
+        let id = entry.id.parse().expect("a task");
+        (entry, hub.engine.answer_task(id, TaskAnswer::Done(text.into()), "user:bob").await)
+    };
+    hub.until(run, &["waiting"]).await;
+    let (entry, refused) = say("perhaps").await;
+    assert_eq!(entry.options, ["yes", "no"]);
+    let error = refused.expect_err("no option");
+    let told = "the answer names none of the options, which are `yes`, `no`";
+    assert_eq!((error.code(), error.to_string().as_str()), ("schema_mismatch", told));
+    let (_, half) = say(r#"{"answer": "yes"}"#).await;
+    assert!(
+        half.expect_err("no reason").to_string().contains("\"reason\" is a required property"),
+        "JSON is held to the form"
+    );
+    say("Yes.").await.1.expect("an option");
+    hub.until(run, &["completed", "waiting"]).await;
+    let (entry, answered) = say("The second: it is due").await;
+    assert_eq!(entry.options, ["The first", "The second"]);
+    answered.expect("a ballot in plain text");
+    let record = hub.ended(run).await;
+    assert_eq!(record.output.as_deref(), Some("yes: The second"));
+}

@@ -209,7 +209,10 @@ pub fn said(kind: Kind, event: &Event) -> Option<(String, bool)> {
         Kind::RoundStarted => format!("round {} of at most {}", number("round"), number("max")),
         Kind::BranchTaken if payload["case"] == 0 => "no case holds".into(),
         Kind::BranchTaken => format!("case {}", number("case")),
-        Kind::VoteOpened => format!("0 of {} votes are in", payload["voters"].as_array().map_or(0, Vec::len)),
+        Kind::VoteOpened => {
+            let even = if payload["even"] == true { "; nobody has any weight, so all weigh the same" } else { "" };
+            format!("0 of {} votes are in{even}", payload["voters"].as_array().map_or(0, Vec::len))
+        }
         Kind::VoteCounted => counted(event),
         Kind::ReviewEnded => {
             let dissent: Vec<_> =

@@ -129,7 +129,7 @@ impl<'a> Machine<'a, '_> {
     fn closed_by(&mut self, at: &str, gate: &'a GateStep) -> Turn<Option<String>> {
         for name in &gate.require {
             let value = self.result_named(at, name)?;
-            if !template::is_true(&value) {
+            if template::is_missing(&value) {
                 return Ok(Some(format!("`{name}` has no result")));
             }
         }

@@ -63,9 +63,12 @@ impl<'a> Machine<'a, '_> {
         Ok(self.evaluate_from(at, at, condition)?.map(|value| template::is_true(&value)))
     }
 
-    /// A number of rounds.
+    /// A number of rounds: at least one, and never more than there may be.
     pub(super) fn count(&mut self, at: &str, count: &Count) -> Turn<Said<u32>> {
-        Ok(self.number(at, count)?.map(|number| number.clamp(1, MAX_ROUNDS)))
+        Ok(self.number(at, count)?.and_then(|number| match number {
+            0..=MAX_ROUNDS => Ok(number.max(1)),
+            _ => Err(format!("{number} rounds, and {MAX_ROUNDS} is the most")),
+        }))
     }
 
     /// A number, not below zero.

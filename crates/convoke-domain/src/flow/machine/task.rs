@@ -43,7 +43,7 @@ fn new_task(at: &str, agent: String, title: String, instructions: String) -> New
 
 impl<'a> Machine<'a, '_> {
     pub(super) fn start_task(&mut self, at: &str, step: &'a Step, task: &'a TaskStep) -> Turn<Begun> {
-        let agent = match self.agent(at, &task.agent, &task.needs)? {
+        let agent = match self.agent_of(at, task)? {
             Ok(agent) => agent,
             Err(reason) => return Ok(failed(reason)),
         };
@@ -62,7 +62,10 @@ impl<'a> Machine<'a, '_> {
         };
         let mut new = new_task(at, agent, title, instructions);
         new.priority = task.priority;
-        new.output_schema.clone_from(&task.output);
+        new.output_schema = match self.form(at, task)? {
+            Ok(form) => form,
+            Err(reason) => return Ok(failed(reason)),
+        };
         new.timeout_s = step.timeout_s;
         new.retries = task.retries;
         self.created.push(new);
@@ -72,6 +75,31 @@ impl<'a> Machine<'a, '_> {
             self.memory.set(at, Frame { due, item, ..Frame::default() });
         }
         Ok(Begun::Open)
+    }
+
+    /// Who does a task, of those who may.
+    fn agent_of(&mut self, at: &str, task: &'a TaskStep) -> Turn<Said<String>> {
+        let agent = self.agent(at, &task.agent, &task.needs)?;
+        let (Ok(name), Some(among)) = (&agent, &task.among) else { return Ok(agent) };
+        Ok(match self.names(at, among)? {
+            Ok(names) if names.contains(name) => agent,
+            Ok(names) => Err(format!("`agent` is `{name}`, and `among` gives {}", names.join(", "))),
+            Err(reason) => Err(format!("`among`: {reason}")),
+        })
+    }
+
+    /// The form of a task's answer, with the names that a part of it may be.
+    fn form(&mut self, at: &str, task: &'a TaskStep) -> Turn<Said<Option<Value>>> {
+        let mut form = task.output.clone();
+        let Some((part, names)) = &task.one_of else { return Ok(Ok(form)) };
+        let names = match self.names(at, names)? {
+            Ok(names) => names,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if let Some(part) = form.as_mut().and_then(|form| form["properties"].get_mut(part)) {
+            part["enum"] = names.into_iter().map(Value::from).chain([Value::Null]).collect();
+        }
+        Ok(Ok(form))
     }
 
     /// Who does it: whom the template names, or who is capable.

@@ -52,7 +52,11 @@ impl<'a> Machine<'a, '_> {
         let item = self.items.remove(at);
         let due = self.due_at(vote.ballots_within_s, step.timeout_s);
         self.memory.set(at, Frame { state: State::Vote(state.clone()), item, due, ..Frame::default() });
-        self.note(What::VoteOpened, at, json!({"voters": state.electorate, "options": state.rule.options}));
+        let mut facts = json!({"voters": state.electorate, "options": state.rule.options});
+        if vote::is_weightless(&state.electorate) {
+            facts["even"] = true.into();
+        }
+        self.note(What::VoteOpened, at, facts);
         if let Err(reason) = self.ask_voters(at, vote, &state)? {
             return Ok(failed(reason));
         }

@@ -344,6 +344,7 @@ fn gates(page: &mut String) {
         row("on_fail: back, once; on_limit: continue", &back("continue"), &[bad, again]),
         row("on_fail: back, once; on_limit: escalate", &back("escalate"), &[bad, again]),
         row("require: draft", &steps(json!({"require": ["draft"]})), &[Done("draft", "")]),
+        row("require: draft", &steps(json!({"require": ["draft"]})), &[Done("draft", "0")]),
     ];
     table(page, ("gate", "Lets `draft` through if its result is `good`."), &rows);
 }
