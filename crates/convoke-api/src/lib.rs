@@ -12,7 +12,7 @@ mod fixed;
 mod flow;
 mod known;
 pub mod library;
-mod near;
+pub mod near;
 mod node;
 mod outcome;
 mod pattern;

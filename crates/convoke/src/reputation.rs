@@ -81,7 +81,11 @@ impl ReputationArgs {
             Some(ReputationCommand::Import { file, format, name }) => return import(global, &file, format, name).await,
             None => {}
         }
-        let found = Hub::reader(global).await?.engine.reputation(self.agent.as_deref()).await?;
+        let hub = Hub::reader(global).await?;
+        let found = hub.engine.reputation(self.agent.as_deref()).await?;
+        if let Some(name) = self.agent.as_ref().filter(|_| found.is_empty()) {
+            which::agent(&hub.engine, name).await?;
+        }
         if global.json {
             say::json(&found)?;
             return Ok(Exit::Done);

@@ -1,5 +1,6 @@
 //! The *say* door: who may speak, what arrives when, how questions end.
 
+mod order;
 mod schedule;
 
 use std::time::Duration;
@@ -414,6 +415,9 @@ async fn threads_are_closed_archived_and_exported() {
     hub.engine.set_thread_open(said.thread, "tester", false).await.expect("closed");
     let closed = hub.engine.say("tester", Some(run), all.clone()).await.expect_err("closed");
     assert_eq!(closed.code(), "thread_closed");
+    let convoke_engine::Error::Refused(closed) = closed else { panic!("{closed:?}") };
+    let (ways, reopen) = (closed.hint.expect("a way out"), format!("`convoke threads reopen {}`", said.thread));
+    assert!(ways.starts_with("write to one recipient") && ways.contains(&reopen), "{ways}");
     let twice = hub.engine.set_thread_open(said.thread, "tester", false).await.expect_err("closed already");
     assert_eq!(twice.code(), "illegal_transition");
     hub.engine.set_thread_open(said.thread, "tester", true).await.expect("open");
