@@ -82,10 +82,13 @@ impl ReputationArgs {
             None => {}
         }
         let hub = Hub::reader(global).await?;
-        let found = hub.engine.reputation(self.agent.as_deref()).await?;
-        if let Some(name) = self.agent.as_ref().filter(|_| found.is_empty()) {
-            which::agent(&hub.engine, name).await?;
-        }
+        let found = match (hub.engine.reputation(self.agent.as_deref()).await, &self.agent) {
+            (Err(error), Some(name)) if error.code() == "missing" => {
+                which::agent(&hub.engine, name).await?;
+                return Err(error.into());
+            }
+            (found, _) => found?,
+        };
         if global.json {
             say::json(&found)?;
             return Ok(Exit::Done);

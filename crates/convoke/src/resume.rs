@@ -110,13 +110,13 @@ async fn held_by(global: &Global, held: Failure) -> Failure {
     }
     let message = format!("{}, which carries on what is unfinished: {}", held.message, names.join(", "));
     let rests = runs.iter().find(|(_, state, _)| matches!(state.as_str(), "paused" | "waiting"));
-    let (watched, hub) = (rests.unwrap_or(&runs[0]).0, &hub.place);
+    let place = &hub.place;
     let hint = match rests {
         Some((run, state, _)) if state == "paused" => {
-            format!("let the one that is paused go on there: {}", hub.command(&format!("resume {run}")))
+            format!("let the one that is paused go on there: {}", place.command(&format!("resume {run}")))
         }
-        Some(_) => format!("look at what is waited for: {}", hub.command("inbox")),
-        None => format!("watch it: {}", hub.command(&format!("watch {watched}"))),
+        Some(_) => format!("look at what is waited for: {}", place.command("inbox")),
+        None => format!("watch it: {}", place.command(&format!("watch {}", runs[0].0))),
     };
     Failure { message, hint: Some(hint), ..held }
 }

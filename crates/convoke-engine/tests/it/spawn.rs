@@ -329,7 +329,7 @@ async fn a_spawned_agent_that_is_asked_something_goes_after_its_answer() {
     };
     hub.engine.say("tester", Some(run), question).await.expect("asked");
     drop(give);
-    has_come(&hub, run, "handoff.accepted").await;
+    has_come(&hub, run, "agent.handoff.accepted").await;
     assert!(events(&hub, run, "agent.retired").await.is_empty(), "it is still to answer");
     drop(reply);
     has_come(&hub, run, "agent.retired").await;

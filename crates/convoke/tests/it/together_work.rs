@@ -103,7 +103,7 @@ fn it_handed_over_and_delegated(place: &Place) {
     // The end of its id names it.
     let id = offer["id"].as_str().expect("an id");
     for (part, code) in [(&id[id.len() - 6..], "handoff_closed"), ("zzzzzz", "missing"), ("x", "bad_id")] {
-        let refused = place.run(&["handoffs", "accept", part, "--json"]);
+        let refused = place.run(&["handoffs", "accept", part, "--json", "--as", "ada"]);
         let error: Value = serde_json::from_str(&refused.err).expect("JSON");
         assert_eq!(error["error"]["code"], code, "{part}: {error}");
     }
