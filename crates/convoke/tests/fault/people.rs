@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::doomed::Doomed;
 
 /// Rounds, each with its own seed.
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 8;
 /// Rounds at the same time: they sleep more than they work.
 const AT_ONCE: u64 = 4;
 /// Processes of one round, after which it must have ended.
@@ -94,7 +94,7 @@ fn round(seed: u64) -> usize {
     for _ in 0..PROCESSES {
         let inbox = place.json(&[&["inbox"][..], &AS].concat()).unwrap_or_default();
         let entries: Vec<_> = inbox.as_array().into_iter().flatten().filter(|one| is_asked(one)).collect();
-        if !entries.is_empty() && place.chance.u8(..3) > 0 {
+        if !entries.is_empty() && place.chance.u8(..4) > 0 {
             let entry = entries[place.chance.usize(..entries.len())].clone();
             answer(&mut place, &entry);
             continue;
