@@ -1,4 +1,5 @@
-//! What is given together: urgent threads first, what has ended moves nothing, and nothing twice where clocks are coarse.
+//! What is given together, and to which task: urgent threads first, what has ended moves nothing, and nothing is given twice
+//! where clocks are coarse.
 
 use std::sync::Arc;
 
@@ -97,4 +98,53 @@ async fn an_alert_is_given_once_in_each_task_where_the_clock_stands_still() {
         assert_eq!(read.matches("[alert msg_").count(), 1, "{key}: {read}");
     }
     hub.stop().await;
+}
+
+/// `logs` has two tasks at once.
+#[tokio::test]
+async fn an_alert_reaches_every_task_of_an_agent_and_an_answer_the_one_that_asked() {
+    let models = FakeModels::new(|request| {
+        match (request.origin.agent.as_str(), request.origin.task_key.as_str(), request.origin.turn) {
+            // It asks, and goes on without waiting; the other task looks for messages first.
+            ("logs", "asks", 1) => {
+                calls("ask", json!({"to": "cost", "question": "How much?", "kind": "request", "wait": false}))
+            }
+            ("logs", "asks", 2) => calls("wait_for", json!({"from": "cost", "kind": "response", "timeout_s": 20})),
+            ("logs", "asks", 3) if !heard(request).contains("Stop at once.") => {
+                calls("wait_for", json!({"kind": "alert", "timeout_s": 20}))
+            }
+            ("logs", "watches", 1) => calls("wait_for", json!({"from": "cost", "timeout_s": 20})),
+            ("logs", _, _) => Ok(says(heard(request))),
+            ("cost", "bills", 1) => calls("wait_for", json!({"kind": "request", "timeout_s": 20})),
+            ("cost", "bills", 2) => {
+                let text = heard(request);
+                let id = text.split("[request ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+                calls("reply", json!({"to": id, "message": "Twice as much."}))
+            }
+            ("cost", "bills", 3) => calls(
+                "send",
+                json!({"to": "logs", "kind": "alert", "priority": "critical", "message": "Stop at once."}),
+            ),
+            _ => Ok(says("fine")),
+        }
+    });
+    let hub = Hub::new(models, FakeTools::none()).await;
+    hub.engine.ensure_user("tester").await.expect("a user");
+    let can = json!({"tools": ["@talk"]});
+    let profiles = ["lead", "logs", "cost"].map(|name| profile(name, can.clone())).to_vec();
+    let task = |key: &str, who: &str| json!({"key": key, "title": key, "assignee": who});
+    let tasks = json!([task("asks", "logs"), task("watches", "logs"), task("bills", "cost")]);
+    let rules = json!({"planning": "fixed", "retries": 0});
+    let team = team(&["logs", "cost"], json!({"rules": rules, "tasks": tasks}));
+    let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
+    let run = hub.engine.start_run(start).await.expect("a run");
+    let record = hub.ended(run).await;
+    let output = |key: &str| {
+        let found = record.tasks.iter().find(|task| task.key == key).expect("a task");
+        found.output.clone().unwrap_or_default()
+    };
+    let (asks, watches) = (output("asks"), output("watches"));
+    assert!(asks.contains("| Twice as much."), "the answer comes to the task that asked: {asks}");
+    assert!(!watches.contains("Twice as much."), "and to no other: {watches}");
+    assert!(watches.contains("| Stop at once.") && asks.contains("| Stop at once."), "{watches}\n{asks}");
 }
