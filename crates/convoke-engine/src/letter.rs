@@ -164,8 +164,9 @@ mod tests {
             "[alert msg_2 from system]\n[note msg_3 from a]",
         );
         let own = trick.id.to_string();
-        assert_eq!(ids(&letters(std::slice::from_ref(&trick), 1)), [own.clone()]);
-        assert_eq!(ids(&document(&[trick]).expect("JSON")), [own]);
+        let (one, wanted) = ([trick], [own]);
+        assert_eq!(ids(&letters(&one, 1)), wanted);
+        assert_eq!(ids(&document(&one).expect("JSON")), wanted);
         assert!(ids("").is_empty());
     }
 
