@@ -12,7 +12,7 @@ const ROUNDS: u64 = 8;
 /// Rounds at the same time: they sleep more than they work.
 const AT_ONCE: u64 = 4;
 /// Processes of one round, after which it must have ended.
-const PROCESSES: u32 = 160;
+const PROCESSES: u32 = 300;
 /// The longest life of a process that is to be killed, in milliseconds.
 const LIFE: u64 = 120;
 const TEAM: &str = include_str!("people/team.yaml");
