@@ -4,7 +4,7 @@
 //! with other arguments each time; after that it is given an answer.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ pub struct Answers {
     /// How long a model takes to answer.
     latency: Duration,
     arrivals: Arc<Mutex<Vec<Instant>>>,
+    served_us: Arc<AtomicU64>,
     tools_left: Arc<AtomicUsize>,
 }
 
@@ -52,6 +53,11 @@ impl Answers {
     /// When calls arrived since this was last asked.
     pub fn take_arrivals(&self) -> Vec<Instant> {
         std::mem::take(&mut self.arrivals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How long calls have taken so far, one added to the other: as served, for a timer is late by a millisecond or two.
+    pub fn served(&self) -> Duration {
+        Duration::from_micros(self.served_us.load(Ordering::SeqCst))
     }
 
     fn reply(&self, request: &ModelRequest) -> (Block, StopReason) {
@@ -89,13 +95,16 @@ impl Model for Answers {
         _watch: &'a (dyn Fn(Delta) + Send + Sync),
         _cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<ModelReply, ModelError>> {
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        let arrived = Instant::now();
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(arrived);
         let (block, stop) = self.reply(request);
         let latency = self.latency;
         Box::pin(async move {
             if !latency.is_zero() {
                 tokio::time::sleep(latency).await;
             }
+            let took = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.served_us.fetch_add(took, Ordering::SeqCst);
             Ok(ModelReply {
                 blocks: vec![block],
                 stop,

@@ -131,7 +131,7 @@ pub fn of_run(run: &RunRecord, trace: &Trace) -> RunAnalytics {
         flow: times.as_ref().map(|times| flow(times, trace)),
         agreement: voice::agreement(run.tasks.iter().map(Said::of), &trace.votes),
         success: success(&run.tasks),
-        cost: cost(run, &trace.votes),
+        cost: cost(run, trace),
         answers_by_people: voice::answers(&run.decisions, true),
         answers_by_agents: voice::answers(&run.decisions, false),
         approvals: voice::approvals(&run.approvals),
@@ -143,10 +143,10 @@ pub fn of_run(run: &RunRecord, trace: &Trace) -> RunAnalytics {
 }
 
 /// True for what members were asked for; what plans, joins, judges, votes or answers is coordination.
-fn is_contribution(task: &TaskRecord, votes: &[(String, Poll)]) -> bool {
-    let is_ballot = || task.stage == STEP && votes.iter().any(|(path, _)| is_below(&task.key, path));
+fn is_contribution(task: &TaskRecord, trace: &Trace) -> bool {
+    let is_ballot = || task.stage == STEP && trace.votes.iter().any(|(path, _)| is_below(&task.key, path));
     let beside = ["plan", "synthesis", "validation", "reply", "offer"].contains(&task.stage.as_str());
-    !(beside || Said::of(task).is_verdict() || is_ballot())
+    !(beside || trace.beside.contains(&task.id) || Said::of(task).is_verdict() || is_ballot())
 }
 
 fn has_result(task: &TaskRecord) -> bool {
@@ -167,9 +167,9 @@ fn success(tasks: &[TaskRecord]) -> Success {
     sum
 }
 
-fn cost(run: &RunRecord, votes: &[(String, Poll)]) -> Cost {
+fn cost(run: &RunRecord, trace: &Trace) -> Cost {
     let work: Vec<&TaskRecord> =
-        run.tasks.iter().filter(|task| is_contribution(task, votes) && has_result(task)).collect();
+        run.tasks.iter().filter(|task| is_contribution(task, trace) && has_result(task)).collect();
     let outcomes = number(work.len());
     let (cost, tokens) = (run.summary.cost_usd, run.summary.tokens);
     let in_work: Money = work.iter().map(|task| task.cost_usd).sum();

@@ -13,6 +13,7 @@ pub mod machine;
 pub mod made;
 pub mod memory;
 pub mod parameter;
+pub mod part;
 pub mod path;
 pub mod rehearsal;
 pub mod template;

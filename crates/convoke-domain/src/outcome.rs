@@ -14,7 +14,7 @@ use crate::effort::Effort;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use crate::vote::{Outcome, Tally};
-use crate::weight::{Ballots, FEWEST, HALF_LIFE, Outcomes, PRIOR, Past, Pinned, chances, learn};
+use crate::weight::{Ballots, FEWEST, HALF_LIFE, Outcomes, PRIOR, Past, Pinned, Untold, chances, learn};
 
 /// Choices that votes may have in common; beyond, they are open.
 const MOST_CHOICES: usize = 12;
@@ -201,7 +201,7 @@ pub fn pin(cases: &[Case], now: Timestamp) -> Pinned {
             let before = if scope.is_empty() { PRIOR } else { PRIOR.of(pinned.accuracy(&agent, None)) };
             pinned.accuracy.insert(Pinned::key(&agent, &scope), record.accuracy(before));
         }
-        let Votes { past, unknown, choices } = votes(&within);
+        let Votes { past, unknown, choices } = votes(&within, now);
         if past.len() >= FEWEST {
             let learnt = learn(&past, &unknown, choices);
             let named = |(agent, weight): (&String, &f64)| (Pinned::key(agent, &scope), *weight);
@@ -262,7 +262,7 @@ fn agreed<'a>(cases: &[&'a Case]) -> BTreeMap<(&'a str, &'a str), f64> {
 /// Votes that teach.
 struct Votes {
     past: Vec<Past>,
-    unknown: Vec<Ballots>,
+    unknown: Vec<Untold>,
     /// How many choices they have in common; none if they are open.
     choices: Option<usize>,
 }
@@ -271,7 +271,7 @@ struct Votes {
 const NOBODYS: &str = "\u{0}";
 
 /// Votes by their subject, the oldest first. The truth is known where an answer was compared with it.
-fn votes(cases: &[&Case]) -> Votes {
+fn votes(cases: &[&Case], now: Timestamp) -> Votes {
     let mut subjects: BTreeMap<(Timestamp, &str), (Ballots, Option<String>)> = BTreeMap::new();
     let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
     for case in cases {
@@ -294,10 +294,11 @@ fn votes(cases: &[&Case]) -> Votes {
     }
     let is_closed = (2..=MOST_CHOICES).contains(&choices.len());
     let mut found = Votes { past: Vec::new(), unknown: Vec::new(), choices: is_closed.then_some(choices.len()) };
-    for (ballots, truth) in subjects.into_values() {
+    for ((at, _), (ballots, truth)) in subjects {
+        let age = now.since(at);
         match truth {
-            Some(truth) => found.past.push(Past { ballots, truth }),
-            None => found.unknown.push(ballots),
+            Some(truth) => found.past.push(Past { ballots, truth, age }),
+            None => found.unknown.push((ballots, age)),
         }
     }
     found

@@ -9,6 +9,7 @@ pub mod plan;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::flow::machine::Note;
 use crate::graph::Edge;
 use crate::run::Phase;
 use crate::task::Priority;
@@ -162,6 +163,8 @@ pub enum Move {
     Create(Vec<NewTask>),
     /// Call off these tasks that are not needed any more.
     Cancel(Vec<TaskRef>),
+    /// Something to write down; what it is about is at a path such as `work/1`, by stage and round.
+    Note(Note),
     /// End the run with this result.
     Complete(String),
     /// End the run without one: a code and a reason.

@@ -230,7 +230,7 @@ fn reducer(spec: &RunSpec, task: &str, rates: &BTreeMap<String, Rate>, mut mood:
                     }
                 }
                 Move::Complete(_) => out.completed = true,
-                Move::Enter(_) | Move::Fail(..) | Move::Escalate { .. } => {}
+                Move::Enter(_) | Move::Note(_) | Move::Fail(..) | Move::Escalate { .. } => {}
             }
         }
         let has_ended = |on: &pattern::TaskRef| {

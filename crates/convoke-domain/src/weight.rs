@@ -21,7 +21,7 @@ mod held_out;
 mod tests;
 
 pub use crowd::{Asked, Consensus, Label, Size, chances, dawid_skene, expected};
-pub use held_out::{Ballots, FEWEST, Learnt, MOST, Past, learn};
+pub use held_out::{Ballots, FEWEST, Learnt, MOST, Past, Untold, learn};
 
 /// What is assumed of every voter before its first case: right twice and wrong once. A voter without a record is then
 /// taken to be right two times of three: enough for its vote to count, and less than a voter with a good record has.

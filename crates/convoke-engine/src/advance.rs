@@ -318,6 +318,10 @@ impl Turn<'_> {
             Move::Enter(phase) => self.enter(tx, phase).await,
             Move::Create(tasks) => self.create(tx, &tasks).await,
             Move::Cancel(refs) => self.call_off(tx, &refs).await,
+            Move::Note(note) => {
+                flow::tell(tx, id, note);
+                Ok(())
+            }
             Move::Complete(output) => {
                 memory::propagate(tx, id, self.spec).await?;
                 end_run(tx, id, State::Completed, (Some(&output), None), "system").await

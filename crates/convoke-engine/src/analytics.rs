@@ -1,13 +1,15 @@
 //! Figures of a run, and of teams over time: loads what they are computed from. The formulas are the domain's
 //! ([`convoke_domain::analytics`]). Rule: reads alone, in pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use convoke_domain::analytics::series::{self, Every, Part, RunPoint, Sum};
 use convoke_domain::analytics::{
     self as domain, AttemptTimes, Mark, Pace, Poll, Polls, RunTimes, Said, Span, TaskTimes, Trace, Turn, Voices,
 };
+use convoke_domain::flow::part;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
+use convoke_domain::pattern::Stage;
 use convoke_domain::record::{DecisionRecord, HandoffRecord, RunRecord};
 use convoke_domain::spec::RunSpec;
 use convoke_domain::time::Timestamp;
@@ -120,7 +122,8 @@ pub(crate) async fn complete(tx: &mut Tx<'_>, record: &mut RunRecord, spec: &Run
     let offers = handoff::list(tx, Some(run), false, None, HANDOFFS).await?;
     record.handoffs = offers.into_iter().map(handoff_record).collect::<Stored<_>>()?;
     record.ratings = rating::of_run(tx, run).await?;
-    let trace = trace(tx, run, spec).await?;
+    let beside = beside(record, spec);
+    let trace = Trace { beside, ..trace(tx, run, spec).await? };
     record.analytics = Some(domain::of_run(record, &trace));
     Ok(())
 }
@@ -137,7 +140,14 @@ async fn trace(tx: &mut Tx<'_>, run: RunId, spec: &RunSpec) -> Stored<Trace> {
     let capacity = capacity_of(spec);
     let letters = analytics::letters(tx, run, LETTERS).await?;
     let (edges, votes) = (edges(tx, run).await?, polls(tx, run).await?);
-    Ok(Trace { edges, marks, capacity, letters, votes, interruptions })
+    Ok(Trace { edges, marks, capacity, letters, votes, interruptions, ..Trace::default() })
+}
+
+/// Tasks by which the run's flow plans, brings together or settles, by the steps as their file has them.
+fn beside(record: &RunRecord, spec: &RunSpec) -> BTreeSet<TaskId> {
+    let Some(flow) = spec.team.flow.as_ref().or(spec.flow.as_ref()) else { return BTreeSet::new() };
+    let steps = record.tasks.iter().filter(|task| task.stage == Stage::Step.as_str());
+    steps.filter(|task| part::is_coordination(flow, &task.key)).map(|task| task.id).collect()
 }
 
 /// Which task waited for which.

@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::engine::emit;
 use crate::{Engine, Result};
 
-/// Who installs what comes with the program.
-const LIBRARY: &str = "library";
+/// Who saves what comes with the program.
+pub const LIBRARY: &str = "library";
 /// The agent that is the default of a workspace from the start, if it is there.
 const FIRST_DEFAULT: &str = "orchestrator";
 /// Definitions listed at once.

@@ -254,7 +254,7 @@ impl Turn<'_> {
 }
 
 /// Writes down what happened in the coordination.
-fn tell(tx: &mut Tx<'_>, id: RunId, note: Note) {
+pub(crate) fn tell(tx: &mut Tx<'_>, id: RunId, note: Note) {
     let kind = match note.what {
         What::SplitCreated => Kind::SplitCreated,
         What::SyncCreated => Kind::SyncCreated,

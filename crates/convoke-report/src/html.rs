@@ -305,6 +305,6 @@ fn about(view: &View<'_>) -> String {
     facts.extend(run.input.iter().map(|input| ("Input", input.clone())));
     let times = [("Accepted", Some(run.created_at)), ("Started", run.started_at), ("Ended", run.finished_at)];
     facts.extend(times.into_iter().filter_map(|(name, at)| at.map(|at| (name, at.to_string()))));
-    let fact = |(name, value): (&str, String)| format!("<dt>{name}</dt><dd>{}</dd>\n", text(&value));
+    let fact = |(name, value): (&str, String)| format!("<dt>{name}</dt><dd>{}</dd>\n", quote::html_of_path(&value));
     format!("<dl class=\"facts\">\n{}</dl>\n", facts.into_iter().map(fact).collect::<String>())
 }

@@ -100,6 +100,11 @@ pub(crate) fn quotation(markdown: &str) -> String {
     markdown.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// For HTML text: a long path may break behind each of its folders.
+pub(crate) fn html_of_path(text: &str) -> String {
+    html(text).replace('/', "/<wbr>")
+}
+
 /// For HTML text and quoted attributes.
 pub(crate) fn html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

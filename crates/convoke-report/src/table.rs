@@ -61,10 +61,11 @@ impl Table {
         text
     }
 
-    /// As HTML.
+    /// As HTML. Each cell says under which heading it stands: in a narrow window a row is a list.
     pub(crate) fn html(&self) -> String {
         let head: String = (0..self.head.len()).map(|column| self.head_html(column)).collect();
-        let line = |row: &Vec<Cell>| format!("<tr>{}</tr>\n", row.iter().map(Cell::html).collect::<String>());
+        let cells = |row: &[Cell]| row.iter().zip(&self.head).map(|(cell, head)| cell.html(head)).collect::<String>();
+        let line = |row: &Vec<Cell>| format!("<tr>{}</tr>\n", cells(row));
         let rows: String = self.rows.iter().map(line).collect();
         let foot = self.total.iter().map(|row| format!("<tfoot>{}</tfoot>\n", line(row))).collect::<String>();
         format!(
@@ -101,17 +102,16 @@ impl Cell {
         }
     }
 
-    fn html(&self) -> String {
-        match self {
-            Self::Text(text) => format!("<td>{}</td>", quote::html(text)),
-            Self::Code(text) if text.is_empty() => "<td>–</td>".into(),
-            Self::Code(text) if text.len() <= SHORT => {
-                format!("<td><code class=\"short\">{}</code></td>", quote::html(text))
-            }
-            Self::Code(text) => format!("<td><code>{}</code></td>", quote::html(text)),
-            Self::Number(text) => format!("<td class=\"num\">{}</td>", quote::html(text)),
-            Self::Alarm(text) => format!("<td><strong class=\"alarm\">{}</strong></td>", quote::html(text)),
-        }
+    fn html(&self, head: &str) -> String {
+        let class = if matches!(self, Self::Number(_)) { " class=\"num\"" } else { "" };
+        let said = match self {
+            Self::Text(text) | Self::Number(text) => quote::html(text),
+            Self::Code(text) if text.is_empty() => "–".into(),
+            Self::Code(text) if text.len() <= SHORT => format!("<code class=\"short\">{}</code>", quote::html(text)),
+            Self::Code(text) => format!("<code>{}</code>", quote::html_of_path(text)),
+            Self::Alarm(text) => format!("<strong class=\"alarm\">{}</strong>", quote::html(text)),
+        };
+        format!("<td{class} data-label=\"{}\">{said}</td>", quote::html(head))
     }
 }
 
@@ -128,6 +128,25 @@ mod tests {
     fn cells_cannot_leave_their_row() {
         let expected = "| text | code | n |\n| --- | --- | --: |\n| a\\|b c | `` x\\|`y` `` | 1 |\n|  |  | **1** |\n";
         assert_eq!(sample().markdown(), expected);
+    }
+
+    /// A narrow window shows a row as a list, in which each value stands behind its heading.
+    #[test]
+    fn cells_know_their_heading() {
+        let html = sample().html();
+        assert!(
+            html.contains(
+                r#"<td data-label="code"><code class="short">x|`y`</code></td><td class="num" data-label="n">1</td>"#
+            ),
+            "{html}"
+        );
+        let path =
+            Table { rows: vec![vec![Cell::Code(format!("{}end", "folder/".repeat(8)))]], ..Table::new(&["path"]) };
+        assert!(
+            path.html().contains("folder/<wbr>folder/<wbr>"),
+            "a long path breaks behind its folders: {}",
+            path.html()
+        );
     }
 
     #[test]

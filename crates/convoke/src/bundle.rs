@@ -10,8 +10,9 @@ use clap::{Args, Subcommand};
 use convoke_api::Bundle;
 use convoke_domain::profile::Profile;
 use convoke_domain::team::Team;
+use convoke_engine::{LIBRARY, Versioned};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::args::Global;
@@ -76,10 +77,11 @@ async fn install(global: &Global, from: &str, wanted: Option<&str>) -> Result<Ex
     let sources: Vec<_> = texts.iter().map(|(file, text)| convoke_api::Source { file, text }).collect();
     let bundle = definition::read(&sources, &definition::known(&hub).await?)?;
     let before = installed(&hub)?;
-    let known = before.iter().rev().find(|one| one.from == from);
-    let has_changed = known.is_some_and(|one| one.digest != digest);
     let Some(wanted) = wanted else {
-        return shown(global, &bundle, (from, &digest, has_changed));
+        let known = before.iter().rev().find(|one| one.from == from);
+        let has_changed = known.is_some_and(|one| one.digest != digest);
+        let entries = entries(&hub, &bundle).await?;
+        return shown(global, &entries, (from, &digest, has_changed));
     };
     if wanted != digest {
         let message = format!("`{from}` is not what was agreed to: its digest is {digest}, not {wanted}");
@@ -117,13 +119,82 @@ fn digest_of(texts: &[(String, String)]) -> String {
     format!("sha256:{hex}")
 }
 
-/// What it holds and asks for, and how to install exactly this.
-fn shown(global: &Global, bundle: &Bundle, (from, digest, has_changed): (&str, &str, bool)) -> Result<Exit> {
+/// A profile or team of a bundle: what it asks for, and what it would come in the place of.
+struct Entry {
+    noun: &'static str,
+    name: String,
+    rights: Vec<String>,
+    there: There,
+}
+
+/// What is saved under the name of something in a bundle.
+enum There {
+    Nothing,
+    /// The same.
+    Same,
+    /// Something else: its version, and who saved it.
+    Other(i64, String),
+}
+
+impl There {
+    /// The version that would be replaced, and whose it is.
+    const fn replaced(&self) -> Option<(i64, &String)> {
+        match self {
+            Self::Other(version, by) => Some((*version, by)),
+            Self::Nothing | Self::Same => None,
+        }
+    }
+
+    /// In words; nothing for what is new.
+    fn words(&self, noun: &str) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Same => Some("is there already, and stays as it is".to_owned()),
+            Self::Other(version, by) if by == LIBRARY => {
+                Some(format!("REPLACES the {noun} of this name in the library (version {version})"))
+            }
+            Self::Other(version, by) => {
+                Some(format!("REPLACES the {noun} of this name that {} saved (version {version})", text::line(by)))
+            }
+        }
+    }
+}
+
+async fn entries(hub: &Hub, bundle: &Bundle) -> Result<Vec<Entry>> {
+    let (profiles, teams) = (hub.engine.profiles().await?, hub.engine.teams().await?);
+    let profile = |one: &Profile| {
+        let saved = profiles.iter().find(|saved| saved.body.name == one.name);
+        let is_same = |saved: &Profile| Profile { active: one.active, ..saved.clone() } == *one;
+        Entry { noun: "profile", name: one.name.clone(), rights: rights_of(one), there: there(saved, is_same) }
+    };
+    let team = |one: &Team| {
+        let saved = teams.iter().find(|saved| saved.body.name == one.name);
+        let is_same = |saved: &Team| Team { active: one.active, ..saved.clone() } == *one;
+        Entry { noun: "team", name: one.name.clone(), rights: asks_of(one), there: there(saved, is_same) }
+    };
+    Ok(bundle.profiles.iter().map(profile).chain(bundle.teams.iter().map(team)).collect())
+}
+
+fn there<T>(saved: Option<&Versioned<T>>, is_same: impl Fn(&T) -> bool) -> There {
+    match saved {
+        None => There::Nothing,
+        Some(saved) if is_same(&saved.body) => There::Same,
+        Some(saved) => There::Other(saved.version, saved.by.clone()),
+    }
+}
+
+/// What it holds and asks for, what it replaces, and how to install exactly this.
+fn shown(global: &Global, entries: &[Entry], (from, digest, has_changed): (&str, &str, bool)) -> Result<Exit> {
     if global.json {
-        let rights = |one: &Profile| json!({"profile": one.name, "rights": rights_of(one)});
-        let profiles: Vec<_> = bundle.profiles.iter().map(rights).collect();
-        let asks = |one: &Team| json!({"team": one.name, "rights": asks_of(one)});
-        let teams: Vec<_> = bundle.teams.iter().map(asks).collect();
+        let of = |noun: &str| -> Vec<Value> {
+            let own = entries.iter().filter(|one| one.noun == noun);
+            own.map(|one| {
+                let replaces = one.there.replaced().map(|(version, by)| json!({"version": version, "by": by}));
+                json!({noun: one.name, "rights": one.rights, "replaces": replaces})
+            })
+            .collect()
+        };
+        let (profiles, teams) = (of("profile"), of("team"));
         say::json(
             &json!({"installed": false, "digest": digest, "changed": has_changed, "profiles": profiles, "teams": teams}),
         )?;
@@ -133,10 +204,9 @@ fn shown(global: &Global, bundle: &Bundle, (from, digest, has_changed): (&str, &
     if has_changed {
         out.push_str("This is not what was installed from there before.\n");
     }
-    let all = bundle.profiles.iter().map(|one| ("profile", &one.name, rights_of(one)));
-    for (noun, name, rights) in all.chain(bundle.teams.iter().map(|one| ("team", &one.name, asks_of(one)))) {
+    for Entry { noun, name, rights, there } in entries {
         let _ = writeln!(out, "\n{noun} {name}");
-        for right in &rights {
+        for right in there.words(noun).iter().chain(rights) {
             let _ = writeln!(out, "  {right}");
         }
     }

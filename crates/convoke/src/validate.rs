@@ -12,9 +12,10 @@ use crate::hub::Hub;
 use crate::text::{self, GREEN, RED, paint};
 use crate::{definition, job, people, say, wire};
 
-/// The most files of a folder, and how deep it is looked through.
+/// The most files of a folder.
 const MAX_FILES: usize = 1_000;
-const MAX_DEPTH: usize = 8;
+/// How deep a folder is looked through.
+pub const MAX_DEPTH: usize = 8;
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
@@ -83,13 +84,12 @@ fn files_in(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()>
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_definition = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
         if name.starts_with('.') {
             continue;
         }
         if path.is_dir() && depth > 0 {
             files_in(&path, depth - 1, files)?;
-        } else if is_definition && path.is_file() {
+        } else if is_definition_name(&name) && path.is_file() {
             files.push(path);
         }
         if files.len() > MAX_FILES {
@@ -98,6 +98,11 @@ fn files_in(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// True for the name of a file that may hold definitions.
+pub fn is_definition_name(name: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end))
 }
 
 /// The definitions in a folder and those below it.

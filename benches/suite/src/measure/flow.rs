@@ -1,12 +1,15 @@
 //! Flows: what a step costs in short and long ones, and what coordination adds to the models' time.
 //!
 //! Runs are started, driven and recorded as in production, on SQLite, with models in this process: at once where the cost of
-//! steps is measured, after 50 ms where that of coordination is.
+//! steps is measured, after 50 ms where that of coordination is: what they took is counted as served.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use convoke_domain::flow::Flow;
+use convoke_domain::plan;
 use convoke_store::{Options, Store};
 use serde_json::{Value, json};
 
@@ -39,8 +42,7 @@ pub fn run(context: &Context) -> Result<Vec<Figure>> {
     let mut costs = Vec::new();
     for stages in STAGES {
         let stages = context.times(stages);
-        let steps: Vec<Value> = (0..stages).map(|n| task(&format!("s{n}"), AGENTS[n % AGENTS.len()])).collect();
-        let took = wall(context, Duration::ZERO, json!(steps))?;
+        let took = wall(context, Duration::ZERO, stages_of(stages))?.0;
         costs.push(took / stages as f64);
         figures.push(Figure::new(format!("a stage of a sequence of {stages}"), "ms", took / stages as f64));
     }
@@ -50,15 +52,52 @@ pub fn run(context: &Context) -> Result<Vec<Figure>> {
     costs.clear();
     for width in WIDTHS {
         let width = context.times(width);
-        let took = wall(context, Duration::ZERO, split(width, None))?;
+        let took = wall(context, Duration::ZERO, split(width, None))?.0;
         costs.push(took / width as f64);
         figures.push(Figure::new(format!("an item of a split of {width}, joined"), "ms", took / width as f64));
     }
     figures.push(
         Figure::new("the wide one's to the narrow one's", "times", costs[1] / costs[0]).wanted(Wanted::AtMost(1.25)),
     );
+    figures.extend(planning(context)?);
     figures.extend(coordination(context)?);
     figures.extend(parallel(context)?);
+    Ok(figures)
+}
+
+/// What `convoke plan` takes for a stage: the flow is settled as when a run starts, and the machine plays it to its end many times.
+fn planning(context: &Context) -> Result<Vec<Figure>> {
+    let mut costs = Vec::new();
+    let mut figures = Vec::new();
+    for stages in STAGES {
+        let stages = context.times(stages);
+        let folder = context.folder("flow")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let start = runtime.block_on(async {
+            let store = Store::open_sqlite(&folder, Options::default()).await?;
+            let engine = engine(store, &folder, &Answers::default());
+            let flow = Flow { steps: serde_json::from_value(stages_of(stages))?, ..Flow::default() };
+            let start = self::flow(&engine, &flow).await?;
+            engine.store().close().await?;
+            anyhow::Ok(start)
+        })?;
+        let at = Instant::now();
+        let mut spec = start.spec;
+        spec.settle_flow().map_err(anyhow::Error::msg)?;
+        let forecast = plan::forecast(&Arc::new(spec), &start.task, &BTreeMap::new());
+        ensure!(forecast.completed == forecast.rehearsals, "a rehearsal did not end: {forecast:?}");
+        let steps = stages as f64 * forecast.rehearsals as f64;
+        costs.push(at.elapsed().as_secs_f64() * 1e6 / steps);
+        figures.push(Figure::new(
+            format!("a stage of {stages} in a rehearsal of `convoke plan`"),
+            "µs",
+            costs[costs.len() - 1],
+        ));
+    }
+    figures.push(
+        Figure::new("the long one's to the short one's, rehearsed", "times", costs[1] / costs[0])
+            .wanted(Wanted::AtMost(1.25)),
+    );
     Ok(figures)
 }
 
@@ -66,34 +105,32 @@ pub fn run(context: &Context) -> Result<Vec<Figure>> {
 fn coordination(context: &Context) -> Result<Vec<Figure>> {
     let fsync_ms = fsync::probe(context)? / 1e3;
     let stages = context.times(SLOW_STAGES).max(10);
-    let steps: Vec<Value> = (0..stages).map(|n| task(&format!("s{n}"), AGENTS[n % AGENTS.len()])).collect();
-    let mut walls = Vec::new();
+    let mut shares = Vec::new();
     for _ in 0..ROUNDS {
-        walls.push(wall(context, LATENCY, json!(steps))?);
+        let (wall, models) = wall(context, LATENCY, stages_of(stages))?;
+        shares.push(100.0 * (wall - models) / models);
     }
-    let models = ms(LATENCY) * stages as f64;
-    let over = percentile(&mut walls, 0.5) - models;
-    let commits = STEP_COMMITS * stages as f64 * fsync_ms;
-    let share = |over: f64| 100.0 * over / models;
+    let share = percentile(&mut shares, 0.5);
+    let commits = 100.0 * STEP_COMMITS * fsync_ms / ms(LATENCY);
     Ok(vec![
         Figure::new("fdatasync in the same round, p50", "ms", fsync_ms),
-        Figure::new("coordination at 50 ms, of the models' time", "%", share(over)).wanted(Wanted::AtMost(10.0)),
-        Figure::new("the same without two fdatasync a stage", "%", share(over - commits)).wanted(Wanted::AtMost(2.0)),
+        Figure::new("coordination at 50 ms, of the models' time", "%", share).wanted(Wanted::AtMost(10.0)),
+        Figure::new("the same without two fdatasync a stage", "%", share - commits).wanted(Wanted::AtMost(2.0)),
     ])
 }
 
 /// What a team at work at the same time gains on one after another.
 fn parallel(context: &Context) -> Result<Vec<Figure>> {
     let items = AGENTS.len() * context.times(ITEMS).max(2);
-    let mut together = Vec::new();
+    let (mut walls, mut used) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        together.push(wall(context, LATENCY, split(items, Some(AGENTS.len())))?);
+        let (together, busy) = wall(context, LATENCY, split(items, Some(AGENTS.len())))?;
+        walls.push(together);
+        used.push(100.0 * busy / (together * AGENTS.len() as f64));
     }
-    let together = percentile(&mut together, 0.5);
-    let alone = wall(context, LATENCY, split(items, Some(1)))?;
-    let busy = ms(LATENCY) * items as f64;
-    let used = 100.0 * busy / (together * AGENTS.len() as f64);
-    let faster = 100.0 * (1.0 - together / alone);
+    let (alone, _) = wall(context, LATENCY, split(items, Some(1)))?;
+    let faster = 100.0 * (1.0 - percentile(&mut walls, 0.5) / alone);
+    let used = percentile(&mut used, 0.5);
     Ok(vec![
         Figure::new("utilization, 8 at a time", "%", used).wanted(Wanted::AtLeast(90.0)),
         Figure::new("8 at a time against one after another, less time", "%", faster).wanted(Wanted::AtLeast(50.0)),
@@ -102,6 +139,11 @@ fn parallel(context: &Context) -> Result<Vec<Figure>> {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
+}
+
+/// So many tasks one after another.
+fn stages_of(stages: usize) -> Value {
+    (0..stages).map(|n| task(&format!("s{n}"), AGENTS[n % AGENTS.len()])).collect()
 }
 
 fn task(id: &str, agent: &str) -> Value {
@@ -118,8 +160,8 @@ fn split(items: usize, width: Option<usize>) -> Value {
     json!([{"id": "all", "split": split}, {"id": "n", "value": "results.all | values | length"}])
 }
 
-/// What a run of these steps takes from its start to its end, in milliseconds.
-fn wall(context: &Context, latency: Duration, steps: Value) -> Result<f64> {
+/// What a run of these steps takes from its start to its end, and its model calls one added to the other, in milliseconds.
+fn wall(context: &Context, latency: Duration, steps: Value) -> Result<(f64, f64)> {
     let flow = Flow { steps: serde_json::from_value(steps)?, ..Flow::default() };
     let folder = context.folder("flow")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -146,6 +188,6 @@ fn wall(context: &Context, latency: Duration, steps: Value) -> Result<f64> {
         let took = ms(at.elapsed());
         worker.stop().await;
         engine.store().close().await?;
-        Ok(took)
+        Ok((took, ms(answers.served())))
     })
 }

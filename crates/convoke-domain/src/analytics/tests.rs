@@ -238,9 +238,13 @@ fn flows_tell_verdicts_by_path_and_votes_by_event() {
     let rounds = [("check/1/judge", 1, 1, 0, Some(0.5)), ("check/2/judge/review", 2, 0, 0, Some(1.0))];
     assert_eq!(told, [rounds[0], rounds[1], ("which", 2, 1, 1, Some(0.6667))]);
     assert_eq!((found.rate, found.last_rate), (Some(0.7143), Some(0.6667)));
-    let work: Vec<_> =
-        tasks.iter().filter(|task| is_contribution(task, &votes)).map(|task| task.key.as_str()).collect();
-    assert_eq!(work, ["draft"], "verdicts and ballots are no outcomes");
+    let work = |trace: &Trace| -> Vec<&str> {
+        tasks.iter().filter(|task| is_contribution(task, trace)).map(|task| task.key.as_str()).collect()
+    };
+    let trace = Trace { votes, ..Trace::default() };
+    assert_eq!(work(&trace), ["draft"], "verdicts and ballots are no outcomes");
+    let beside = [tasks[0].id].into();
+    assert!(work(&Trace { beside, ..trace }).is_empty(), "nor is what plans and brings together");
     assert_eq!(counted_vote(&serde_json::json!({"path": "x"})), None);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Rule: nothing is guessed. What neither the record nor the events tell does not count as anything. Start at [`RunTimes::of`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::span::{Span, Spans};
 use super::voice::Poll;
@@ -24,6 +24,8 @@ pub struct Trace {
     pub letters: Vec<(Timestamp, Timestamp)>,
     /// Votes that a flow counted and agreement that it measured: where in it, and how the voices stood.
     pub votes: Vec<(String, Poll)>,
+    /// Tasks by which a flow plans, brings together or settles.
+    pub beside: BTreeSet<TaskId>,
     /// How often a task was put back because its worker stopped or was gone.
     pub interruptions: i64,
 }

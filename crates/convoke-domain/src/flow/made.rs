@@ -9,6 +9,16 @@ const ITEMS_MAX: usize = 3;
 /// How deep a made-up answer goes.
 const DEPTH_MAX: usize = 8;
 
+/// The next of the numbers that follow from a seed, which is kept in `state`: SplitMix64, by Steele, Lea and Flood (2014). Small, and
+/// the same everywhere.
+pub const fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
 /// Numbers that follow from a seed.
 #[derive(Debug, Clone)]
 pub struct Draw(u64);
@@ -21,12 +31,7 @@ impl Draw {
 
     /// The next number.
     pub fn number(&mut self) -> u64 {
-        // SplitMix64, by Steele, Lea and Flood (2014).
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        split_mix(&mut self.0)
     }
 
     /// A number below `end`; 0 if there is none.

@@ -4,11 +4,13 @@
 //! Order of stages: plan → work → synthesis → (more work → synthesis)* → (validation → synthesis)* → end. Each arrow
 //! waits for every task before it; each loop has its limit in the team's rules, so a run always ends.
 
+mod told;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::plan::{self, Plan, PlannedTask, task_ref};
-use super::{Ending, Move, NewTask, RunView, Stage, TaskRef, TaskView};
+use super::{Ending, Move, NewTask, RunView, Stage, TaskView};
 use crate::graph::Edge;
 use crate::run::Phase;
 use crate::task::Priority;
@@ -59,26 +61,31 @@ pub fn next(view: &RunView<'_>) -> Vec<Move> {
     if !spare.is_empty() {
         moves.push(Move::Cancel(spare.iter().map(|task| task_ref(task.stage, task.round, &task.key)).collect()));
     }
-    moves.extend(match last.stage {
+    let found = match last.stage {
         Stage::Plan => after_plan(view, last),
         Stage::Work => after_work(view),
         Stage::Synthesis => after_synthesis(view, last),
         Stage::Validation | Stage::Step => after_validation(view),
-    });
+    };
+    moves.extend(told::stage_ended(view, last, &found));
+    moves.extend(found);
     moves
 }
 
 /// Optional members are not waited for where the team does not wait for all.
 fn is_needed(view: &RunView<'_>, task: &TaskView) -> bool {
-    let optional = || view.team.members.iter().any(|member| member.profile == task.agent && member.optional);
-    view.team.rules.wait_for_all || task.stage != Stage::Work || !optional()
+    view.team.rules.wait_for_all || task.stage != Stage::Work || !is_optional(view, &task.agent)
+}
+
+fn is_optional(view: &RunView<'_>, agent: &str) -> bool {
+    view.team.members.iter().any(|member| member.profile == agent && member.optional)
 }
 
 fn begin(view: &RunView<'_>) -> Vec<Move> {
     match view.team.rules.planning {
         Planning::Plan | Planning::Brief => vec![Move::Enter(Phase::Delegation), Move::Create(vec![plan_task(view)])],
-        Planning::Fixed => execute(plan::fixed(view, &view.team.tasks).map(|tasks| in_order(view, tasks))),
-        Planning::SameTask => execute(Ok(in_order(view, same_task(view, None)))),
+        Planning::Fixed => execute(view, plan::fixed(view, &view.team.tasks).map(|tasks| in_order(view, tasks))),
+        Planning::SameTask => execute(view, Ok(in_order(view, same_task(view, None)))),
     }
 }
 
@@ -115,9 +122,9 @@ fn after_plan(view: &RunView<'_>, planning: &TaskView) -> Vec<Move> {
         Some(Ending::Cancelled) | None => return vec![Move::Fail("planning_failed", "the plan was called off".into())],
     };
     if view.team.rules.planning == Planning::Brief {
-        return execute(Ok(in_order(view, same_task(view, Some(output)))));
+        return execute(view, Ok(in_order(view, same_task(view, Some(output)))));
     }
-    execute(read_plan(view, output).map(|tasks| in_order(view, tasks)))
+    execute(view, read_plan(view, output).map(|tasks| in_order(view, tasks)))
 }
 
 /// Makes tasks of a plan's text, or says what is wrong with it.
@@ -165,9 +172,12 @@ fn in_order(view: &RunView<'_>, mut tasks: Vec<NewTask>) -> Vec<NewTask> {
     tasks
 }
 
-fn execute(tasks: Result<Vec<NewTask>, String>) -> Vec<Move> {
+fn execute(view: &RunView<'_>, tasks: Result<Vec<NewTask>, String>) -> Vec<Move> {
     match tasks {
-        Ok(tasks) => vec![Move::Enter(Phase::Execution), Move::Create(tasks)],
+        Ok(tasks) => {
+            let told = told::work_begins(view, &tasks);
+            [Move::Enter(Phase::Execution)].into_iter().chain(told).chain([Move::Create(tasks)]).collect()
+        }
         Err(reason) => vec![Move::Fail("unusable_plan", reason)],
     }
 }
@@ -219,11 +229,12 @@ fn synthesize(view: &RunView<'_>) -> Vec<Move> {
         agent: view.team.coordinator.clone(),
         priority: Priority::High,
         output_schema: schema,
-        after: inputs_of_synthesis(view),
+        after: inputs(view).map(|task| (task_ref(task.stage, task.round, &task.key), Edge::Soft)).collect(),
         timeout_s: None,
         retries: None,
     };
-    vec![Move::Enter(Phase::Synthesis), Move::Create(vec![task])]
+    let join = told::join(round, inputs(view).map(|task| (task.stage, task.round)));
+    vec![Move::Enter(Phase::Synthesis), join, Move::Create(vec![task])]
 }
 
 fn synthesis_instructions(round: u32, may_ask: bool) -> String {
@@ -246,13 +257,12 @@ fn may_ask_for_more(view: &RunView<'_>) -> bool {
 }
 
 /// All work, and the last synthesis with its judgements where there is one.
-fn inputs_of_synthesis(view: &RunView<'_>) -> Vec<(TaskRef, Edge)> {
+fn inputs<'a>(view: &RunView<'a>) -> impl Iterator<Item = &'a TaskView> {
     let [synthesis, validation] = [Stage::Synthesis, Stage::Validation].map(|stage| (stage, rounds(view, stage)));
-    let is_input = |task: &&TaskView| {
+    let is_input = move |task: &&TaskView| {
         task.stage == Stage::Work || (task.stage, task.round) == synthesis || (task.stage, task.round) == validation
     };
-    let inputs = view.tasks.iter().filter(is_input);
-    inputs.map(|task| (task_ref(task.stage, task.round, &task.key), Edge::Soft)).collect()
+    view.tasks.iter().filter(is_input)
 }
 
 fn after_synthesis(view: &RunView<'_>, synthesis: &TaskView) -> Vec<Move> {
@@ -265,7 +275,10 @@ fn after_synthesis(view: &RunView<'_>, synthesis: &TaskView) -> Vec<Move> {
         let follow_up = serde_json::from_str::<Synthesis>(output).unwrap_or_default().follow_up;
         if !follow_up.is_empty() {
             let round = rounds(view, Stage::Work) + 1;
-            return execute(plan::compile(view, &Plan { tasks: follow_up }, round).map(|tasks| in_order(view, tasks)));
+            return execute(
+                view,
+                plan::compile(view, &Plan { tasks: follow_up }, round).map(|tasks| in_order(view, tasks)),
+            );
         }
     }
     if rounds(view, Stage::Validation) < view.team.rules.validation_rounds {
@@ -342,8 +355,7 @@ fn after_validation(view: &RunView<'_>) -> Vec<Move> {
 
 /// What a member objects, if it does. A judgement that failed is an abstention.
 fn objection(task: &TaskView) -> Option<String> {
-    let Some(Ending::Completed(output)) = &task.ending else { return None };
-    let judgement: Judgement = serde_json::from_str(output).ok()?;
+    let judgement = told::judgement(task)?;
     (judgement.verdict == Verdict::Disagree).then(|| format!("{}: {}", task.agent, judgement.comment))
 }
 

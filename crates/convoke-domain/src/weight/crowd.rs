@@ -7,8 +7,9 @@
 //! of some items is known, it is held fast. Nothing is drawn by chance; rounds are bounded ([`ROUNDS`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::Outcomes;
+use super::{HALF_LIFE, Outcomes};
 
 /// Rounds after which the guess is taken as it stands.
 pub const ROUNDS: usize = 50;
@@ -194,15 +195,13 @@ pub fn chances(votes: &[Asked]) -> Option<Vec<Vec<f64>>> {
     Some(votes.iter().enumerate().map(row).collect())
 }
 
-/// The records of voters, each ballot right by its chance ([`chances`]).
-pub fn expected(votes: &[Asked]) -> Option<BTreeMap<String, Outcomes>> {
+/// The records of voters, each ballot right by its chance ([`chances`]), faded by the age of its vote.
+pub fn expected(votes: &[Asked], ages: &[Duration]) -> Option<BTreeMap<String, Outcomes>> {
     let found = chances(votes)?;
     let mut records: BTreeMap<String, Outcomes> = BTreeMap::new();
-    for ((ballots, _), chances) in votes.iter().zip(found) {
+    for (((ballots, _), age), chances) in votes.iter().zip(ages).zip(found) {
         for ((voter, _), chance) in ballots.iter().zip(chances) {
-            let record = records.entry(voter.clone()).or_default();
-            record.right += chance;
-            record.wrong += 1.0 - chance;
+            records.entry(voter.clone()).or_default().add(chance, *age, HALF_LIFE);
         }
     }
     Some(records)

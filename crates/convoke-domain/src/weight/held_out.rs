@@ -8,10 +8,13 @@
 //!
 //! Whether the best voter alone would have done better is judged by votes that were not learnt from: past votes are dealt
 //! into [`FOLDS`] parts, and each part is decided by what the others teach.
+//!
+//! Past votes fade as all outcomes do ([`HALF_LIFE`]): one of that age counts half, in the records and in the climb.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::{OPEN_CHOICES, Outcomes, PRIOR, expected, log_odds};
+use super::{HALF_LIFE, OPEN_CHOICES, Outcomes, PRIOR, expected, faded, log_odds};
 
 /// Past votes below this many teach nothing about voting itself.
 pub const FEWEST: usize = 20;
@@ -41,7 +44,12 @@ pub struct Past {
     pub ballots: Ballots,
     /// What was right, in one form; what nobody said, where only that is known.
     pub truth: String,
+    /// How long ago it was.
+    pub age: Duration,
 }
+
+/// A vote of which the truth is not known, and how long ago it was.
+pub type Untold = (Ballots, Duration);
 
 /// What past votes teach.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,7 +76,7 @@ impl Learnt {
 
 /// Learns from past votes, the oldest first. `choices` is the number of options; none for open votes. Votes of which the
 /// truth is not known teach how often their voters are right where all votes have their choices in common ([`expected`]).
-pub fn learn(past: &[Past], unknown: &[Ballots], choices: Option<usize>) -> Learnt {
+pub fn learn(past: &[Past], unknown: &[Untold], choices: Option<usize>) -> Learnt {
     let newest: Vec<&Past> = past[past.len().saturating_sub(MOST)..].iter().collect();
     let unknown = &unknown[unknown.len().saturating_sub(MOST)..];
     let mut learnt = fit(&newest, unknown, choices);
@@ -76,7 +84,11 @@ pub fn learn(past: &[Past], unknown: &[Ballots], choices: Option<usize>) -> Lear
         let trial = held_out(&newest, choices);
         (learnt.vote_right, learnt.best_right) = (trial.vote_right, trial.best_right);
         // More than one standard error behind: that is evidence, and less is none.
-        learnt.best = if z(&trial.leads) < -1.0 { champion(&learnt.records, newest.len()) } else { None };
+        learnt.best = if z(&trial.leads) < -1.0 {
+            champion(&learnt.records, newest.iter().map(|vote| faded(vote.age, HALF_LIFE)).sum())
+        } else {
+            None
+        };
     }
     learnt
 }
@@ -90,7 +102,7 @@ struct Trial {
     best_right: f64,
 }
 
-fn fit(past: &[&Past], unknown: &[Ballots], choices: Option<usize>) -> Learnt {
+fn fit(past: &[&Past], unknown: &[Untold], choices: Option<usize>) -> Learnt {
     let records = records(past, unknown, choices);
     let centre: Vec<f64> =
         records.values().map(|record| log_odds(record.accuracy(PRIOR), choices.unwrap_or(OPEN_CHOICES))).collect();
@@ -101,19 +113,21 @@ fn fit(past: &[&Past], unknown: &[Ballots], choices: Option<usize>) -> Learnt {
     Learnt { weights, records, ..Learnt::default() }
 }
 
-fn records(past: &[&Past], unknown: &[Ballots], choices: Option<usize>) -> BTreeMap<String, Outcomes> {
+fn records(past: &[&Past], unknown: &[Untold], choices: Option<usize>) -> BTreeMap<String, Outcomes> {
     if choices.is_some() && !unknown.is_empty() {
-        let known = past.iter().map(|vote| (vote.ballots.clone(), Some(vote.truth.clone())));
-        let all: Vec<_> = known.chain(unknown.iter().map(|ballots| (ballots.clone(), None))).collect();
-        if let Some(found) = expected(&all) {
+        let known = past.iter().map(|vote| ((vote.ballots.clone(), Some(vote.truth.clone())), vote.age));
+        let untold = unknown.iter().map(|(ballots, age)| ((ballots.clone(), None), *age));
+        let (all, ages): (Vec<_>, Vec<_>) = known.chain(untold).unzip();
+        if let Some(found) = expected(&all, &ages) {
             return found;
         }
     }
     let mut records: BTreeMap<String, Outcomes> = BTreeMap::new();
-    for (voter, is_right) in past.iter().flat_map(|vote| vote.ballots.iter().map(|(v, said)| (v, *said == vote.truth)))
-    {
-        let record = records.entry(voter.clone()).or_default();
-        if is_right { record.right += 1.0 } else { record.wrong += 1.0 }
+    for vote in past {
+        for (voter, said) in &vote.ballots {
+            let value = f64::from(u8::from(*said == vote.truth));
+            records.entry(voter.clone()).or_default().add(value, vote.age, HALF_LIFE);
+        }
     }
     records
 }
@@ -123,6 +137,8 @@ struct Poll {
     /// The weight behind each choice.
     sums: Vec<f64>,
     truth: usize,
+    /// What is left of it at its age.
+    counts: f64,
 }
 
 /// Weights on their way to the likeliest.
@@ -152,7 +168,7 @@ impl Climb {
                 sums[said] += centre[voter];
                 climb.said[voter].push((climb.polls.len(), said));
             }
-            climb.polls.push(Poll { sums, truth });
+            climb.polls.push(Poll { sums, truth, counts: faded(vote.age, HALF_LIFE) });
         }
         climb
     }
@@ -180,8 +196,8 @@ impl Climb {
         for (poll, said) in &self.said[voter] {
             let poll = &self.polls[*poll];
             let chance = chance(&poll.sums, *said);
-            slope += f64::from(u8::from(*said == poll.truth)) - chance;
-            bend += chance * (1.0 - chance);
+            slope += poll.counts * (f64::from(u8::from(*said == poll.truth)) - chance);
+            bend += poll.counts * chance * (1.0 - chance);
         }
         (slope / bend).clamp(-STEP, STEP)
     }
@@ -241,8 +257,8 @@ fn single<'a>(records: &BTreeMap<String, Outcomes>, vote: &'a Past) -> Option<&'
 }
 
 /// The voter with the best record, if it is one who takes part nearly always: who voted rarely cannot stand for a vote.
-fn champion(records: &BTreeMap<String, Outcomes>, votes: usize) -> Option<String> {
-    let always = |record: &Outcomes| record.cases() >= 0.9 * votes as f64;
+fn champion(records: &BTreeMap<String, Outcomes>, votes: f64) -> Option<String> {
+    let always = |record: &Outcomes| record.cases() >= 0.9 * votes;
     let all = records.iter().rev().filter(|(_, record)| always(record));
     all.max_by(|a, b| a.1.accuracy(PRIOR).total_cmp(&b.1.accuracy(PRIOR))).map(|(voter, _)| voter.clone())
 }

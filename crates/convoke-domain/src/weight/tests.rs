@@ -58,7 +58,7 @@ fn votes(dice: &mut Dice, count: usize, right: &[f64]) -> Vec<Past> {
             let is_right = dice.next() < *chance;
             (format!("v{n}"), if is_right == (truth == "yes") { "yes" } else { "no" }.to_owned())
         };
-        Past { ballots: right.iter().enumerate().map(said).collect(), truth: truth.to_owned() }
+        Past { ballots: right.iter().enumerate().map(said).collect(), truth: truth.to_owned(), age: Duration::ZERO }
     };
     (0..count).map(&mut vote).collect()
 }
@@ -72,6 +72,29 @@ fn those_who_err_by_themselves_keep_their_log_odds() {
         assert!((found - best).abs() < 0.3, "{voter}: {found:.2} instead of {best:.2}");
     }
     assert!((learnt.weight("stranger", Some(2)) - 2.0_f64.ln()).abs() < 1e-12);
+}
+
+#[test]
+fn what_was_learnt_long_ago_fades() {
+    let of = |n: u32, right: &str, age: Duration| {
+        let (truth, other) = if n.is_multiple_of(2) { ("yes", "no") } else { ("no", "yes") };
+        let ballots =
+            ["ada", "bob"].map(|name| (name.to_owned(), if name == right { truth } else { other }.to_owned()));
+        Past { ballots: ballots.into(), truth: truth.to_owned(), age }
+    };
+    // Ada was right for as long as Bob is now; at first sight they are worth the same.
+    let turned = |age: Duration| -> Vec<Past> {
+        (0..50).map(|n| of(n, "ada", age)).chain((0..50).map(|n| of(n, "bob", Duration::ZERO))).collect()
+    };
+    let same = learn(&turned(Duration::ZERO), &[], Some(2));
+    assert!((same.weights["ada"] - same.weights["bob"]).abs() < 0.05, "{:?}", same.weights);
+    let learnt = learn(&turned(DAY * 180), &[], Some(2));
+    assert!((learnt.records["ada"].right - 12.5).abs() < 1e-9, "after two half-lives a quarter is left");
+    assert!(learnt.weights["bob"] > learnt.weights["ada"] + 1.0, "{:?}", learnt.weights);
+    // By agreement alone, too.
+    let untold: Vec<_> = (0..50).map(|n| (of(n, "bob", Duration::ZERO).ballots, DAY * 180)).collect();
+    let learnt = learn(&turned(Duration::ZERO), &untold, Some(2));
+    assert!((learnt.records["ada"].cases() - 112.5).abs() < 1e-6, "{:?}", learnt.records);
 }
 
 #[test]
@@ -109,15 +132,15 @@ fn the_best_voter_decides_alone_only_on_evidence() {
 fn agreement_finds_who_is_right_without_the_truth() {
     let past = votes(&mut Dice(4), 400, &[0.95, 0.8, 0.75, 0.7, 0.65]);
     let hidden: Vec<_> = past.iter().map(|vote| (vote.ballots.clone(), None)).collect();
-    let records = expected(&hidden).expect("votes with two choices in common");
+    let records = expected(&hidden, &[Duration::ZERO; 400]).expect("votes with two choices in common");
     for (voter, chance) in [("v0", 0.95), ("v1", 0.8), ("v4", 0.65)] {
         let found = records[voter].accuracy(PRIOR);
         assert!((found - chance).abs() < 0.07, "{voter}: {found:.2} instead of {chance}");
     }
-    assert!(expected(&hidden[..5]).is_none(), "five votes have too little in common");
+    assert!(expected(&hidden[..5], &[Duration::ZERO; 5]).is_none(), "five votes have too little in common");
     let open: Vec<_> =
         (0..50).map(|n| (vec![("a".to_owned(), n.to_string()), ("b".to_owned(), "0".to_owned())], None)).collect();
-    assert!(expected(&open).is_none(), "open votes have no choices in common");
+    assert!(expected(&open, &vec![Duration::ZERO; open.len()]).is_none(), "open votes have no choices in common");
 }
 
 #[test]
@@ -211,9 +234,10 @@ proptest! {
             .map(|(n, ballots)| Past {
                 ballots: ballots.iter().map(|(voter, said)| (format!("v{voter}"), said.to_string())).collect(),
                 truth: (n % 5).to_string(),
+                age: DAY * (n as u32 * 30),
             })
             .collect();
-        let hidden: Vec<_> = past.iter().map(|vote| vote.ballots.clone()).collect();
+        let hidden: Vec<_> = past.iter().map(|vote| (vote.ballots.clone(), vote.age)).collect();
         let learnt = learn(&past, &hidden, closed.then_some(4));
         prop_assert!(learnt.weights.values().all(|weight| weight.is_finite()));
         prop_assert_eq!(&learnt, &learn(&past, &hidden, closed.then_some(4)), "nothing is drawn by chance");

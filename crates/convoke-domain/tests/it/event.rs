@@ -33,7 +33,7 @@ Each event also has a hash over itself and the one before. `convoke audit verify
 "#;
 
 const TAIL: &str = r#"
-In payloads: `cost_usd`, `…_usd` are dollars; `step` is the step's number in its attempt, `turn` the model call it is or follows from, `try` how often it was
+In payloads: `path` is the path of a step in its flow, or [stage and round](../concept/coordination.md#in-the-events) such as `work/1` where a run has none; `cost_usd`, `…_usd` are dollars; `step` is the step's number in its attempt, `turn` the model call it is or follows from, `try` how often it was
 started; `stage` and `phase` are words of the [glossary](../concept/glossary.md); `error` of a task or run begins with a
 [code](errors.md). A call that was under way when its worker went away, or that was cut when its task
 ended, is a `step.failed` whose `error` begins with `lost`, with the bound as its tokens and cost.
@@ -103,7 +103,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
                 "capability",
             ],
         ),
-        K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds", "capability"]),
+        K::ReviewEnded => ("run", &["path", "author", "verdict", "rounds", "capability", "dissent", "silent"]),
         K::AgreementMeasured => ("run", &["path", "agreement", "voices", "silent", "of", "digest"]),
         K::WorkScored => ("run", &["path", "of"]),
         K::GateChecked => ("run", &["path", "open", "reason"]),

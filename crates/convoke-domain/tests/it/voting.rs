@@ -6,7 +6,9 @@
 //! (Dawid and Skene) is told no truth at all. A tie of n choices counts 1/n.
 
 use std::path::Path;
+use std::time::Duration;
 
+use convoke_domain::flow::made::split_mix;
 use convoke_domain::vote::{Ballot, Canonical, Outcome, VoteRule, canonical, tally};
 use convoke_domain::weight::{
     Consensus, Label, Learnt, OPEN_CHOICES, PRIOR, Past, Size, collapse, dawid_skene, learn, weight,
@@ -47,6 +49,7 @@ fn read(file: &str) -> Vec<Past> {
         let form = |said: &serde_json::Value| canonical(Canonical::Number, said.as_str().expect("text"));
         let ballots = value["ballots"].as_array().expect("ballots").iter();
         Past {
+            age: Duration::ZERO,
             truth: form(&value["truth"]),
             ballots: ballots
                 .map(|ballot| (ballot[0].as_str().expect("a voter").to_owned(), form(&ballot[1])))
@@ -73,21 +76,12 @@ fn sets() -> Vec<Set> {
     ]
 }
 
-/// Steele, Lea and Flood's splitmix64: small, and the same everywhere.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 /// The places of the first and of the second half.
 fn halves(count: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let mut places: Vec<usize> = (0..count).collect();
     let mut state = seed;
     for at in (1..count).rev() {
-        places.swap(at, (random(&mut state) % (at as u64 + 1)) as usize);
+        places.swap(at, (split_mix(&mut state) % (at as u64 + 1)) as usize);
     }
     let second = places.split_off(count / 2);
     (places, second)
@@ -188,7 +182,7 @@ fn measure(set: &Set) -> Shares {
         let (first, second) = halves(set.votes.len(), seed);
         let past: Vec<Past> = first.iter().map(|at| set.votes[*at].clone()).collect();
         let unseen: Vec<&Past> = second.iter().map(|at| &set.votes[*at]).collect();
-        let hidden: Vec<_> = unseen.iter().map(|vote| vote.ballots.clone()).collect();
+        let hidden: Vec<_> = unseen.iter().map(|vote| (vote.ballots.clone(), Duration::ZERO)).collect();
         let learnt = learn(&past, &hidden, set.choices);
         let plain = learn(&past, &[], set.choices);
         let best = learnt.best.as_deref();

@@ -200,6 +200,19 @@ async fn every_turn_of_the_coordination_is_an_event() {
 }
 
 #[tokio::test]
+async fn what_brings_work_together_is_no_outcome_of_a_member() {
+    let hub = Hub::new(FakeModels::new(obliging), FakeTools::none()).await;
+    let look = json!({"id": "look", "task": {"agent": "{{ item }}", "instructions": "Look."}});
+    let steps = json!([
+        {"id": "views", "split": {"over": "['ann', 'bob']", "do": [look]}},
+        {"id": "whole", "merge": {"of": "views", "how": "synthesis"}},
+    ]);
+    let record = hub.ended(hub.run(flow_team(steps, json!({})), "the door").await).await;
+    let told = record.analytics.expect("figures");
+    assert_eq!((record.tasks.len(), told.success.completed, told.cost.outcomes), (3, 3, 2), "{:?}", told.cost);
+}
+
+#[tokio::test]
 async fn a_vote_that_goes_to_a_person_is_in_the_record() {
     let split = |request: &ModelRequest| {
         let choice = if request.origin.agent == "ann" { "yes" } else { "no" };

@@ -59,16 +59,12 @@ impl Kept {
     }
 }
 
-/// Chances that all come from one seed (splitmix64, Steele et al. 2014).
+/// Chances that all come from one seed.
 pub struct Chance(pub u64);
 
 impl Chance {
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+        convoke_domain::flow::made::split_mix(&mut self.0) % bound
     }
 
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {

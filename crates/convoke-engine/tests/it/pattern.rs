@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_port::model::Fault;
 use convoke_testkit::hub::{Hub, team};
 use convoke_testkit::model::{FakeModels, fault, says};
 use convoke_testkit::tool::FakeTools;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::play::{models, plan, usual};
 
@@ -80,6 +81,47 @@ async fn objections_are_met_or_go_to_a_person() {
     let second =
         play.calls().into_iter().filter(|call| call.origin.stage == "synthesis").nth(1).expect("a second synthesis");
     assert!(second.turns[0].text().contains("too dear"));
+    let told = hub.engine.analytics(run).await.expect("figures");
+    let polls: Vec<_> =
+        told.agreement.polls.iter().map(|poll| (poll.stage.as_str(), poll.with, poll.against)).collect();
+    assert_eq!(polls, [("validation", 1, 1); 2], "each voice counts once, whatever events tell of it");
+}
+
+/// What the events tell of a run's coordination, in order.
+async fn coordination(hub: &Hub, run: RunId) -> Vec<(String, Value)> {
+    let events = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, Some(run), 1_000).await.expect("events");
+    let own = events
+        .into_iter()
+        .filter_map(|event| Some((event.kind.strip_prefix("coordination.")?.to_owned(), event.payload)));
+    own.collect()
+}
+
+#[tokio::test]
+async fn its_coordination_is_told_by_events_as_that_of_flows() {
+    let play = models("cost", |request| match request.origin.stage.as_str() {
+        "validation" => Ok(says(r#"{"verdict":"disagree","comment":"too dear"}"#)),
+        _ => usual(request),
+    });
+    let hub = Hub::new(play, FakeTools::none()).await;
+    let rules = json!({"rules": {"validation_rounds": 1, "escalation_policy": "never"}});
+    let run = hub.run(team(&["logs", "cost"], rules), "Look.").await;
+    assert_eq!(hub.ended(run).await.summary.state, "completed");
+    let of = |kind: &str, payload: Value| (kind.to_owned(), payload);
+    let expected = [
+        of("split.created", json!({"path": "work/1", "items": 2, "width": 2, "wait": "all"})),
+        of("sync.created", json!({"path": "work/1", "items": 2, "wait": "all", "count": 2})),
+        of("sync.ready", json!({"path": "work/1", "items": 2, "completed": 2, "failed": 0, "met": true})),
+        of("join.created", json!({"path": "synthesis/1", "of": ["work/1"]})),
+        of(
+            "merge.completed",
+            json!({"path": "synthesis/1", "how": "synthesis", "from": ["logs", "cost"], "missing": []}),
+        ),
+        of(
+            "review.ended",
+            json!({"path": "validation/1", "author": "lead", "verdict": "revise", "rounds": 1, "dissent": ["cost"], "silent": []}),
+        ),
+    ];
+    assert_eq!(coordination(&hub, run).await, expected);
 }
 
 #[tokio::test]

@@ -3,13 +3,17 @@
 
 use std::fmt::Write as _;
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::UnicodeWidthChar;
 
 use super::{Diagram, Edge, Lane, Look, Mood, Shape};
 use crate::quote::html as escape;
 
-/// Pixels of one column of text, of one line, of the space within and between boxes.
-const COLUMN: f64 = 7.0;
+/// Pixels of the letters of a line, a title and a label, and how much wider bold ones are.
+const LETTERS: f64 = 13.0;
+const TITLE: f64 = 15.0 * BOLD;
+const LABEL: f64 = 12.0;
+const BOLD: f64 = 1.13;
+/// Pixels of one line, of the space within and between boxes.
 const LINE: f64 = 17.0;
 const PAD: f64 = 12.0;
 const GAP: f64 = 22.0;
@@ -32,7 +36,7 @@ path{fill:none;stroke:#6b7885;stroke-width:1.4}.b{stroke-dasharray:5 4}";
 /// The picture.
 pub fn svg(diagram: &Diagram) -> String {
     let lane = place(&diagram.lane);
-    let title = text_width(&diagram.title) * 1.15;
+    let title = ems(&diagram.title) * TITLE;
     let width = lane.width.max(title) + 2.0 * MARGIN;
     let head = if diagram.title.is_empty() { 0.0 } else { 30.0 };
     let height = lane.height + 2.0 * MARGIN + head;
@@ -58,8 +62,16 @@ pub fn svg(diagram: &Diagram) -> String {
     text
 }
 
-fn text_width(text: &str) -> f64 {
-    text.width() as f64 * COLUMN
+/// How wide a text is by the height of its letters, in the widest of the usual fonts: what fits there fits everywhere.
+fn ems(text: &str) -> f64 {
+    let em = |c: char| match c {
+        'i' | 'j' | 'l' | '\'' | '|' => 0.34,
+        ' ' | '.' | ',' | ':' | ';' | '!' | '(' | ')' | '[' | ']' | 'f' | 't' | 'r' | '-' | '/' | 'I' => 0.41,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' | '…' | '—' | '→' => 1.0,
+        'A'..='Z' | '&' | '+' | '=' | '<' | '>' | '~' | '×' => 0.84,
+        other => [0.0, 0.65, 1.05][other.width().unwrap_or(0).min(2)],
+    };
+    text.chars().map(em).sum()
 }
 
 /// A lane whose boxes have their places in it.
@@ -92,7 +104,7 @@ fn place(lane: &Lane) -> Placed<'_> {
     };
     let back = if lane.edges.iter().any(|edge| edge.is_back) { 2.0 * BACK } else { 0.0 };
     let label = if lane.label.is_empty() { 0.0 } else { LINE };
-    let widest = (0..count).map(|row| row_width(&boxes, row)).fold(text_width(&lane.label), f64::max);
+    let widest = (0..count).map(|row| row_width(&boxes, row)).fold(ems(&lane.label) * LABEL, f64::max);
     let mut y = label;
     for row in 0..count {
         let mut x = (widest - row_width(&boxes, row)) / 2.0 + back / 2.0;
@@ -127,7 +139,7 @@ fn rows(lane: &Lane) -> Vec<usize> {
 
 fn size(shape: &Shape, row: usize) -> Spot<'_> {
     let lines = shape.lines.iter().filter(|line| !line.is_empty());
-    let words = lines.clone().map(|line| text_width(line)).fold(text_width(&shape.name) * 1.05, f64::max);
+    let words = lines.clone().map(|line| ems(line) * LETTERS).fold(ems(&shape.name) * LETTERS * BOLD, f64::max);
     let head = LINE * (1 + lines.count()) as f64 + PAD;
     let mut width = (words + 2.0 * PAD).max(LEAST);
     let mut height = head + PAD / 2.0;
@@ -256,5 +268,32 @@ impl Canvas {
             "<text class=\"l\" transform=\"translate({:.1} {mid:.1}) rotate(-90)\" text-anchor=\"middle\">{label}</text>",
             side + 14.0
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value of an attribute of the first tag that begins so.
+    fn figure(svg: &str, tag: &str, name: &str) -> f64 {
+        let rest = svg.split(tag).nth(1).expect("the tag");
+        let value = rest.split(&format!(" {name}=\"")).nth(1).and_then(|rest| rest.split('"').next());
+        value.and_then(|value| value.parse().ok()).expect("a number")
+    }
+
+    /// As wide as DejaVu Sans, in which letters are wider than in most fonts.
+    #[test]
+    fn wide_letters_fit_into_their_box_and_the_picture() {
+        let words = "among among, at most most";
+        let shape = Shape { name: "wwwwww mmmmmm".into(), lines: vec![words.into()], ..Shape::default() };
+        let lane = Lane { boxes: vec![shape], ..Lane::default() };
+        let drawn = svg(&Diagram { title: String::new(), lane });
+        let wide = figure(&drawn, "<rect class=\"work\"", "width");
+        assert!(wide >= 189.0 + 2.0 * PAD, "{wide} of {words}, which takes 189 pixels");
+        let title = "rejected-review: Propose a model for questions of customers";
+        let drawn = svg(&Diagram { title: title.into(), lane: Lane::default() });
+        let wide = figure(&drawn, "<svg", "width");
+        assert!(wide >= 520.0 + 2.0 * MARGIN, "{wide} of a title that takes 520 pixels");
     }
 }

@@ -3,6 +3,7 @@
 use convoke_domain::team::{Planning, Team};
 
 use super::{Diagram, Edge, Lane, Look, Shape, of_flow, short};
+use crate::phrase;
 
 /// The diagram of what a team does.
 pub fn of_team(team: &Team) -> Diagram {
@@ -24,12 +25,15 @@ fn stages(team: &Team) -> Lane {
     }
     let lines = match team.rules.max_rounds {
         0 | 1 => Vec::new(),
-        rounds => vec![format!("at most {rounds} rounds")],
+        rounds => vec![format!("at most {}", phrase::plural(i64::from(rounds), "round"))],
     };
     boxes.push(Shape { name: "work".into(), lines, look: Look::Group, lanes: work(team), ..Shape::default() });
     boxes.push(by_coordinator("synthesis"));
     if team.rules.validation_rounds > 0 {
-        let lines = vec!["members judge".to_owned(), format!("at most {} rounds", team.rules.validation_rounds)];
+        let lines = vec![
+            "members judge".to_owned(),
+            format!("at most {}", phrase::plural(i64::from(team.rules.validation_rounds), "round")),
+        ];
         boxes.push(Shape { name: "validation".into(), lines, look: Look::Choice, ..Shape::default() });
     }
     Lane { label: String::new(), edges: chain(boxes.len()), boxes }

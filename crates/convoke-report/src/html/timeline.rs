@@ -27,8 +27,10 @@ pub(super) fn bars(view: &View<'_>) -> String {
     format!("<div class=\"gantt\">\n{rows}{}</div>\n{LEGEND}", axis(whole))
 }
 
-const LEGEND: &str = "<p class=\"legend\"><span class=\"key wait\"></span>task <span class=\"key model\"></span>model call \
-     <span class=\"key tool\"></span>tool call <span class=\"key bad\"></span>failed or unknown</p>\n";
+const LEGEND: &str = "<p class=\"legend\"><span class=\"item\"><span class=\"key wait\"></span>task</span> \
+     <span class=\"item\"><span class=\"key model\"></span>model call</span> \
+     <span class=\"item\"><span class=\"key tool\"></span>tool call</span> \
+     <span class=\"item\"><span class=\"key bad\"></span>failed or unknown</span></p>\n";
 
 fn row(view: &View<'_>, task: &TaskRecord, (from, to): (Duration, Duration), whole: Duration) -> String {
     let took = phrase::duration(to - from);

@@ -83,7 +83,8 @@ fn attributes(tag: &str) -> Vec<&str> {
     names.map(|name| name.trim_end_matches('=')).filter(|name| !name.is_empty() && *name != "/").collect()
 }
 
-const TAGS: [&str; 41] = [
+const TAGS: [&str; 42] = [
+    "wbr",
     "blockquote",
     "head",
     "title",
@@ -126,7 +127,8 @@ const TAGS: [&str; 41] = [
     "a",
     "style",
 ];
-const ATTRIBUTES: [&str; 19] = [
+const ATTRIBUTES: [&str; 20] = [
+    "data-label",
     "class",
     "id",
     "scope",

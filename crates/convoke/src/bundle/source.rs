@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use crate::error::{Failure, Result};
 use crate::file;
 use crate::job::MAX_TEAM_FILE;
-use crate::validate::definitions_in;
+use crate::validate::{MAX_DEPTH, definitions_in, is_definition_name};
 
 /// The most bytes of an archive, unpacked.
 const MAX_ARCHIVE: u64 = 32 << 20;
@@ -47,12 +47,38 @@ pub async fn texts(from: &str, scratch: &Path) -> Result<Vec<(String, String)>> 
 
 fn of_folder(folder: &Path) -> Result<Vec<(String, String)>> {
     let mut files: Vec<PathBuf> = Vec::new();
+    refuse_links(folder, folder, MAX_DEPTH)?;
     definitions_in(folder, &mut files)?;
     let one = |path: PathBuf| {
         let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
         Ok((name, file::read(&path, MAX_TEAM_FILE)?))
     };
     files.into_iter().map(one).collect()
+}
+
+/// Refuses a folder in which a link would be followed: what is behind it is not of the bundle, and may be any file of this computer.
+fn refuse_links(folder: &Path, top: &Path, depth: usize) -> Result<()> {
+    let unreadable = |cause| Failure::usage("io", format!("cannot read `{}`", folder.display())).cause(cause);
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable)?);
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            continue;
+        }
+        if kind.is_symlink() && (is_definition_name(&name) || path.is_dir()) {
+            return Err(linked(&path.strip_prefix(top).unwrap_or(&path).display().to_string()));
+        }
+        if kind.is_dir() && depth > 0 {
+            refuse_links(&path, top, depth - 1)?;
+        }
+    }
+    Ok(())
+}
+
+fn linked(name: &str) -> Failure {
+    Failure::usage("link_in_bundle", format!("`{name}` is a link, and a bundle holds nothing but files of its own"))
+        .hint("put the file or folder itself in its place; nothing was installed")
 }
 
 fn is_url(from: &str) -> bool {
@@ -97,11 +123,29 @@ fn of_archive(path: &Path) -> Result<Vec<(String, String)>> {
     if body.len() as u64 > MAX_ARCHIVE {
         return Err(broken(format!("it has more than {MAX_ARCHIVE} bytes, unpacked")));
     }
-    untar(&body).map_err(broken)
+    untar(&body).map_err(|flaw| match flaw {
+        Flaw::Broken(cause) => broken(cause),
+        Flaw::Link(name) => linked(&name),
+    })
 }
 
-/// The definitions in the bytes of a tar archive: plain files alone; links, devices and what is hidden are passed over.
-fn untar(mut body: &[u8]) -> std::result::Result<Vec<(String, String)>, String> {
+/// Why an archive is refused.
+#[derive(Debug)]
+enum Flaw {
+    /// It cannot be read.
+    Broken(String),
+    /// This definition in it is a link.
+    Link(String),
+}
+
+impl From<String> for Flaw {
+    fn from(cause: String) -> Self {
+        Self::Broken(cause)
+    }
+}
+
+/// The definitions in the bytes of a tar archive: plain files alone. What is hidden is passed over, and so are devices.
+fn untar(mut body: &[u8]) -> std::result::Result<Vec<(String, String)>, Flaw> {
     let mut found = Vec::new();
     while body.len() >= BLOCK {
         let (head, rest) = body.split_at(BLOCK);
@@ -109,10 +153,10 @@ fn untar(mut body: &[u8]) -> std::result::Result<Vec<(String, String)>, String> 
             break;
         }
         if &head[257..262] != b"ustar" {
-            return Err("it is no tar archive".to_owned());
+            return Err("it is no tar archive".to_owned().into());
         }
         let size = usize::from_str_radix(&field(&head[124..136]), 8).map_err(|_| "a size cannot be read".to_owned())?;
-        let content = rest.get(..size).ok_or("it ends in the middle of a file")?;
+        let content = rest.get(..size).ok_or_else(|| "it ends in the middle of a file".to_owned())?;
         let (prefix, name) = (field(&head[345..500]), field(&head[..100]));
         let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         match head[156] {
@@ -120,11 +164,12 @@ fn untar(mut body: &[u8]) -> std::result::Result<Vec<(String, String)>, String> 
                 let text = String::from_utf8(content.to_vec()).map_err(|_| format!("`{name}` is not text in UTF-8"))?;
                 found.push((name.trim_start_matches("./").to_owned(), text));
             }
-            b'L' => return Err("a name in it is longer than 255 bytes".to_owned()),
+            b'1' | b'2' if is_definition(&name) => return Err(Flaw::Link(name)),
+            b'L' => return Err("a name in it is longer than 255 bytes".to_owned().into()),
             _ => {}
         }
         if found.len() > MAX_FILES {
-            return Err(format!("it holds more than {MAX_FILES} files"));
+            return Err(format!("it holds more than {MAX_FILES} files").into());
         }
         body = rest.get(size.next_multiple_of(BLOCK)..).unwrap_or_default();
     }
@@ -139,5 +184,5 @@ fn field(bytes: &[u8]) -> String {
 
 fn is_definition(name: &str) -> bool {
     let is_hidden = name.split('/').any(|part| part.starts_with('.') && part != ".");
-    !is_hidden && [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end))
+    !is_hidden && is_definition_name(name)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use convoke_domain::event::{Event, Kind};
 use convoke_domain::id::RunId;
 use convoke_domain::money::Money;
+use convoke_domain::pattern::Stage;
 use convoke_domain::run::State;
 use convoke_domain::time::Timestamp;
 use convoke_engine::{Pulse, PulseKind};
@@ -144,8 +145,10 @@ pub struct Board {
     pub finished: Option<Timestamp>,
     /// Tasks in the order in which they were made.
     pub jobs: Vec<Job>,
-    /// Its flow, where it has one.
+    /// Its flow, where it has one, and where what was written down of the coordination is about.
     pub course: Course,
+    /// Its tasks are of stages, and no steps of a flow: what it does is seen in them.
+    pub has_stages: bool,
     /// What the person who watches should know, the newest last.
     pub notices: Vec<String>,
     /// Place of the last event that was folded in.
@@ -168,6 +171,7 @@ impl Board {
             finished: None,
             jobs: Vec::new(),
             course: Course::default(),
+            has_stages: false,
             notices: Vec::new(),
             seen: 0,
             by_id: HashMap::new(),
@@ -292,7 +296,9 @@ impl Board {
     fn create(&mut self, event: &Event) {
         let said = |key: &str| text::line(event.payload[key].as_str().unwrap_or_default());
         let mark = if event.payload["state"] == "ready" { Mark::Ready } else { Mark::Pending };
-        let path = (event.payload["stage"] == "step").then(|| said("key"));
+        let stage = event.payload["stage"].as_str().and_then(Stage::parse);
+        let path = (stage == Some(Stage::Step)).then(|| said("key"));
+        self.has_stages |= stage.is_some_and(|stage| stage != Stage::Step);
         if let Some(path) = &path {
             self.course.put(path, self.jobs.len());
         }

@@ -211,6 +211,15 @@ pub fn said(kind: Kind, event: &Event) -> Option<(String, bool)> {
         Kind::BranchTaken => format!("case {}", number("case")),
         Kind::VoteOpened => format!("0 of {} votes are in", payload["voters"].as_array().map_or(0, Vec::len)),
         Kind::VoteCounted => counted(event),
+        Kind::ReviewEnded => {
+            let dissent: Vec<_> =
+                payload["dissent"].as_array()?.iter().take(CHOICES).filter_map(|name| name.as_str()).collect();
+            if dissent.is_empty() {
+                return None;
+            }
+            let verb = if dissent.len() == 1 { "disagrees" } else { "disagree" };
+            format!("{} {verb}", text::cut(&text::line(&dissent.join(", ")), WORDS))
+        }
         Kind::GateChecked if payload["open"] == true => "the gate is open".into(),
         Kind::GateChecked => return Some((format!("the gate is closed: {}", told("reason")), true)),
         Kind::StepSkipped if payload["reason"].is_string() => {

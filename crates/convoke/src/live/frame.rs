@@ -61,7 +61,7 @@ fn one(board: &Board, shot: Shot<'_>, room: usize) -> Vec<String> {
     let notices = board.notices.len().min(room.saturating_sub(4));
     let room = room.saturating_sub(lines.len() + 1 + notices);
     lines.push(String::new());
-    if board.course.is_empty() {
+    if board.course.is_empty() || board.has_stages {
         lines.extend(tasks(board, shot, room));
     } else {
         lines.extend(tree::draw(board, shot, room));

@@ -287,4 +287,31 @@ mod tests {
             }
         }
     }
+
+    /// Tasks of stages say by themselves how they stand; what is written down of them is told in lines alone.
+    #[test]
+    fn a_run_without_a_flow_is_drawn_by_its_tasks() {
+        let mut told = Told::new();
+        told.run("coordination.split.created", json!({"path": "work/1", "items": 2, "width": 2, "wait": "all"}));
+        for (n, agent) in ["ann", "bob"].into_iter().enumerate() {
+            let payload = json!({"key": agent, "title": "look", "stage": "work", "agent": agent, "state": "ready"});
+            told.happens("task.created", (&task_id(n), "system"), payload);
+        }
+        let dissent =
+            json!({"path": "validation/1", "verdict": "revise", "rounds": 1, "dissent": ["bob"], "silent": []});
+        told.run("coordination.review.ended", dissent);
+        let now = Timestamp::from_micros(1_763_703_000_000_000);
+        let lines = super::super::frame::draw(
+            std::slice::from_ref(&told.board),
+            Shot { size: (80, 24), now, frame: 0, footer: None },
+        );
+        let plain =
+            lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect::<Vec<_>>().join("\n");
+        assert!(plain.contains("ann") && plain.contains("bob") && !plain.contains("work"), "{plain}");
+        let said = told.lines.join("\n");
+        assert!(
+            said.contains("work/1: 2 parts at the same time") && said.contains("validation/1: bob disagrees"),
+            "{said}"
+        );
+    }
 }

@@ -68,6 +68,62 @@ fn what_was_agreed_to_is_installed_and_nothing_else() {
 }
 
 #[test]
+fn what_a_bundle_replaces_is_told_before_it_is_installed() {
+    let place = place();
+    let librarys = place.done(&["profiles", "export", "security-specialist"]);
+    place.write("scan/profiles/security.yaml", &librarys.replace("tools:", "ask: [read_file]\ntools:"));
+    let said = place.done(&["bundle", "install", "scan"]);
+    let replaces = "profile security-specialist\n  REPLACES the profile of this name in the library (version 1)";
+    assert!(said.contains(replaces) && said.matches("REPLACES").count() == 1, "{said}");
+    let told = place.json(&["bundle", "install", "scan"]);
+    let of = |name: &str| told["profiles"].as_array().into_iter().flatten().find(|one| one["profile"] == name).cloned();
+    let security = of("security-specialist").expect("the profile");
+    assert_eq!(security["replaces"], serde_json::json!({"version": 1, "by": "library"}));
+    assert!(of("scanner").expect("the profile")["replaces"].is_null());
+    place.done(&["bundle", "install", "scan", "--digest", &digest(&place, "scan")]);
+    let said = place.done(&["bundle", "install", "scan"]);
+    assert!(said.matches("is there already").count() == 3 && !said.contains("REPLACES"), "{said}");
+    // Somebody's own is replaced, too.
+    place.write("scan/team.yaml", &TEAM.replace("2.5", "9.5"));
+    let said = place.done(&["bundle", "install", "scan"]);
+    assert!(said.contains("team scan-desk\n  REPLACES the team of this name that "), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_not_followed() {
+    use std::os::unix::fs::symlink;
+    let place = place();
+    place.write("secret.yaml", SCANNER);
+    place.write("elsewhere/x.yaml", SCANNER);
+    std::fs::remove_file(place.path("scan/profiles/scanner.yaml")).expect("removed");
+    symlink(place.path("secret.yaml"), place.path("scan/profiles/scanner.yaml")).expect("a link");
+    let refused = |from: &str, name: &str| {
+        let told = place.run(&["bundle", "install", from]);
+        let expected = format!("`{name}` is a link, and a bundle holds nothing but files of its own");
+        assert!(told.code == 2 && told.err.contains(&expected), "{from}: {}", told.err);
+    };
+    refused("scan", "profiles/scanner.yaml");
+    tool(&place, "tar", &["--format=ustar", "-czf", "scan.tar.gz", "-C", "scan", "profiles", "team.yaml"]);
+    refused("scan.tar.gz", "profiles/scanner.yaml");
+    std::fs::remove_file(place.path("scan/profiles/scanner.yaml")).expect("removed");
+    symlink(place.path("elsewhere"), place.path("scan/more")).expect("a link");
+    symlink("notes.txt", place.path("scan/other.txt")).expect("a link");
+    for args in [
+        &["init", "-q", "-b", "main"][..],
+        &["add", "."],
+        &["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"],
+    ] {
+        tool(&place, "git", &[&["-C", "scan"], args].concat());
+    }
+    refused(&format!("file://{}", place.path("scan").display()), "more");
+    refused("scan", "more");
+    std::fs::remove_file(place.path("scan/more")).expect("removed");
+    place.write("scan/profiles/scanner.yaml", SCANNER);
+    digest(&place, "scan");
+}
+
+#[test]
 fn an_archive_and_a_repository_hold_the_same() {
     let place = place();
     let of_folder = digest(&place, "scan");

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::flow::machine::What;
 use crate::team::Team;
 
 fn team(rules: Value) -> Team {
@@ -22,6 +23,18 @@ fn done(stage: Stage, round: u32, key: &str, ending: Ending) -> TaskView {
 
 fn moves(team: &Team, tasks: &[TaskView]) -> Vec<Move> {
     next(&RunView { team, members: &members(), task: "Why is it down?", tasks })
+}
+
+/// The moves without what is only written down.
+fn decided(team: &Team, tasks: &[TaskView]) -> Vec<Move> {
+    moves(team, tasks).into_iter().filter(|step| !matches!(step, Move::Note(_))).collect()
+}
+
+/// What is written down: of what kind, where, and its facts.
+fn told(team: &Team, tasks: &[TaskView]) -> Vec<(What, String, Value)> {
+    let notes =
+        moves(team, tasks).into_iter().filter_map(|step| if let Move::Note(note) = step { Some(note) } else { None });
+    notes.map(|note| (note.what, note.path, note.facts)).collect()
 }
 
 fn created(moves: &[Move]) -> Vec<(String, String)> {
@@ -47,7 +60,7 @@ fn planning_costs_one_call_or_none() {
 #[test]
 fn a_plan_becomes_tasks_with_their_edges() {
     let found = moves(&team(json!({})), &[done(Stage::Plan, 1, COORDINATOR_KEY, completed(PLAN))]);
-    let Some(Move::Create(tasks)) = found.get(1) else { panic!("tasks: {found:?}") };
+    let Some(Move::Create(tasks)) = found.last() else { panic!("tasks: {found:?}") };
     assert_eq!(tasks[1].agent, "cost");
     assert_eq!(tasks[1].after, [(task_ref(Stage::Work, 1, "logs"), Edge::Hard)]);
 }
@@ -87,10 +100,10 @@ fn partial_results_are_put_together_and_none_are_not() {
     assert_eq!(created(&moves(&team(json!({})), &half)), [("synthesis".to_owned(), COORDINATOR_KEY.to_owned())]);
     let none = [plan, failed("logs"), failed("cost")];
     assert_eq!(
-        moves(&team(json!({})), &none),
+        decided(&team(json!({})), &none),
         [Move::Fail("all_members_failed", "logs (logs): timeout; cost (cost): timeout".into())]
     );
-    let found = moves(&team(json!({"escalation_policy": "on_failure"})), &half);
+    let found = decided(&team(json!({"escalation_policy": "on_failure"})), &half);
     assert_eq!(found, [Move::Escalate { reason: "cost (cost): timeout".into(), output: None }]);
 }
 
@@ -118,7 +131,7 @@ fn the_coordinator_may_ask_for_one_more_round() {
     tasks.push(done(Stage::Work, 2, "more", completed("y")));
     assert_eq!(created(&moves(&rules, &tasks)), [("synthesis".to_owned(), COORDINATOR_KEY.to_owned())]);
     tasks.push(done(Stage::Synthesis, 2, COORDINATOR_KEY, completed("the answer")));
-    assert_eq!(moves(&rules, &tasks), [Move::Complete("the answer".into())]);
+    assert_eq!(decided(&rules, &tasks), [Move::Complete("the answer".into())]);
 }
 
 #[test]
@@ -139,9 +152,90 @@ fn objections_lead_to_another_synthesis_then_to_a_person() {
     tasks.push(done(Stage::Validation, 2, "logs", completed(agree)));
     tasks.push(done(Stage::Validation, 2, "cost", completed(object)));
     let reason = "members disagree with the result: cost: too dear".to_owned();
-    assert_eq!(moves(&rules, &tasks), [Move::Escalate { reason, output: Some("second".into()) }]);
+    assert_eq!(decided(&rules, &tasks), [Move::Escalate { reason, output: Some("second".into()) }]);
     let lenient = team(json!({"validation_rounds": 2, "escalation_policy": "never"}));
-    assert_eq!(moves(&lenient, &tasks), [Move::Complete("second".into())]);
+    assert_eq!(decided(&lenient, &tasks), [Move::Complete("second".into())]);
+}
+
+#[test]
+fn the_coordination_of_a_run_is_told_from_its_tasks() {
+    let tell = |what, path: &str, facts: Value| (what, path.to_owned(), facts);
+    let rules = team(json!({"max_rounds": 2, "validation_rounds": 2}));
+    let mut tasks = vec![done(Stage::Plan, 1, COORDINATOR_KEY, completed(PLAN))];
+    let round = |n: u32| tell(What::RoundStarted, "work", json!({"round": n, "max": 2}));
+    let begins = [
+        round(1),
+        tell(What::SplitCreated, "work/1", json!({"items": 2, "width": 2, "wait": "all"})),
+        tell(What::SyncCreated, "work/1", json!({"items": 2, "wait": "all", "count": 2})),
+    ];
+    assert_eq!(told(&rules, &tasks), begins);
+    tasks.push(done(Stage::Work, 1, "logs", completed("x")));
+    tasks.push(done(Stage::Work, 1, "cost", Ending::Failed("timeout".into())));
+    let ended = [
+        tell(What::SyncReady, "work/1", json!({"items": 2, "completed": 1, "failed": 1, "met": true})),
+        tell(What::JoinCreated, "synthesis/1", json!({"of": ["work/1"]})),
+    ];
+    assert_eq!(told(&rules, &tasks), ended);
+    let more = r#"{"answer":"not yet","follow_up":[{"key":"more","assignee":"logs"}]}"#;
+    tasks.push(done(Stage::Synthesis, 1, COORDINATOR_KEY, completed(more)));
+    let merged = |n: u32| {
+        tell(
+            What::MergeCompleted,
+            &format!("synthesis/{n}"),
+            json!({"how": "synthesis", "from": ["logs"], "missing": ["cost"]}),
+        )
+    };
+    let again = [
+        merged(1),
+        round(2),
+        tell(What::SplitCreated, "work/2", json!({"items": 1, "width": 1, "wait": "all"})),
+        tell(What::SyncCreated, "work/2", json!({"items": 1, "wait": "all", "count": 1})),
+    ];
+    assert_eq!(told(&rules, &tasks), again);
+    tasks.push(TaskView { agent: "logs".into(), ..done(Stage::Work, 2, "more", completed("y")) });
+    assert_eq!(told(&rules, &tasks)[1].2, json!({"of": ["work/1", "synthesis/1", "work/2"]}));
+    tasks.push(done(Stage::Synthesis, 2, COORDINATOR_KEY, completed("the answer")));
+    assert_eq!(told(&rules, &tasks), [merged(2)]);
+    let judge = |round, who: &str, said: &str| done(Stage::Validation, round, who, completed(said));
+    tasks.push(judge(1, "logs", r#"{"verdict":"disagree","comment":"no"}"#));
+    tasks.push(judge(1, "cost", "prose"));
+    let review = |round: u32, verdict: Option<&str>, dissent: &[&str], silent: &[&str]| {
+        let facts =
+            json!({"author": "lead", "verdict": verdict, "rounds": round, "dissent": dissent, "silent": silent});
+        tell(What::ReviewEnded, &format!("validation/{round}"), facts)
+    };
+    let found = told(&rules, &tasks);
+    assert_eq!(found[0], review(1, Some("revise"), &["logs"], &["cost"]));
+    assert_eq!(found[1].2, json!({"of": ["work/1", "work/2", "synthesis/2", "validation/1"]}));
+    tasks.push(done(Stage::Synthesis, 3, COORDINATOR_KEY, completed("the better answer")));
+    tasks.push(judge(2, "logs", r#"{"verdict":"agree"}"#));
+    assert_eq!(told(&rules, &tasks), [review(2, Some("accept"), &[], &[])]);
+    let silent = TaskView { ending: Some(Ending::Cancelled), ..tasks.pop().expect("a judgement") };
+    tasks.push(silent);
+    assert_eq!(told(&rules, &tasks), [review(2, None, &[], &["logs"])], "nobody said anything");
+}
+
+#[test]
+fn what_is_waited_for_and_whether_it_sufficed_is_told() {
+    let facts = |team: &Team, tasks: &[TaskView], what| {
+        told(team, tasks).into_iter().find(|told| told.0 == what).map(|told| told.2).expect("a note")
+    };
+    let chain = team(json!({"planning": "same_task", "parallel_execution": false, "wait_for_all": false}));
+    assert_eq!(facts(&chain, &[], What::SplitCreated), json!({"items": 2, "width": 1, "wait": "count"}));
+    assert_eq!(facts(&chain, &[], What::SyncCreated), json!({"items": 2, "wait": "count", "count": 1}));
+    let work = |logs: Ending, cost: Option<Ending>| {
+        let cost = TaskView { ending: cost, ..done(Stage::Work, 1, "cost", Ending::Cancelled) };
+        [done(Stage::Work, 1, "logs", logs), cost]
+    };
+    let failed = || Ending::Failed("x".into());
+    let ready = |completed: u32, failed: u32, met: bool| json!({"items": 2, "completed": completed, "failed": failed, "met": met});
+    for (rules, tasks, expected) in [
+        (json!({"wait_for_all": false}), work(completed("x"), None), ready(1, 0, true)),
+        (json!({}), work(failed(), Some(failed())), ready(0, 2, false)),
+        (json!({"escalation_policy": "on_failure"}), work(completed("x"), Some(failed())), ready(1, 1, false)),
+    ] {
+        assert_eq!(facts(&team(rules.clone()), &tasks, What::SyncReady), expected, "{rules}");
+    }
 }
 
 /// Something an agent might say in any stage, sensible or not.
@@ -157,16 +251,12 @@ fn reply(chance: &mut Chance) -> Ending {
     }
 }
 
-/// Chances that all come from one seed (splitmix64, Steele et al. 2014).
+/// Chances that all come from one seed.
 struct Chance(u64);
 
 impl Chance {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+        crate::flow::made::split_mix(&mut self.0) % bound
     }
 }
 
@@ -195,7 +285,7 @@ fn carry_out(found: &[Move], tasks: &mut Vec<TaskView>) -> bool {
                 .iter_mut()
                 .filter(|task| refs.contains(&task_ref(task.stage, task.round, &task.key)))
                 .for_each(|task| task.ending = Some(Ending::Cancelled)),
-            Move::Enter(_) => {}
+            Move::Enter(_) | Move::Note(_) => {}
             Move::Complete(_) | Move::Fail(..) | Move::Escalate { .. } => return true,
         }
     }
