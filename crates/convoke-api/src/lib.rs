@@ -13,7 +13,7 @@ mod flow;
 mod idle;
 mod known;
 pub mod library;
-mod near;
+pub mod near;
 mod node;
 mod outcome;
 mod pattern;

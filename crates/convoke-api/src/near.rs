@@ -30,7 +30,7 @@ pub(crate) fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) 
 }
 
 /// What to say of `text`, which is none of `names`: the nearest, else all of them.
-pub(crate) fn suggest<'a>(text: &str, names: impl IntoIterator<Item = &'a str> + Clone, none: &str) -> String {
+pub fn suggest<'a>(text: &str, names: impl IntoIterator<Item = &'a str> + Clone, none: &str) -> String {
     if let Some(name) = nearest(text, names.clone()) {
         return format!("did you mean `{name}`?");
     }

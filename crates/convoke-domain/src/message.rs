@@ -314,7 +314,11 @@ impl Ask {
 
     fn what_to_say(&self) -> String {
         let options: Vec<_> = self.options.iter().map(|option| format!("`{option}`")).collect();
-        if options.is_empty() { "say something".to_owned() } else { format!("choose one of {}", options.join(", ")) }
+        if options.is_empty() {
+            "say what the answer is".to_owned()
+        } else {
+            format!("choose one of {}", options.join(", "))
+        }
     }
 
     /// When it must be answered: agents have [`QUESTION_S`] unless it says otherwise, people as long as they need.

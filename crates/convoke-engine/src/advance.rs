@@ -486,6 +486,7 @@ pub(crate) async fn end_run(
     convoke_store::scale::end_run(tx, id).await?;
     run::end(tx, id, state.as_str(), output, error).await?;
     recover::bill_orphans(tx, id, None).await?;
+    recover::settle_calls(tx, id).await?;
     spawned::forget_stopped(tx, id).await?;
     let kind = match state {
         State::Completed => Kind::RunCompleted,

@@ -29,7 +29,7 @@ use crate::engine::emit;
 use crate::ledger::{self, Bill, Scope};
 use crate::lock;
 use crate::lock::guard::Check;
-use crate::{program, wait};
+use crate::{program, recover, wait};
 
 /// What becomes of a call that a later one of the same reply overtakes.
 const NOT_MADE: &str = "not made: the task left the agent in the same reply";
@@ -310,7 +310,7 @@ impl Journal {
         let at = self.step(outcome.n);
         let (output, error) = (outcome.output.as_deref(), outcome.error.as_deref());
         let Some(started) = step::finish(tx, at, fence, outcome.status, (output, error)).await? else {
-            return Ok(());
+            return self.record_late(tx, outcome, fence).await;
         };
         let mut payload = json!({"step": outcome.n, "kind": started.kind, "name": started.name, "try": started.tries});
         match &outcome.bill {
@@ -339,6 +339,27 @@ impl Journal {
             Some(printed) => program::share(tx, &self.at, self.spec.profiles.get(&self.at.agent), printed).await,
             None => Ok(()),
         }
+    }
+
+    /// Records what a call came to that was given up with its run, if that is known now.
+    async fn record_late(&self, tx: &mut Tx<'_>, outcome: &Finished, fence: i64) -> Result<()> {
+        let at = self.step(outcome.n);
+        if outcome.status == "unknown" || outcome.bill.is_some() {
+            return Ok(());
+        }
+        let result = (outcome.output.as_deref(), outcome.error.as_deref());
+        if !step::come_late(tx, at, (fence, recover::LEFT), outcome.status, result).await? {
+            return Ok(());
+        }
+        effect::settle(tx, at, outcome.status).await?;
+        let Some(step) = step::get(tx, at).await? else { return Ok(()) };
+        let mut payload = json!({"step": at.n, "kind": step.kind, "name": step.name, "try": step.tries});
+        if let Some(error) = &step.error {
+            payload["error"] = error.as_str().into();
+        }
+        let kind = if outcome.status == "done" { Kind::StepCompleted } else { Kind::StepFailed };
+        emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
+        Ok(())
     }
 
     /// Records an intent, and says whether it is to be carried out.

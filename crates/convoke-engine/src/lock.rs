@@ -389,6 +389,21 @@ pub(crate) fn in_words(items: &[Item]) -> String {
     words.join(", ")
 }
 
+/// What gives a task these items: they themselves, or what it held before and includes them.
+pub(crate) async fn holding(tx: &mut Tx<'_>, task: TaskId, asked: &[Item]) -> Result<Vec<Item>> {
+    let rows = lock::of_task(tx, task).await?;
+    let has = rows.iter().filter(|row| !row.waits).map(Record::item).collect::<Result<Vec<_>>>()?;
+    let mut found: Vec<Item> = Vec::new();
+    for item in asked {
+        let same = has.iter().find(|own| own.resource == item.resource && own.includes(item));
+        let own = same.or_else(|| has.iter().find(|own| own.includes(item))).unwrap_or(item);
+        if !found.contains(own) {
+            found.push(own.clone());
+        }
+    }
+    Ok(found)
+}
+
 /// What an agent is told when it has got its locks.
 pub(crate) fn you_hold(items: &[Item]) -> String {
     let what = in_words(items);

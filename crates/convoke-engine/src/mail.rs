@@ -4,13 +4,15 @@
 //! Rule: an agent with several tasks at once is given a message in one of them: an answer in the one that asked, anything else
 //! in the one that looks first. Alerts that are critical or cut calls are given in all of them.
 
+use std::collections::BTreeSet;
+
 use convoke_domain::event::Kind;
 use convoke_domain::id::{MessageId, WorkspaceId};
 use convoke_domain::message::{Waiting, in_order};
 use convoke_domain::task::Priority;
 use convoke_store::step::{self, StepRef};
 use convoke_store::thread::Viewer;
-use convoke_store::{Result, Tx, UseCase, decision, message, task, thread};
+use convoke_store::{Result, Tx, UseCase, message, task, thread};
 use serde_json::json;
 
 use crate::claim::Assignment;
@@ -134,7 +136,13 @@ async fn box_of(tx: &mut Tx<'_>, at: &Assignment, who: &str) -> Result<(Vec<Wait
         all.extend(found.into_iter().map(|found| waiting(found, Way::ToAll)));
     }
     if let Some(since) = message::looked_at(tx, (at.task, at.attempt)).await? {
-        let alerts = message::alerts_given(tx, who, at.run, (at.task, since), LOOK).await?;
+        let mut alerts = message::alerts_given(tx, who, at.run, (at.task, since), LOOK).await?;
+        // One clock tells the time of a whole batch: what came at this very time may have been given before, or after.
+        if alerts.iter().any(|found| found.at == since) {
+            let letters = message::letters_at(tx, (at.task, at.attempt), since).await?;
+            let known: BTreeSet<_> = letters.iter().flat_map(|(text,)| letter::ids(text)).collect();
+            alerts.retain(|found| !known.contains(&found.message.to_string()));
+        }
         all.extend(alerts.into_iter().map(|found| waiting(found, Way::Again)));
     }
     Ok((all, behind))
@@ -196,19 +204,9 @@ async fn give(
         if next.what.way == Way::Addressed {
             message::delivered(tx, found.id, who, Some((at.task, at.attempt))).await?;
         }
-        if is_wanted(tx, &found).await? {
-            given.push(found);
-        }
+        given.push(found);
     }
     Ok((given, Vec::new()))
-}
-
-/// A question that has ended needs no answer any more.
-async fn is_wanted(tx: &mut Tx<'_>, found: &message::Record) -> Result<bool> {
-    if !matches!(found.kind.as_str(), "question" | "request") {
-        return Ok(true);
-    }
-    Ok(decision::hold(tx, found.id).await?.is_none_or(|question| question.standing == "open"))
 }
 
 /// Moves the reader's cursor up to the first message of the thread that is left, or to its end.

@@ -8,7 +8,7 @@ use convoke_domain::run::State;
 use convoke_domain::task::{self as domain, Command, Priority, rank};
 use convoke_domain::time::Timestamp;
 use convoke_store::step::StepRef;
-use convoke_store::{Result as Stored, Tx, UseCase, agent, lock, run, step, task};
+use convoke_store::{Result as Stored, Tx, UseCase, agent, approval, effect, lock, run, step, task};
 use serde_json::json;
 
 use crate::engine::emit;
@@ -187,6 +187,25 @@ pub(crate) async fn bill_orphans(tx: &mut Tx<'_>, run: RunId, only: Option<&[Tas
     for orphan in orphans {
         let at = StepRef { task: orphan.task, attempt: orphan.attempt, n: orphan.n };
         ledger::bill_lost(tx, at, &orphan.agent, ledger::CUT).await?;
+    }
+    Ok(())
+}
+
+/// What is recorded of a tool call that was under way when its run ended.
+pub(crate) const LEFT: &str = "the run ended while the call was under way: it may have acted";
+
+/// Settles the tool calls that an ended run leaves under way, whether their worker died or is about to be cut: a person may say
+/// what became of one that must not act twice. A worker that still hears of the outcome corrects it.
+pub(crate) async fn settle_calls(tx: &mut Tx<'_>, run: RunId) -> Stored<()> {
+    for call in effect::open_of_run(tx, run).await? {
+        let at = StepRef { task: call.task, attempt: call.attempt, n: call.n };
+        let is_unknown = call.state == "dispatched" && call.repeat_rule == "once";
+        let (status, kind) = if is_unknown { ("unknown", Kind::EffectUnknown) } else { ("failed", Kind::StepFailed) };
+        effect::settle(tx, at, status).await?;
+        let Some(held) = step::finish(tx, at, 0, status, (None, Some(LEFT))).await? else { continue };
+        approval::fail(tx, at).await?;
+        let payload = json!({"step": at.n, "kind": held.kind, "name": held.name, "try": held.tries, "error": LEFT});
+        emit(tx, kind, ("task", at.task.to_string()), (Some(run), "system"), payload);
     }
     Ok(())
 }

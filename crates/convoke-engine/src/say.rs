@@ -178,7 +178,7 @@ async fn number(tx: &mut Tx<'_>, by: Speaker<'_>, place: &Held, kind: Kind) -> R
     let status = Status::parse(&place.status).unwrap_or(Status::Open);
     domain::decide(status, Command::Post).map_err(|refusal| {
         let message = format!("the thread `{}` is {}: nothing can be posted to it", place.id, status.as_str());
-        Refusal { message, ..refusal }
+        Refusal { message, hint: Some(way_out(by, place, status)), ..refusal }
     })?;
     let mut pace: Pace = serde_json::from_str(&place.pace)?;
     // An answer ends what was asked, so it is never held up.
@@ -188,6 +188,20 @@ async fn number(tx: &mut Tx<'_>, by: Speaker<'_>, place: &Held, kind: Kind) -> R
     };
     thread::advance(tx, place.id, place.last_n + 1, &serde_json::to_string(&pace)?).await?;
     Ok(told)
+}
+
+/// Where something can be said instead of in a thread that takes nothing more.
+fn way_out(by: Speaker<'_>, place: &Held, status: Status) -> String {
+    let run = by.run.map(|run| Channel::Run(run).to_string()).filter(|channel| *channel != place.channel);
+    let elsewhere = match (run, by.run) {
+        (Some(channel), _) => format!("say it to all of the run, in the thread `{channel}`"),
+        (None, Some(_)) => "write to one recipient: the two of you have a thread of your own".to_owned(),
+        (None, None) => "write to two or more recipients at once, or with `--run`: that is another thread".to_owned(),
+    };
+    match status {
+        Status::Closed => format!("{elsewhere}; or have a person open it again: `convoke threads reopen {}`", place.id),
+        Status::Open | Status::Archived => elsewhere,
+    }
 }
 
 /// A message on its way into the store.

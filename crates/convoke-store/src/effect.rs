@@ -88,6 +88,33 @@ pub async fn of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Record>> {
     .await
 }
 
+row! {
+    /// A call that nothing is known of yet.
+    pub struct Open {
+        /// The task.
+        pub task: TaskId,
+        /// The attempt.
+        pub attempt: i64,
+        /// The step.
+        pub n: i64,
+        /// `idempotent` or `once`.
+        pub repeat_rule: String,
+        /// `dispatched`, or `retry` if a person said that it did not act and shall be made again.
+        pub state: String,
+    }
+}
+
+/// Effects of a run that are under way, or were to be made again.
+pub async fn open_of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Open>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT task, attempt, n, repeat_rule, state FROM effect WHERE ws = $1 AND run = $2 AND state IN ('dispatched', 'retry') \
+         ORDER BY key",
+        p![ws, run],
+    )
+    .await
+}
+
 /// Effects whose outcome a person must tell, oldest first.
 pub async fn unknown(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
     let ws = tx.ws();

@@ -186,7 +186,8 @@ row! {
     }
 }
 
-/// What waits for `who` in a run or in none, the oldest first. With `task`, also what another attempt of it was given.
+/// What waits for `who` in a run or in none, the oldest first. With `task`, also what another attempt of it was given. Questions
+/// that have ended are left out: nobody needs their answers.
 pub async fn queued(
     tx: &mut Tx<'_>,
     who: &str,
@@ -197,11 +198,13 @@ pub async fn queued(
     let ws = tx.ws();
     if attempt > 1 {
         let sql = "SELECT message, thread, n, priority, at FROM receipt WHERE ws = $1 AND who = $2 AND (run = $3 OR run IS NULL) \
-                   AND (state = 'queued' OR (task = $4 AND attempt < $5)) ORDER BY at, message LIMIT $6";
+                   AND (state = 'queued' OR (task = $4 AND attempt < $5)) AND NOT EXISTS (SELECT 1 FROM question q \
+                   WHERE q.ws = receipt.ws AND q.id = receipt.message AND q.standing <> 'open') ORDER BY at, message LIMIT $6";
         return tx.many(sql, p![ws, who, run, task, attempt, limit]).await;
     }
     let sql = "SELECT message, thread, n, priority, at FROM receipt WHERE ws = $1 AND who = $2 AND (run = $3 OR run IS NULL) \
-               AND state = 'queued' ORDER BY at, message LIMIT $4";
+               AND state = 'queued' AND NOT EXISTS (SELECT 1 FROM question q \
+               WHERE q.ws = receipt.ws AND q.id = receipt.message AND q.standing <> 'open') ORDER BY at, message LIMIT $4";
     tx.many(sql, p![ws, who, run, limit]).await
 }
 
@@ -242,6 +245,17 @@ pub async fn looked_at(tx: &mut Tx<'_>, (task, attempt): (TaskId, i64)) -> Resul
         )
         .await?;
     Ok(found.and_then(|(at,)| at))
+}
+
+/// What an attempt was given at a time, as it read it.
+pub async fn letters_at(tx: &mut Tx<'_>, (task, attempt): (TaskId, i64), at: Timestamp) -> Result<Vec<(String,)>> {
+    let ws = tx.ws();
+    tx.many(
+        "SELECT output FROM step WHERE ws = $1 AND task = $2 AND attempt = $3 AND kind = 'message' AND finished_at = $4 \
+         AND output IS NOT NULL ORDER BY n",
+        p![ws, task, attempt, at],
+    )
+    .await
 }
 
 /// Alerts of a run since a time, critical ones and those that cut calls, that another task of `who` was given already: each

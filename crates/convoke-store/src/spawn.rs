@@ -86,16 +86,12 @@ pub async fn of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Record>> {
     .await
 }
 
-/// Retires the agent that was made for this task, if it was. Gives whether it was.
-pub async fn end_of_task(tx: &mut Tx<'_>, run: RunId, name: &str, task: TaskId) -> Result<bool> {
-    let (ws, now) = (tx.ws(), tx.now());
-    let changed = tx
-        .exec(
-            "UPDATE spawned SET living = 0, ended_at = $5 WHERE ws = $1 AND run = $2 AND name = $3 AND task = $4 AND living = 1",
-            p![ws, run, name, task, now],
-        )
-        .await?;
-    Ok(changed > 0)
+/// The task that a spawned agent which lives was made for; nothing if there is no such agent.
+pub async fn task_of(tx: &mut Tx<'_>, run: RunId, name: &str) -> Result<Option<TaskId>> {
+    let ws = tx.ws();
+    let sql = "SELECT task FROM spawned WHERE ws = $1 AND run = $2 AND name = $3 AND living = 1";
+    let found: Option<(TaskId,)> = tx.opt(sql, p![ws, run, name]).await?;
+    Ok(found.map(|(task,)| task))
 }
 
 /// Retires one spawned agent. Gives whether it lived.

@@ -165,6 +165,27 @@ pub async fn resolve(
     change(tx, at, "unknown", status, (output, error)).await
 }
 
+/// Gives a tool call that was given up for this reason the outcome that came after all, from the worker that made it. False if
+/// it does not stand so.
+pub async fn come_late(
+    tx: &mut Tx<'_>,
+    at: StepRef,
+    (fence, given_up): (i64, &str),
+    status: &str,
+    (output, error): (Option<&str>, Option<&str>),
+) -> Result<bool> {
+    let (ws, now) = (tx.ws(), tx.now());
+    let changed = tx
+        .exec(
+            "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND fence = $9 AND kind = 'tool' \
+             AND status IN ('unknown', 'failed') AND error = $10",
+            p![ws, at.task, at.attempt, at.n, status, output, error, now, fence, given_up],
+        )
+        .await?;
+    Ok(changed > 0)
+}
+
 /// Gives a step that stands as `was` its outcome. False if it does not stand so.
 async fn change(
     tx: &mut Tx<'_>,

@@ -13,6 +13,7 @@ use crate::args::Global;
 use crate::control::{Done, Request};
 use crate::error::{Exit, Failure, Result};
 use crate::hold::{Carried, MAX_NOTE, carry_out};
+use crate::hub::Hub;
 use crate::place::Place;
 use crate::{file, inbox, say};
 
@@ -92,8 +93,7 @@ impl AnswerArgs {
         let user = global.user.clone();
         let request = if let Ok(question) = id.parse::<MessageId>() {
             if is_decline {
-                return Err(Failure::usage("not_declined", format!("`{id}` is a question, and has no `--decline`"))
-                    .hint(format!("say why not in the answer: `convoke answer {id} TEXT`")));
+                return Err(not_declined(global, &id).await);
             }
             Request::AnswerQuestion { question, choice: text, rationale, user }
         } else if rationale.is_some() {
@@ -130,6 +130,23 @@ impl AnswerArgs {
         match self.text.as_deref() {
             Some("-") => Ok((read_answer()?, false)),
             other => Ok((other.unwrap_or_default().to_owned(), false)),
+        }
+    }
+}
+
+/// A question is answered or runs out; whoever asked hears a reason with the answer.
+async fn not_declined(global: &Global, id: &str) -> Failure {
+    let failure = Failure::usage("not_declined", format!("`{id}` is a question, and has no `--decline`"));
+    let entry = match Hub::reader(global).await {
+        Ok(hub) => hub.engine.inbox(&hub.user).await.unwrap_or_default().into_iter().find(|entry| entry.id == id),
+        Err(_) => None,
+    };
+    match entry.filter(|entry| !entry.options.is_empty()) {
+        None => failure.hint(format!("say why not in the answer: `convoke answer {id} TEXT`")),
+        Some(entry) => {
+            let options: Vec<_> = entry.options.iter().map(|option| format!("`{option}`")).collect();
+            let command = format!("convoke answer {id} OPTION --rationale WHY");
+            failure.hint(format!("take one of its options ({}), and say why: `{command}`", options.join(", ")))
         }
     }
 }

@@ -149,6 +149,9 @@ impl From<convoke_store::Error> for Failure {
                 "name a folder of your own with `--data DIR` or the variable CONVOKE_DATA, or make this one writable; what is in it can \
                  be read: `convoke runs`, `show`, `events`, `teams`, `profiles`",
             ),
+            E::Unavailable(why) if why.starts_with("the disk is full") => Self::new(&code, why).hint(
+                "`convoke doctor` says where the data is and how much room is left; free some, or use a folder elsewhere with `--data DIR`",
+            ),
             // The text of a defect already holds its source.
             E::Conflict(_) | E::LimitReached(_) | E::Unavailable(_) | E::Unknown(_) | E::Broken { .. } => {
                 Self::new(&code, &error)

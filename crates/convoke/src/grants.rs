@@ -113,6 +113,9 @@ impl GrantsArgs {
         let mut rows = hub.engine.grants(None).await?;
         rows.retain(|row| self.all || in_force(row));
         rows.retain(|row| self.agent.as_ref().is_none_or(|agent| *agent == row.agent));
+        if let Some(name) = self.agent.as_ref().filter(|_| rows.is_empty()) {
+            which::agent(&hub.engine, name).await?;
+        }
         if global.json {
             say::json(&rows.iter().map(|row| value(row, in_force(row))).collect::<Vec<_>>())?;
         } else if rows.is_empty() {

@@ -29,12 +29,12 @@ pub enum Action {
     List(List),
     /// Accept an offer for the agent that was asked
     Accept {
-        /// The handoff's id
+        #[arg(help = which::HANDOFF)]
         handoff: String,
     },
     /// Decline an offer for the agent that was asked
     Decline {
-        /// The handoff's id
+        #[arg(help = which::HANDOFF)]
         handoff: String,
         /// Why; the agent that offers reads it
         #[arg(long, value_name = "TEXT")]
@@ -96,7 +96,9 @@ fn read_id(text: &str) -> Result<HandoffId> {
 }
 
 async fn settle(global: &Global, handoff: &str, reason: Option<String>) -> Result<Exit> {
-    let id = read_id(handoff)?;
+    let hub = Hub::reader(global).await?;
+    let id = which::handoff(&hub.engine, handoff).await?;
+    drop(hub);
     if reason.as_ref().is_some_and(|reason| reason.trim().is_empty() || reason.len() > MAX_REASON) {
         return Err(Failure::usage("bad_reason", format!("the reason is empty, or has more than {MAX_REASON} bytes")));
     }

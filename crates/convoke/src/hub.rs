@@ -68,12 +68,13 @@ fn lease() -> Result<Option<Duration>> {
 }
 
 impl Hub {
-    /// Opens for reading; the folder is made where it is missing.
+    /// Opens for reading; the usual folder is made where it is missing.
     pub async fn reader(global: &Global) -> Result<Self> {
         if global.database.is_some() {
             return Self::writer(global).await;
         }
         let place = Place::find(global.data.as_deref())?;
+        place.check()?;
         match Store::open_reader(&place.dir, options(global.json)).await {
             Ok(store) => Ok(Self::over(store, place, global, wire::idle(), Settings::default())),
             Err(StoreError::Missing { .. }) => Self::writer(global).await,

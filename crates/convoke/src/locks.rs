@@ -73,7 +73,12 @@ impl LocksArgs {
             (None, Some(agent)) => Which::Agent(agent),
             (None, None) => Which::All,
         };
-        let found = hub.engine.locks(which).await?;
+        let found = hub.engine.locks(which.clone()).await?;
+        if let Which::Agent(name) = which
+            && found.is_empty()
+        {
+            which::agent(&hub.engine, &name).await?;
+        }
         if global.json {
             say::json(&found)?;
         } else if found.is_empty() {
@@ -92,6 +97,11 @@ impl Release {
         let hub = Hub::reader(global).await?;
         let meant: Vec<LockView> =
             hub.engine.locks(which.clone()).await?.into_iter().filter(|lock| lock.state == "held").collect();
+        if let Which::Agent(name) = &which
+            && meant.is_empty()
+        {
+            which::agent(&hub.engine, name).await?;
+        }
         drop(hub);
         if meant.is_empty() {
             return Err(Failure::usage("missing", "nobody holds such a lock").hint("`convoke locks` lists them"));

@@ -12,8 +12,8 @@ use crate::error::{Exit, Failure, Result};
 use crate::hold::carry_out;
 use crate::hub::Hub;
 use crate::runs::room;
-use crate::say;
 use crate::text::{self, Side, Table};
+use crate::{say, which};
 
 /// Entries read at once by an export.
 const PAGE: i64 = 1_000;
@@ -152,9 +152,25 @@ fn whose(row: &Record) -> String {
     if row.owner.is_empty() { row.scope.clone() } else { format!("{} {}", row.scope, row.owner) }
 }
 
+/// Refuses shelves of teams and agents that nobody knows.
+async fn is_there(hub: &Hub, shelves: &[Shelf]) -> Result<()> {
+    for shelf in shelves {
+        match shelf.scope {
+            Scope::Private => which::agent(&hub.engine, &shelf.owner).await?,
+            Scope::Team => which::team(&hub.engine, &shelf.owner).await?,
+            Scope::Workspace => {}
+        }
+    }
+    Ok(())
+}
+
 async fn list(global: &Global, shelf: Option<Shelf>, before: Option<String>, limit: i64) -> Result<Exit> {
     let before = before.as_deref().map(entry).transpose()?;
-    let rows = Hub::reader(global).await?.engine.memory(shelf, before, limit).await?;
+    let hub = Hub::reader(global).await?;
+    let rows = hub.engine.memory(shelf.clone(), before, limit).await?;
+    if rows.is_empty() {
+        is_there(&hub, shelf.as_slice()).await?;
+    }
     if global.json {
         say::json(&rows.iter().map(value).collect::<Vec<_>>())?;
         return Ok(Exit::Done);
@@ -182,7 +198,11 @@ async fn list(global: &Global, shelf: Option<Shelf>, before: Option<String>, lim
 }
 
 async fn search(global: &Global, shelves: Vec<Shelf>, query: &str) -> Result<Exit> {
-    let found = Hub::reader(global).await?.engine.search_memory(shelves, query, MAX_FOUND).await?;
+    let hub = Hub::reader(global).await?;
+    let found = hub.engine.search_memory(shelves.clone(), query, MAX_FOUND).await?;
+    if found.is_empty() {
+        is_there(&hub, &shelves).await?;
+    }
     if global.json {
         let scored = found.iter().map(|(row, score)| {
             let mut value = value(row);

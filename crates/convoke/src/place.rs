@@ -48,6 +48,17 @@ impl Place {
         }
     }
 
+    /// Refuses a folder that was named for this one command and is not there: nothing can be read in it, and what is empty
+    /// would look as if nothing waited.
+    pub fn check(&self) -> Result<()> {
+        if self.usual || !matches!(self.dir.try_exists(), Ok(false)) {
+            return Ok(());
+        }
+        let message = format!("there is no data folder {}", self.dir.display());
+        Err(Failure::usage("missing_folder", message)
+            .hint("look at `--data`: without it the usual folder is used, and `convoke run` makes a new one where there is none"))
+    }
+
     /// Makes the folder where it is missing, readable by its owner alone: what teams work on is nobody else's affair.
     pub fn make(&self) -> Result<()> {
         let mut make = std::fs::DirBuilder::new();

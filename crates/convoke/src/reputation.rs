@@ -81,7 +81,14 @@ impl ReputationArgs {
             Some(ReputationCommand::Import { file, format, name }) => return import(global, &file, format, name).await,
             None => {}
         }
-        let found = Hub::reader(global).await?.engine.reputation(self.agent.as_deref()).await?;
+        let hub = Hub::reader(global).await?;
+        let found = match (hub.engine.reputation(self.agent.as_deref()).await, &self.agent) {
+            (Err(error), Some(name)) if error.code() == "missing" => {
+                which::agent(&hub.engine, name).await?;
+                return Err(error.into());
+            }
+            (found, _) => found?,
+        };
         if global.json {
             say::json(&found)?;
             return Ok(Exit::Done);

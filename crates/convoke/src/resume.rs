@@ -19,6 +19,8 @@ use crate::{say, text, which};
 
 /// Unfinished runs that are looked at.
 const MAX_RUNS: i64 = 1_000;
+/// Runs that an error names.
+const NAMED: usize = 4;
 
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
@@ -41,6 +43,7 @@ impl ResumeArgs {
             Err(failure) if failure.code == "in_use" && self.run.is_some() => {
                 return self.ask_holder(global, failure).await;
             }
+            Err(failure) if failure.code == "in_use" => return Err(held_by(global, failure).await),
             other => other?,
         };
         hub.engine.check_governs(&hub.user, "resume runs").await?;
@@ -91,6 +94,31 @@ impl ResumeArgs {
             }
         }
     }
+}
+
+/// What the process that works on the folder has in hand, so that nothing is left to carry on here.
+async fn held_by(global: &Global, held: Failure) -> Failure {
+    let Ok(hub) = Hub::reader(global).await else { return held };
+    let Ok(runs) = hub.engine.unfinished(MAX_RUNS).await else { return held };
+    if runs.is_empty() || !control::is_served(&hub.place.dir).await {
+        return held;
+    }
+    let named = |(run, state, _): &(RunId, String, Option<String>)| format!("{run} ({state})");
+    let mut names: Vec<_> = runs.iter().take(NAMED).map(named).collect();
+    if runs.len() > NAMED {
+        names.push(format!("{} more", runs.len() - NAMED));
+    }
+    let message = format!("{}, which carries on what is unfinished: {}", held.message, names.join(", "));
+    let rests = runs.iter().find(|(_, state, _)| matches!(state.as_str(), "paused" | "waiting"));
+    let place = &hub.place;
+    let hint = match rests {
+        Some((run, state, _)) if state == "paused" => {
+            format!("let the one that is paused go on there: {}", place.command(&format!("resume {run}")))
+        }
+        Some(_) => format!("look at what is waited for: {}", place.command("inbox")),
+        None => format!("watch it: {}", place.command(&format!("watch {}", runs[0].0))),
+    };
+    Failure { message, hint: Some(hint), ..held }
 }
 
 /// Runs that a crash or a stop left behind. Those that are held or wait are told, with what they need.

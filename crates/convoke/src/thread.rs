@@ -148,8 +148,11 @@ impl ListArgs {
         };
         let task = self.task.as_deref().map(|task| task.parse().map_err(|error| Failure::usage("bad_task", error)));
         let before = self.before.as_deref().map(thread_id).transpose()?;
-        let filter = ThreadFilter { who, run, task: task.transpose()?, status: self.status, before };
+        let filter = ThreadFilter { who: who.clone(), run, task: task.transpose()?, status: self.status, before };
         let found = hub.engine.threads(filter, reader, self.limit.unwrap_or(50)).await?;
+        if let Some(name) = who.as_ref().filter(|_| found.is_empty()).and_then(|who| who.strip_prefix("agent:")) {
+            which::agent(&hub.engine, name).await?;
+        }
         if global.json {
             say::json(&found)?;
         } else if found.is_empty() {

@@ -96,6 +96,7 @@ async fn delegate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
         return Err(Refusal::new("empty", "`title` and `instructions` must say something").into());
     }
     let (depth, chain) = chain_of(tx, caller).await?;
+    refuse_leader(caller, args.to.as_deref())?;
     let to = domain::choose(&caller.spec.members(), args.to.as_deref(), &args.needs, &chain)?;
     may_delegate(&to, depth, &chain)?;
     if let Err(denial) = may_assign(tx, caller).await? {
@@ -119,6 +120,17 @@ async fn delegate(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
     let payload = json!({"from": caller.at.agent, "to": to, "title": new.title, "until": due.to_string()});
     emit(tx, Kind::CollabStarted, ("task", child.to_string()), (Some(caller.at.run), &caller.who()), payload);
     Ok(Answer::Wait(Wait { reason: WaitReason::Child, key: child.to_string(), due: Some(due) }))
+}
+
+/// Whoever leads the run takes part in it, and still gets no work from others, unless it is a member as well.
+fn refuse_leader(caller: &Caller<'_>, name: Option<&str>) -> Result<(), Refusal> {
+    let (leader, members) = (&caller.spec.team.coordinator, caller.spec.members());
+    if name != Some(leader) || members.iter().any(|(member, _)| member == leader) {
+        return Ok(());
+    }
+    let names: Vec<_> = members.iter().map(|(member, _)| format!("`{member}`")).collect();
+    let message = format!("`{leader}` leads the run and takes no tasks from others; there are {}", names.join(", "));
+    Err(Refusal::new("unknown_agent", message).hint("name one of them; `ask` and `escalate` reach who leads"))
 }
 
 /// Whether the caller may give tasks to those it did not spawn.
@@ -198,6 +210,8 @@ async fn hand_off(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<
     let args: HandOff = read("hand_off", args)?;
     let me = caller.at.agent.clone();
     let members = caller.spec.members();
+    refuse_leader(caller, args.to.as_deref())?;
+    refuse_leader(caller, args.return_to.as_deref())?;
     let to = domain::choose(&members, args.to.as_deref(), &args.needs, std::slice::from_ref(&me))?;
     if let Some(back_to) = &args.return_to {
         domain::choose(&members, Some(back_to), &[], &[])?;

@@ -9,7 +9,7 @@ use convoke_store::{Result, Tx};
 use serde_json::{Value, json};
 
 use super::{Answer, Caller, Tool, Wait, object};
-use crate::lock::{Got, Holder, acquire, guard, key, release, within, you_hold};
+use crate::lock::{Got, Holder, acquire, guard, holding, key, release, within, you_hold};
 
 /// The tools of locks.
 pub(super) const TOOLS: &[Tool] = &[
@@ -74,7 +74,10 @@ async fn lock(tx: &mut Tx<'_>, caller: &Caller<'_>, args: &Value) -> Result<Answ
     let resources = resources(args)?.unwrap_or_default();
     let items: Vec<_> = resources.into_iter().map(|resource| Item { resource, mode }).collect();
     match acquire(tx, &holder(caller), items.clone(), wait(args)?).await? {
-        Got::Held { .. } => Ok(Answer::Done(you_hold(&within(domain::canonical(items)?, caller.at.run)))),
+        Got::Held { .. } => {
+            let asked = within(domain::canonical(items)?, caller.at.run);
+            Ok(Answer::Done(you_hold(&holding(tx, caller.at.task, &asked).await?)))
+        }
         Got::Waiting { due, .. } => {
             Ok(Answer::Wait(Wait { reason: WaitReason::Lock, key: key(caller.at.task), due: Some(due) }))
         }

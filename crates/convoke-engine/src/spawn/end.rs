@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use convoke_domain::event::Kind;
+use convoke_domain::handoff::State;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::refusal::Refusal;
-use convoke_domain::run::Command;
 use convoke_domain::spawn::Tree;
 use convoke_domain::spec::RunSpec;
-use convoke_store::{Result as Stored, Tx, UseCase, agent, run, spawn, task};
+use convoke_store::{Result as Stored, Tx, UseCase, agent, handoff, message, run, spawn, task};
 use serde_json::json;
 
 use super::stop::{pass_on, reason};
@@ -62,7 +62,11 @@ impl UseCase for Kill {
             return Ok(Err(refusal));
         }
         let held = run::hold(tx, self.run).await?;
-        convoke_domain::run::decide(state_of(&held)?, Command::Cancel)?;
+        let state = state_of(&held)?;
+        if state.has_ended() {
+            let message = format!("run {} has ended ({}): nobody is at work in it", self.run, state.as_str());
+            return Err(Refusal::new("run_ended", message).hint("nothing is left to stop").into());
+        }
         let nodes = spawn::of_run(tx, self.run).await?.iter().map(Into::into).collect();
         let tree = Tree { nodes };
         if tree.find(&self.agent).is_none() && !self.spec.profiles.contains_key(&self.agent) {
@@ -92,18 +96,38 @@ impl UseCase for Kill {
     }
 }
 
-/// The end of the task that a spawned agent was made for is its end. It keeps how the task ended as its status.
+/// The end of the task that a spawned agent was made for is its end, and it keeps how the task ended as its status. One that has
+/// handed that task away goes as soon as it holds nothing more.
 pub(crate) async fn left(tx: &mut Tx<'_>, left: &Left<'_>) -> Stored<()> {
-    if !left.is_over || !spawn::end_of_task(tx, left.run, left.agent, left.task).await? {
+    if !left.is_over && left.handed_to.is_none() {
         return Ok(());
     }
-    let ended = task::hold(tx, left.task).await?.state;
-    let status = match ended.as_str() {
-        "completed" => "completed",
-        "failed" => "failed",
-        _ => "retired",
-    };
-    retire(tx, left.run, left.agent, status, "system").await
+    let Some(made_for) = spawn::task_of(tx, left.run, left.agent).await? else { return Ok(()) };
+    if left.is_over && made_for == left.task {
+        spawn::end(tx, left.run, left.agent).await?;
+        let ended = task::hold(tx, left.task).await?.state;
+        let status = match ended.as_str() {
+            "completed" => "completed",
+            "failed" => "failed",
+            _ => "retired",
+        };
+        return retire(tx, left.run, left.agent, status, "system").await;
+    }
+    let gives_now = left.handed_to.is_some() && made_for == left.task;
+    if !gives_now && !gave_away(tx, made_for, left.agent).await? {
+        return Ok(());
+    }
+    let open = message::open_tasks(tx, left.run, left.agent).await?;
+    if open.iter().any(|(task, _)| *task != left.task) {
+        return Ok(());
+    }
+    retire_idle(tx, left.run, left.agent).await
+}
+
+/// Whether an agent has handed a task over.
+async fn gave_away(tx: &mut Tx<'_>, task: TaskId, agent: &str) -> Stored<bool> {
+    let accepted = State::Accepted.as_str();
+    Ok(handoff::of_task(tx, task).await?.iter().any(|row| row.state == accepted && row.giver == agent))
 }
 
 /// One that has been without work goes.

@@ -1,5 +1,6 @@
 //! The *say* door: who may speak, what arrives when, how questions end.
 
+mod order;
 mod schedule;
 
 use std::time::Duration;
@@ -414,6 +415,9 @@ async fn threads_are_closed_archived_and_exported() {
     hub.engine.set_thread_open(said.thread, "tester", false).await.expect("closed");
     let closed = hub.engine.say("tester", Some(run), all.clone()).await.expect_err("closed");
     assert_eq!(closed.code(), "thread_closed");
+    let convoke_engine::Error::Refused(closed) = closed else { panic!("{closed:?}") };
+    let (ways, reopen) = (closed.hint.expect("a way out"), format!("`convoke threads reopen {}`", said.thread));
+    assert!(ways.starts_with("write to one recipient") && ways.contains(&reopen), "{ways}");
     let twice = hub.engine.set_thread_open(said.thread, "tester", false).await.expect_err("closed already");
     assert_eq!(twice.code(), "illegal_transition");
     hub.engine.set_thread_open(said.thread, "tester", true).await.expect("open");
@@ -559,53 +563,4 @@ async fn a_time_that_passes_ends_a_wait() {
     let record = hub.ended(run).await;
     assert!(output(&record, "logs").contains("no message came in time"), "{}", output(&record, "logs"));
     assert!(started.elapsed() >= Duration::from_secs(1));
-}
-
-/// `logs` has two tasks at once.
-#[tokio::test]
-async fn an_alert_reaches_every_task_of_an_agent_and_an_answer_the_one_that_asked() {
-    let models = FakeModels::new(|request| {
-        match (request.origin.agent.as_str(), request.origin.task_key.as_str(), request.origin.turn) {
-            // It asks, and goes on without waiting; the other task looks for messages first.
-            ("logs", "asks", 1) => {
-                calls("ask", json!({"to": "cost", "question": "How much?", "kind": "request", "wait": false}))
-            }
-            ("logs", "asks", 2) => calls("wait_for", json!({"from": "cost", "kind": "response", "timeout_s": 20})),
-            ("logs", "asks", 3) if !heard(request).contains("Stop at once.") => {
-                calls("wait_for", json!({"kind": "alert", "timeout_s": 20}))
-            }
-            ("logs", "watches", 1) => calls("wait_for", json!({"from": "cost", "timeout_s": 20})),
-            ("logs", _, _) => Ok(says(heard(request))),
-            ("cost", "bills", 1) => calls("wait_for", json!({"kind": "request", "timeout_s": 20})),
-            ("cost", "bills", 2) => {
-                let text = heard(request);
-                let id = text.split("[request ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-                calls("reply", json!({"to": id, "message": "Twice as much."}))
-            }
-            ("cost", "bills", 3) => calls(
-                "send",
-                json!({"to": "logs", "kind": "alert", "priority": "critical", "message": "Stop at once."}),
-            ),
-            _ => Ok(says("fine")),
-        }
-    });
-    let hub = Hub::new(models, FakeTools::none()).await;
-    hub.engine.ensure_user("tester").await.expect("a user");
-    let can = json!({"tools": ["@talk"]});
-    let profiles = ["lead", "logs", "cost"].map(|name| profile(name, can.clone())).to_vec();
-    let task = |key: &str, who: &str| json!({"key": key, "title": key, "assignee": who});
-    let tasks = json!([task("asks", "logs"), task("watches", "logs"), task("bills", "cost")]);
-    let rules = json!({"planning": "fixed", "retries": 0});
-    let team = team(&["logs", "cost"], json!({"rules": rules, "tasks": tasks}));
-    let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
-    let run = hub.engine.start_run(start).await.expect("a run");
-    let record = hub.ended(run).await;
-    let output = |key: &str| {
-        let found = record.tasks.iter().find(|task| task.key == key).expect("a task");
-        found.output.clone().unwrap_or_default()
-    };
-    let (asks, watches) = (output("asks"), output("watches"));
-    assert!(asks.contains("| Twice as much."), "the answer comes to the task that asked: {asks}");
-    assert!(!watches.contains("Twice as much."), "and to no other: {watches}");
-    assert!(watches.contains("| Stop at once.") && asks.contains("| Stop at once."), "{watches}\n{asks}");
 }

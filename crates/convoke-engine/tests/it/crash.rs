@@ -1,8 +1,8 @@
 //! Crashes in one process: a runtime is torn down at a chosen call, and another one takes over the same folder.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use convoke_domain::id::{RunId, WorkspaceId};
@@ -123,21 +123,26 @@ fn check_calls(crash_at: usize, first: &FakeModels, second: &FakeModels, record:
     assert!(record.budgets.iter().all(|budget| budget.reserved.cost.as_nanos() == 0), "{:?}", record.budgets);
 }
 
-#[test]
-fn a_tool_that_must_not_act_twice_waits_for_a_person_after_a_crash() {
-    let dir = tempfile::tempdir().expect("a folder");
+/// Dies while a tool is under way that never comes back.
+fn die_in_a_tool(dir: &Path, repeat: Repeat) -> RunId {
     let doomed = runtime();
-    // The tool never comes back: the process dies while it is under way.
     let (inside, entered) = std::sync::mpsc::channel::<()>();
-    let stuck = FakeTools::new(&[("write", Repeat::Once)], |_| gives("written")).with_stall(inside);
+    let stuck = FakeTools::new(&[("write", repeat)], |_| gives("written")).with_stall(inside);
     let (run, store) = doomed.block_on(async {
-        let (hub, run) = begin(dir.path(), models(), stuck).await;
+        let (hub, run) = begin(dir, models(), stuck).await;
         while entered.try_recv().is_err() {
             tokio::task::yield_now().await;
         }
         (run, hub.engine.store().clone())
     });
     crash(doomed, store);
+    run
+}
+
+#[test]
+fn a_tool_that_must_not_act_twice_waits_for_a_person_after_a_crash() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let run = die_in_a_tool(dir.path(), Repeat::Once);
     let tools = FakeTools::new(&[("write", Repeat::Once)], |_| gives("written"));
     let record = runtime().block_on(async {
         let mut hub = Hub::open(dir.path(), models(), tools.clone(), |_| {}).await;
@@ -146,6 +151,68 @@ fn a_tool_that_must_not_act_twice_waits_for_a_person_after_a_crash() {
     });
     assert_eq!(record.effects.iter().filter(|effect| effect.state == "unknown").count(), 2);
     assert!(tools.calls().is_empty(), "nothing was repeated blindly");
+}
+
+#[test]
+fn a_run_that_is_cancelled_before_anybody_takes_over_leaves_no_call_under_way() {
+    for (repeat, state, told) in
+        [(Repeat::Once, "unknown", "effect.unknown"), (Repeat::Idempotent, "failed", "step.failed")]
+    {
+        let dir = tempfile::tempdir().expect("a folder");
+        let run = die_in_a_tool(dir.path(), repeat);
+        let (record, events, inbox) = runtime().block_on(async {
+            // Nobody works here: the cancellation is all that happens.
+            let hub = Hub::open(dir.path(), models(), FakeTools::none(), |_| {}).await;
+            hub.engine.ensure_user("tester").await.expect("a user");
+            hub.engine.cancel(run, "tester").await.expect("cancelled");
+            let events = hub.engine.store().events_after(WorkspaceId::DEFAULT, 0, Some(run), 1_000).await;
+            let inbox = hub.engine.inbox("tester").await.expect("an inbox");
+            (hub.ended(run).await, events.expect("events"), inbox)
+        });
+        assert_eq!(record.summary.state, "cancelled");
+        let states: Vec<_> = record.effects.iter().map(|effect| effect.state.as_str()).collect();
+        assert_eq!(states, [state, state], "{:#?}", record.effects);
+        let steps = record.tasks.iter().flat_map(|task| &task.attempts).flat_map(|attempt| &attempt.steps);
+        assert_eq!(steps.filter(|step| step.kind == "tool" && step.status == state).count(), 2);
+        let tools: Vec<_> = events.iter().filter(|event| event.payload["kind"] == "tool").collect();
+        assert_eq!(tools.iter().filter(|event| event.kind == told).count(), 2, "{tools:#?}");
+        assert_eq!(inbox.len(), if state == "unknown" { 2 } else { 0 }, "a person may say what became of it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_a_call_came_to_is_recorded_even_after_its_run_was_cancelled() {
+    for repeat in [Repeat::Once, Repeat::Idempotent] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (inside, entered) = std::sync::mpsc::channel::<()>();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let slow = FakeTools::new(&[("write", repeat)], move |_| {
+            let _ = inside.send(());
+            let _ = tokio::task::block_in_place(|| released.lock().expect("no panic").recv());
+            gives("written")
+        });
+        let (hub, run) = begin(dir.path(), models(), slow).await;
+        while entered.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        hub.engine.cancel(run, "tester").await.expect("cancelled");
+        let record = hub.engine.run_record(run).await.expect("a record");
+        assert!(record.effects.iter().all(|effect| effect.state != "dispatched"), "{:#?}", record.effects);
+        drop(release);
+        let mut feed = hub.engine.store().subscribe();
+        while hub.engine.run_record(run).await.expect("a record").effects.iter().all(|effect| effect.state != "done") {
+            let _ = feed.next().await;
+        }
+        // The other call of the same reply was not begun any more.
+        let record = hub.ended(run).await;
+        let steps = record.tasks.iter().flat_map(|task| &task.attempts).flat_map(|attempt| &attempt.steps);
+        let tools: Vec<_> = steps.filter(|step| step.kind == "tool").collect();
+        assert_eq!((tools[0].status.as_str(), &tools[0].error), ("done", &None), "{tools:#?}");
+        assert_eq!(tools[0].output.as_deref(), Some("written"));
+        let given_up = if repeat == Repeat::Once { "unknown" } else { "failed" };
+        assert_eq!(tools[1].status, given_up, "{tools:#?}");
+    }
 }
 
 #[test]

@@ -92,6 +92,14 @@ async fn what_must_not_be_delegated_is_refused_with_the_reason() {
         }
         ("ann", "work", 3) => {
             assert!(last(request).contains("missing field `instructions`"), "{}", last(request));
+            call("delegate", json!({"to": "lead", "title": "T", "instructions": "I"}))
+        }
+        ("ann", "work", 4) => {
+            assert!(last(request).contains("`lead` leads the run and takes no tasks from others"), "{}", last(request));
+            call("hand_off", json!({"to": "lead", "reason": "R", "left": "L"}))
+        }
+        ("ann", "work", 5) => {
+            assert!(last(request).contains("`lead` leads the run and takes no tasks from others"), "{}", last(request));
             call("delegate", json!({"to": "bob", "title": "T", "instructions": "I"}))
         }
         ("bob", "delegated", 1) => call("delegate", json!({"to": "ann", "title": "T", "instructions": "I"})),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use convoke_domain::budget::Amount;
 use convoke_domain::event::Event;
 use convoke_domain::id::{RunId, WorkspaceId};
+use convoke_domain::message::{Ask, Kind as MessageKind};
 use convoke_domain::record::RunRecord;
-use convoke_engine::{AdHoc, MoveBudget, SpawnOrder, SpawnWhat};
+use convoke_engine::{AdHoc, MoveBudget, NewMessage, SpawnOrder, SpawnWhat};
 use convoke_port::model::{ModelError, ModelReply, ModelRequest};
 use convoke_port::tool::Repeat;
 use convoke_store::{Options, PgOptions, Store, Tx, UseCase, budget};
@@ -211,6 +212,9 @@ async fn killing_an_agent_stops_all_below_it() {
         assert_eq!((agent.status.as_str(), agent.running), ("retired", 0), "{name}");
     }
     assert_eq!(hub.engine.agent("logs").await.expect("the member").status, "idle");
+    let late = hub.engine.kill(run, "logs", "tester").await.expect_err("it has ended");
+    assert_eq!(late.code(), "run_ended");
+    assert!(late.to_string().contains(&format!("run {run} has ended ({})", record.summary.state)), "{late}");
     gate.open();
 }
 
@@ -241,6 +245,105 @@ async fn a_person_spawns_for_a_run_and_others_may_not() {
     gate.open();
     let record = hub.ended(run).await;
     assert_eq!(output_of(&record, &spawned.name), "dug");
+}
+
+/// A run of `logs`, who spawns one that may hand its task over, and `bob`, who takes it.
+async fn start_givers(hub: &Hub) -> RunId {
+    let rights = json!({"tools": ["spawn", "hand_off"], "authority": {"can_spawn": true}});
+    let bob = profile("bob", json!({"tools": ["accept"], "capacity": 4}));
+    let profiles = vec![profile("lead", json!({})), profile("logs", rights), bob];
+    let tasks = json!([{"key": "main", "title": "Main", "instructions": "Do it.", "assignee": "logs"}]);
+    let team = team(&["logs", "bob"], json!({"tasks": tasks, "rules": {"planning": "fixed"}}));
+    let start = hub.prepare(team, profiles, "Look.").await.expect("a team");
+    hub.engine.start_run(start).await.expect("a run")
+}
+
+/// `bob` takes over what `logs` has spawned somebody for; whatever the spawned says is the caller's to choose.
+fn givers(
+    spawned: impl Fn(&ModelRequest) -> Result<ModelReply, ModelError> + Send + Sync + 'static,
+    at_work: impl Fn() + Send + Sync + 'static,
+) -> FakeModels {
+    FakeModels::new(move |request| {
+        match (request.origin.agent.as_str(), request.origin.stage.as_str(), request.origin.turn) {
+            ("logs", _, 1) => Ok(asks(&[dig("c1", &["hand_off"])])),
+            ("logs" | "lead", ..) => Ok(says("the result")),
+            ("bob", "offer", 1) => Ok(asks(&[("c1", "accept", json!({}))])),
+            ("bob", "spawned", _) => {
+                at_work();
+                Ok(says("dug"))
+            }
+            ("bob", ..) => Ok(says("yes")),
+            _ => spawned(request),
+        }
+    })
+}
+
+fn hand_off() -> Result<ModelReply, ModelError> {
+    Ok(asks(&[("c1", "hand_off", json!({"to": "bob", "reason": "You dig better.", "left": "All of it."}))]))
+}
+
+#[tokio::test]
+async fn a_spawned_agent_whose_task_was_handed_away_goes() {
+    let hub = Hub::new(givers(|_| hand_off(), || {}), tools()).await;
+    let run = start_givers(&hub).await;
+    let record = hub.ended(run).await;
+    assert_eq!(record.summary.state, "completed", "{record:#?}");
+    let retired = events(&hub, run, "agent.retired").await;
+    let done = events(&hub, run, "task.completed").await;
+    let given = record.tasks.iter().find(|task| task.stage == "spawned").expect("the task").id.to_string();
+    let done = done.iter().find(|event| event.entity_id == given).expect("it was done");
+    assert_eq!(retired.len(), 1, "{retired:?}");
+    assert!(retired[0].seq < done.seq, "it held nothing from then on: {retired:?} {done:?}");
+    let agent = hub.engine.agent(&retired[0].entity_id).await.expect("kept");
+    assert_eq!((agent.status.as_str(), agent.running), ("retired", 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_spawned_agent_that_is_asked_something_goes_after_its_answer() {
+    let (named, name) = std::sync::mpsc::channel::<String>();
+    let gates: [_; 3] = std::array::from_fn(|_| std::sync::mpsc::channel::<()>());
+    let [(give, may_give), (reply, may_reply), (work, may_work)] =
+        gates.map(|(open, gate)| (open, std::sync::Mutex::new(gate)));
+    let wait = |gate: &std::sync::Mutex<std::sync::mpsc::Receiver<()>>| {
+        let _ = tokio::task::block_in_place(|| gate.lock().expect("no panic").recv());
+    };
+    let spawned = move |request: &ModelRequest| match request.origin.stage.as_str() {
+        "reply" => {
+            wait(&may_reply);
+            Ok(says("Here."))
+        }
+        _ => {
+            let _ = named.send(request.origin.agent.clone());
+            wait(&may_give);
+            hand_off()
+        }
+    };
+    let hub = Hub::new(givers(spawned, move || wait(&may_work)), tools()).await;
+    hub.engine.ensure_user("tester").await.expect("a user");
+    let run = start_givers(&hub).await;
+    let name = tokio::task::spawn_blocking(move || name.recv().expect("it was spawned")).await.expect("a name");
+    let question = NewMessage {
+        kind: MessageKind::Request,
+        ask: Some(Ask { within_s: Some(600), ..Ask::default() }),
+        ..NewMessage::note(name.clone(), "Where did you dig?")
+    };
+    hub.engine.say("tester", Some(run), question).await.expect("asked");
+    drop(give);
+    has_come(&hub, run, "agent.handoff.accepted").await;
+    assert!(events(&hub, run, "agent.retired").await.is_empty(), "it is still to answer");
+    drop(reply);
+    has_come(&hub, run, "agent.retired").await;
+    assert_eq!(hub.engine.agent(&name).await.expect("kept").status, "retired");
+    drop(work);
+    assert_eq!(hub.ended(run).await.decisions[0].standing, "answered");
+}
+
+/// Waits for the first event of a kind.
+async fn has_come(hub: &Hub, run: RunId, kind: &str) {
+    let mut feed = hub.engine.store().subscribe();
+    while events(hub, run, kind).await.is_empty() {
+        let _ = feed.next().await;
+    }
 }
 
 /// Where random families are kept.

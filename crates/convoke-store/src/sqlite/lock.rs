@@ -20,6 +20,9 @@ pub(crate) fn take(dir: &Path) -> Result<FolderLock> {
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
             Error::ReadOnly { dir: dir.display().to_string(), why: cause.to_string() }
         }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Error::Unavailable("the disk is full; nothing of this was stored. Free space and try again".into())
+        }
         _ => Error::broken_by(format!("cannot lock {}", path.display()), cause),
     };
     let mut file =

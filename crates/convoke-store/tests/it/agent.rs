@@ -157,9 +157,9 @@ async fn spawned_agents(place: Place) {
     let rows = look!(store, tx => spawn::of_run(tx, RUN).await);
     let brief: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.parent.as_deref(), row.living)).collect();
     assert_eq!(brief, [("dig-1", Some("ada"), true), ("dig-2", None, true)]);
-    assert!(!act!(store, tx => spawn::end_of_task(tx, RUN, "dig-1", task_id(2)).await), "not its task");
-    assert!(act!(store, tx => spawn::end_of_task(tx, RUN, "dig-1", task_id(1)).await));
-    assert!(!act!(store, tx => spawn::end_of_task(tx, RUN, "dig-1", task_id(1)).await), "once");
+    assert_eq!(look!(store, tx => spawn::task_of(tx, RUN, "dig-1").await), Some(task_id(1)));
+    assert!(act!(store, tx => spawn::end(tx, RUN, "dig-1").await));
+    assert_eq!(look!(store, tx => spawn::task_of(tx, RUN, "dig-1").await), None, "it lives no more");
     assert!(act!(store, tx => spawn::end(tx, RUN, "dig-2").await));
     assert!(!act!(store, tx => spawn::end(tx, RUN, "dig-2").await));
     assert!(look!(store, tx => spawn::of_run(tx, RUN).await).iter().all(|row| row.ended_at == Some(NOW)));

@@ -286,6 +286,7 @@ async fn answers_and_alerts_find_their_tasks(place: Place) {
     };
     assert_eq!((of("bob").await, of("ada").await), (Some(task_id(1)), None));
     assert_eq!(look!(store, tx => message::looked_at(tx, (task_id(1), 1)).await), None, "it has not begun");
+    assert_eq!(look!(store, tx => message::letters_at(tx, (task_id(1), 1), NOW).await), []);
     let long_ago = Timestamp::from_micros(0);
     let given = |n, since| {
         let store = store.clone();
@@ -303,9 +304,17 @@ async fn answers_and_alerts_find_their_tasks(place: Place) {
 async fn questions_end_once(place: Place) {
     let store = with_threads(&place).await;
     act!(store, tx => {
+        let asked = new_message(1, 1, 1, Some("[\"agent:bob\"]"));
+        message::insert(tx, &asked).await?;
+        message::insert_receipt(tx, &asked, "agent:bob").await?;
         decision::insert(tx, &new_question(1, 1)).await?;
         decision::insert_addressee(tx, message_id(1), "agent:bob", Some(RUN)).await
     });
+    let waiting = |attempt| {
+        let store = store.clone();
+        async move { look!(store, tx => message::queued(tx, "agent:bob", RUN, (task_id(2), attempt), 10).await).len() }
+    };
+    assert_eq!((waiting(1).await, waiting(2).await), (1, 1));
     assert_eq!(act!(store, tx => decision::due(tx, 10).await), [(message_id(1),)]);
     assert_eq!(look!(store, tx => decision::unattended(tx, "agent:bob", RUN, 10).await), [(message_id(1),)]);
     act!(store, tx => decision::set_reply_task(tx, message_id(1), "agent:bob", task_id(2)).await);
@@ -327,6 +336,7 @@ async fn questions_end_once(place: Place) {
         (Some("yes"), Some("agent:bob")),
         "the first stands"
     );
+    assert_eq!((waiting(1).await, waiting(2).await), (0, 0), "nobody is given what has ended");
     assert_eq!(
         look!(store, tx => decision::addressees(tx, message_id(1)).await),
         [("agent:bob".to_owned(), Some(task_id(2)))]

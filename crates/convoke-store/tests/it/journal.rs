@@ -121,6 +121,14 @@ async fn a_step_is_started_finished_and_resolved(place: Place) {
     assert_eq!((done.tries, done.bound_cost, done.bound_tokens, done.scopes), (2, 100, 10, scope()));
     assert_eq!(act!(store, tx => step::finish(tx, step_at(1), 0, "done", (None, None)).await), None, "not under way");
     act!(store, tx => step::finish(tx, step_at(2), 0, "unknown", (None, Some("gone"))).await.map(drop));
+    let late = |fence, why| {
+        let store = store.clone();
+        async move {
+            act!(store, tx => step::come_late(tx, step_at(2), (fence, why), "unknown", (None, Some("late"))).await)
+        }
+    };
+    assert!(!late(8, "gone").await && !late(7, "lost").await, "of another worker, or not given up so");
+    assert!(late(7, "gone").await && !late(7, "gone").await, "once");
     assert!(act!(store, tx => step::resolve(tx, step_at(2), "done", (Some("yes"), None)).await));
     assert!(!act!(store, tx => step::resolve(tx, step_at(2), "done", (Some("yes"), None)).await));
     let found = look!(store, tx => step::of_attempt(tx, task_id(1), 1, 0, 10).await);
@@ -138,9 +146,13 @@ async fn effects_are_told_apart_by_key(place: Place) {
     act!(store, tx => {
         let row = effect::NewRow { key: "k1", run: RUN, at: step_at(1), tool: "mail", args_hash: "h", repeat_rule: "once" };
         effect::dispatch(tx, &row).await?;
-        effect::dispatch(tx, &row).await?;
-        effect::settle(tx, step_at(1), "unknown").await
+        effect::dispatch(tx, &row).await
     });
+    let open = look!(store, tx => effect::open_of_run(tx, RUN).await);
+    let brief: Vec<_> = open.iter().map(|e| (e.task, e.n, e.repeat_rule.as_str(), e.state.as_str())).collect();
+    assert_eq!(brief, [(task_id(1), 1, "once", "dispatched")]);
+    act!(store, tx => effect::settle(tx, step_at(1), "unknown").await);
+    assert!(look!(store, tx => effect::open_of_run(tx, RUN).await).is_empty());
     let unknown = look!(store, tx => effect::unknown(tx, 10).await);
     assert_eq!(
         unknown.iter().map(|e| (e.key.as_str(), e.task, e.dispatched_at)).collect::<Vec<_>>(),

@@ -8,7 +8,7 @@ use crate::doomed::Doomed;
 /// Rounds, each with its own seed.
 const ROUNDS: u64 = 8;
 /// Processes of one round, after which it must have ended.
-const PROCESSES: u32 = 80;
+const PROCESSES: u32 = 200;
 /// The longest life of a process that is to be killed, in milliseconds.
 const LIFE: u64 = 250;
 const TEAM: &str = "kind: profile\nname: lead\nrole: coordinator\nprompt: You lead.\n\

@@ -73,6 +73,12 @@ impl Doomed {
         serde_json::from_slice(&output.stdout).ok()
     }
 
+    /// What a command says to people.
+    pub fn text(&self, words: &[&str]) -> String {
+        let output = self.command(words).stdout(Stdio::piped()).output().expect("it starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// The words that commands have left behind in `acts.txt`, in alphabetical order.
     pub fn acts(&self) -> Vec<String> {
         let mut texts = Vec::new();

@@ -8,6 +8,7 @@ mod doomed;
 mod effect;
 mod hostile;
 mod kill;
+mod people;
 mod place;
 mod power;
 #[path = "../../../convoke-store/tests/it/power_disk.rs"]

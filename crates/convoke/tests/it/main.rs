@@ -12,6 +12,7 @@ mod govern;
 mod inbox;
 mod json;
 mod library;
+mod names;
 mod person;
 mod plan;
 mod postgres;

@@ -19,6 +19,12 @@ fn a_second_run_is_refused_and_told_who_holds_the_folder() {
     assert!(ended.err.starts_with(&format!("error: the data folder {data} is in use by process ")), "{}", ended.err);
     assert!(ended.err.contains("hint: wait until it ends, or use another folder with `--data DIR`"), "{}", ended.err);
     assert_eq!(place.json(&["runs"])[0]["state"], "running", "reading goes on meanwhile");
+    // Whoever would carry on everything hears that it is carried on, and where to look.
+    let (ended, run) = (place.run(&["resume"]), run_of(&place.done(&["runs"])));
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    let told = format!(", which carries on what is unfinished: {run} (running)\n");
+    assert!(ended.err.contains(&told), "{}", ended.err);
+    assert!(ended.err.contains(&format!("hint: watch it: convoke watch {run}")), "{}", ended.err);
     place.done(&["teams"]);
     work.signal("KILL");
 }

@@ -100,6 +100,13 @@ fn it_handed_over_and_delegated(place: &Place) {
         (&offer["from"], &offer["to"], &offer["state"]),
         (&"engineer".into(), &"writer".into(), &"accepted".into())
     );
+    // The end of its id names it.
+    let id = offer["id"].as_str().expect("an id");
+    for (part, code) in [(&id[id.len() - 6..], "handoff_closed"), ("zzzzzz", "missing"), ("x", "bad_id")] {
+        let refused = place.run(&["handoffs", "accept", part, "--json", "--as", "ada"]);
+        let error: Value = serde_json::from_str(&refused.err).expect("JSON");
+        assert_eq!(error["error"]["code"], code, "{part}: {error}");
+    }
     let record = place.json(&["show", "last"]);
     assert_eq!(record["state"], "completed");
     let [guide] = with(&record["tasks"], "key", "guide")[..] else { panic!("{record}") };

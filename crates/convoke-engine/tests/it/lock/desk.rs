@@ -141,6 +141,30 @@ async fn two_who_edit_the_same_file_take_turns() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_holds_more_than_it_asks_for_is_told_what_it_holds() {
+    let (hub, run) = run(
+        &["ann"],
+        |request| {
+            let shared = |name: &str| json!({"resources": [name], "mode": "shared"});
+            match request.origin.turn {
+                1 => asks(&[("a", "lock", lock(&["topic:mine", "file:shared/src/"]))]),
+                2 => asks(&[("b", "lock", shared("topic:mine"))]),
+                3 => asks(&[("c", "lock", shared("file:shared/src/api.rs"))]),
+                4 => asks(&[("d", "lock", shared("topic:other"))]),
+                _ => says(results(request).join("\n")),
+            }
+        },
+        writer(),
+    )
+    .await;
+    let record = hub.ended(run).await;
+    let told: Vec<_> = output(&record, "ann").lines().map(str::to_owned).collect();
+    assert!(told[1].starts_with("You hold exclusive `topic:mine`."), "{told:?}");
+    assert!(told[2].starts_with("You hold exclusive `file:shared/src`."), "{told:?}");
+    assert!(told[3].starts_with("You hold shared `topic:other`."), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_with_a_call_is_told() {
     let calls: Vec<(&str, Value)> = vec![
         ("lock", json!({})),
