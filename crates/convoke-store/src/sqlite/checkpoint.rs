@@ -14,11 +14,10 @@ use super::conn::Conn;
 use super::engine::Shared;
 use crate::error::{Error, Result};
 
-/// The log is moved whenever so many pages have come (32 MiB): moving is disk time that commits wait for, and a page that was
-/// written often is moved once.
-const PAGES: i32 = 8_192;
-/// At this many pages in the log (128 MiB) the writer moves the rest even if somebody waits.
-const BUSY_PAGES: i32 = 32_768;
+/// The log is moved whenever so many pages have come (4 MiB).
+const PAGES: i32 = 1_024;
+/// At this many pages in the log (64 MiB) the writer moves the rest even if somebody waits.
+const BUSY_PAGES: i32 = 16_384;
 
 /// What the writer knows of its log.
 pub(super) struct Mover {
