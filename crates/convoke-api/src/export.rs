@@ -1,6 +1,6 @@
 //! Profiles, teams and patterns back to YAML. What is at its default is left out; the text reads back to the same value.
 
-use convoke_domain::flow::PatternFile;
+use convoke_domain::flow::{Flow, PatternFile};
 use convoke_domain::profile::Profile;
 use convoke_domain::team::{Pattern, Team};
 use serde::Serialize;
@@ -29,14 +29,23 @@ pub fn team_to_yaml(team: &Team) -> String {
 
 /// A team, the profiles it is made of, and the pattern it names unless the library has the same, in one file.
 pub fn bundle_to_yaml(team: &Team, profiles: &[Profile]) -> String {
+    bundle_with(team, profiles, &[])
+}
+
+/// The same; what of these patterns the team has its steps from is written as it stands there.
+pub fn bundle_with(team: &Team, profiles: &[Profile], patterns: &[PatternFile]) -> String {
     let pattern = team.flow.as_ref().filter(|_| names_pattern(team) && !is_of_library(team));
-    let pattern = pattern.map(|flow| PatternFile {
-        name: team.pattern.as_str().to_owned(),
-        description: String::new(),
-        parameters: flow.parameters.clone(),
-        steps: flow.steps.clone(),
-        result: flow.result.clone(),
-    });
+    let whole = |flow: &Flow| {
+        let known = patterns.iter().find(|known| known.name == team.pattern.as_str() && known.flow() == *flow);
+        known.cloned().unwrap_or_else(|| PatternFile {
+            name: team.pattern.as_str().to_owned(),
+            description: String::new(),
+            parameters: flow.parameters.clone(),
+            steps: flow.steps.clone(),
+            result: flow.result.clone(),
+        })
+    };
+    let pattern = pattern.map(whole);
     let team = match &pattern {
         Some(_) => document(Kind::Team, &Team { flow: None, ..team.clone() }),
         None => team_to_yaml(team),

@@ -11,6 +11,8 @@ use convoke_domain::team::Team;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::export::pattern_to_yaml;
+use crate::file::{Source, patterns_of};
 use crate::flow::crew::Priced;
 use crate::library;
 use crate::node::{Kind, Node};
@@ -157,6 +159,16 @@ impl Known {
         self
     }
 
+    /// Adds patterns that are saved, which teams may name.
+    #[must_use]
+    pub fn with_patterns<'p>(mut self, patterns: impl IntoIterator<Item = &'p PatternFile>) -> Self {
+        for pattern in patterns {
+            let text = pattern_to_yaml(pattern);
+            self.patterns.extend(patterns_of(&[Source { file: &pattern.name, text: &text }]));
+        }
+        self
+    }
+
     fn add_base(&mut self, kind: DocumentKind, name: &str, body: &impl Serialize) {
         let value = serde_json::to_value(body).expect("definitions are plain data");
         self.bases.insert((kind, name.to_owned()), Arc::new(value));
@@ -207,7 +219,7 @@ impl Known {
         self.patterns.insert(name.to_owned(), Pattern { node: Arc::new(document.clone()), flow });
     }
 
-    /// The pattern of this name: of the files that are read, else of the library.
+    /// The pattern of this name: of the files that are read, else of those that are saved, else of the library.
     pub(crate) fn pattern(&self, name: &str) -> Option<&Pattern> {
         self.patterns.get(name).or_else(|| library::known_patterns().get(name))
     }

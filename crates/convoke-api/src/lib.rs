@@ -28,11 +28,11 @@ mod syntax;
 mod team;
 mod word;
 
-pub use export::{bundle_to_yaml, pattern_to_yaml, profile_to_yaml, team_to_yaml};
+pub use export::{bundle_to_yaml, bundle_with, pattern_to_yaml, profile_to_yaml, team_to_yaml};
 pub use file::{Bundle, Source, check, read, read_one};
 pub use known::Known;
 pub use node::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
 pub use outcome::{OutcomeFile, OutcomeFormat, read_outcomes};
 pub use problem::{MAX_PROBLEMS, Problem, Problems};
 pub use schema::{Kind, editor_schema, program_input, program_output, schema};
-pub use word::{MAX_NAME, is_name};
+pub use word::{MAX_NAME, is_name, is_pattern_name};

@@ -22,9 +22,14 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().last().is_some_and(plain)
 }
 
-/// What is wrong with the name of a pattern, which may hold `_`.
+/// True if `text` can be the name of a pattern, which may hold `_`.
+pub fn is_pattern_name(text: &str) -> bool {
+    is_name(&text.replace('_', "-"))
+}
+
+/// What is wrong with the name of a pattern.
 pub(crate) fn pattern(text: &str) -> Option<Finding> {
-    if is_name(&text.replace('_', "-")) {
+    if is_pattern_name(text) {
         return None;
     }
     let found = name(text, "`name`")?;

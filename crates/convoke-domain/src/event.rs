@@ -73,6 +73,8 @@ kinds! {
     GrantRevoked = "grant.revoked",
     /// The time of a grant is up.
     GrantExpired = "grant.expired",
+    /// A pattern was saved as a new version.
+    PatternSaved = "pattern.saved",
     /// A team was saved as a new version.
     TeamSaved = "team.saved",
     /// A team was made choosable again.

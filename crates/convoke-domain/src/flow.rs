@@ -9,6 +9,7 @@ pub mod account;
 pub mod expand;
 mod known;
 mod larger;
+pub mod lists;
 pub mod machine;
 pub mod made;
 pub mod memory;

@@ -3,6 +3,8 @@
 //! Rule: no figure here is a promise. The least and the most are those of all rehearsals, the typical one is their middle; what a
 //! call takes is estimated from prompts and limits, as docs/guide/plan.md says. Start at [`forecast`].
 
+mod beyond;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use crate::price::Price;
 use crate::profile::{AgentKind, Profile};
 use crate::spec::RunSpec;
 use crate::transcript::Usage;
+
+pub use beyond::{Beyond, beyond};
 
 /// Rehearsals in which everybody answers the same way throughout: they find the extremes.
 const STUBBORN: u64 = 64;
@@ -103,6 +107,8 @@ pub struct Forecast {
     pub rounds: Range<u64>,
     /// Who does what.
     pub agents: Vec<Share>,
+    /// What agents may do of their own accord, which is in none of these figures.
+    pub not_counted: Vec<Beyond>,
     /// The most that one call is held to cost: a budget that is smaller admits none.
     pub dearest_call_usd: Money,
     /// A rehearsal was broken off: the most is more than is said.
@@ -153,13 +159,15 @@ pub fn forecast(spec: &Arc<RunSpec>, task: &str, rates: &BTreeMap<String, Rate>)
         let (agent, asks) = (name.clone(), profile.ask.clone());
         (tasks.most > 0).then_some(Share { agent, agent_kind: profile.agent_kind, model, tasks, asks })
     };
+    let agents: Vec<Share> = names(spec).iter().filter_map(share).collect();
     Forecast {
         rehearsals: STUBBORN + MIXED,
         completed,
         takes,
         width: range(&|one| one.width),
         rounds: range(&|one| one.rounds),
-        agents: names(spec).iter().filter_map(share).collect(),
+        not_counted: beyond(spec, agents.iter().map(|share| share.agent.as_str())),
+        agents,
         dearest_call_usd: well.iter().map(|one| one.dearest).min().unwrap_or_default(),
         broken_off: all.iter().any(|one| one.broken_off),
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::analytics::RunAnalytics;
 use crate::budget::Budget;
 use crate::flow::account::FlowAccount;
+use crate::flow::part::Part;
 use crate::id::{ApprovalId, HandoffId, MessageId, RunId, SessionId, TaskId, ThreadId};
 use crate::money::Money;
 use crate::time::Timestamp;
@@ -152,6 +153,9 @@ pub struct TaskRecord {
     pub title: String,
     /// What it is for: `plan`, `work`, `synthesis`, `validation`; `step` in a flow.
     pub stage: String,
+    /// What it is for in a flow, where it is no member's work: `plan`, `synthesis`, `judge`, `review` or `vote`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// The round.
     pub round: i64,
     /// Who does it.
@@ -351,7 +355,7 @@ pub struct InboxEntry {
     /// JSON Schema that the answer to a task must fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Value>,
-    /// What the answer to a question or a task may be; anything where there is none.
+    /// What the answer to a question, a task or a tool call of unknown outcome may be; anything where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
 }

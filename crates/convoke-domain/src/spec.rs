@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use serde_json::Value;
 
+use crate::flow::lists::Lists;
 use crate::flow::{Flow, expand, parameter};
 use crate::money::Money;
 use crate::profile::{AgentKind, Profile};
@@ -36,6 +37,9 @@ pub struct RunSpec {
     /// What is known of how often the members are right.
     #[serde(default, skip_serializing_if = "Pinned::is_empty")]
     pub weights: Pinned,
+    /// The index of the lists of `flow`.
+    #[serde(skip)]
+    pub lists: Lists,
 }
 
 impl RunSpec {
@@ -50,6 +54,7 @@ impl RunSpec {
             flow: None,
             parameters: BTreeMap::new(),
             weights: Pinned::default(),
+            lists: Lists::default(),
         }
     }
 
@@ -72,6 +77,7 @@ impl RunSpec {
         let Some(flow) = &self.team.flow else { return Ok(()) };
         self.parameters = parameter::settle(&flow.parameters, &self.team.with, &parameter::team_variables(self))?;
         self.flow = Some(expand::expand(flow, self.team.rules.conflict));
+        self.lists = Lists::default();
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Figures of a run, and of teams over time: loads what they are computed from. The formulas are the domain's
 //! ([`convoke_domain::analytics`]). Rule: reads alone, in pages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use convoke_domain::analytics::series::{self, Every, Part, RunPoint, Sum};
 use convoke_domain::analytics::{
@@ -122,7 +122,8 @@ pub(crate) async fn complete(tx: &mut Tx<'_>, record: &mut RunRecord, spec: &Run
     let offers = handoff::list(tx, Some(run), false, None, HANDOFFS).await?;
     record.handoffs = offers.into_iter().map(handoff_record).collect::<Stored<_>>()?;
     record.ratings = rating::of_run(tx, run).await?;
-    let beside = beside(record, spec);
+    tell_parts(record, spec);
+    let beside = record.tasks.iter().filter(|task| task.part.is_some()).map(|task| task.id).collect();
     let trace = Trace { beside, ..trace(tx, run, spec).await? };
     record.analytics = Some(domain::of_run(record, &trace));
     Ok(())
@@ -143,11 +144,12 @@ async fn trace(tx: &mut Tx<'_>, run: RunId, spec: &RunSpec) -> Stored<Trace> {
     Ok(Trace { edges, marks, capacity, letters, votes, interruptions, ..Trace::default() })
 }
 
-/// Tasks by which the run's flow plans, brings together or settles, by the steps as their file has them.
-fn beside(record: &RunRecord, spec: &RunSpec) -> BTreeSet<TaskId> {
-    let Some(flow) = spec.team.flow.as_ref().or(spec.flow.as_ref()) else { return BTreeSet::new() };
-    let steps = record.tasks.iter().filter(|task| task.stage == Stage::Step.as_str());
-    steps.filter(|task| part::is_coordination(flow, &task.key)).map(|task| task.id).collect()
+/// Marks the tasks by which the run's flow plans, brings together or settles, by the steps as their file has them.
+fn tell_parts(record: &mut RunRecord, spec: &RunSpec) {
+    let Some(flow) = spec.team.flow.as_ref().or(spec.flow.as_ref()) else { return };
+    for task in record.tasks.iter_mut().filter(|task| task.stage == Stage::Step.as_str()) {
+        task.part = part::of(flow, &task.key);
+    }
 }
 
 /// Which task waited for which.

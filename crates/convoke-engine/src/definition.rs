@@ -1,12 +1,13 @@
-//! Profiles and teams: saved as versions, listed, switched off, and put together into what a run pins.
+//! Profiles, teams and patterns: saved as versions, listed, switched off, and put together into what a run pins.
 
 use convoke_domain::event::Kind;
+use convoke_domain::flow::PatternFile;
 use convoke_domain::id::WorkspaceId;
 use convoke_domain::profile::{Profile, Role};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::team::Team;
-use convoke_store::definition::{Record, profile, team};
+use convoke_store::definition::{Record, pattern, profile, team};
 use convoke_store::{Result as Stored, Tx, UseCase, agent};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -32,29 +33,52 @@ pub struct Versioned<T> {
     pub by: String,
 }
 
+/// What is saved together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Definitions {
+    /// The profiles.
+    pub profiles: Vec<Profile>,
+    /// The teams; each that names a pattern carries its steps.
+    pub teams: Vec<Team>,
+    /// The patterns.
+    pub patterns: Vec<PatternFile>,
+}
+
 impl Engine {
     /// Saves profiles and teams in one transaction, each as a new version if it differs from the latest. Owners and operators
     /// may. Gives how many were new.
     pub async fn save(&self, profiles: Vec<Profile>, teams: Vec<Team>, user: &str) -> Result<usize> {
-        let save = Save { ws: self.ws(), profiles, teams, user: user.to_owned() };
-        self.define_as(user, "save profiles and teams", save).await
+        self.save_all(Definitions { profiles, teams, patterns: Vec::new() }, user).await
+    }
+
+    /// The same with patterns, which teams that are saved later may name.
+    pub async fn save_all(&self, new: Definitions, user: &str) -> Result<usize> {
+        let save = Save { ws: self.ws(), new, user: user.to_owned() };
+        self.define_as(user, "save profiles, teams and patterns", save).await
+    }
+
+    /// The patterns that are saved, by name.
+    pub async fn patterns(&self) -> Result<Vec<Versioned<PatternFile>>> {
+        let rows = self.store().read(List { ws: self.ws(), of: Of::Patterns }).await?;
+        rows.into_iter().map(|row| read(row, |_: &mut PatternFile, _| {})).collect()
     }
 
     /// Installs what comes with the program; what a user has changed stays as it is.
     pub async fn install(&self, profiles: Vec<Profile>, teams: Vec<Team>) -> Result<usize> {
         let user = LIBRARY.to_owned();
-        Ok(self.store().run(Save { ws: self.ws(), profiles, teams, user }).await?)
+        let new = Definitions { profiles, teams, patterns: Vec::new() };
+        Ok(self.store().run(Save { ws: self.ws(), new, user }).await?)
     }
 
     /// All profiles by name.
     pub async fn profiles(&self) -> Result<Vec<Versioned<Profile>>> {
-        let rows = self.store().read(List { ws: self.ws(), teams: false }).await?;
+        let rows = self.store().read(List { ws: self.ws(), of: Of::Profiles }).await?;
         rows.into_iter().map(|row| read(row, |body: &mut Profile, active| body.active = active)).collect()
     }
 
     /// All teams by name.
     pub async fn teams(&self) -> Result<Vec<Versioned<Team>>> {
-        let rows = self.store().read(List { ws: self.ws(), teams: true }).await?;
+        let rows = self.store().read(List { ws: self.ws(), of: Of::Teams }).await?;
         rows.into_iter().map(|row| read(row, |body: &mut Team, active| body.active = active)).collect()
     }
 
@@ -115,8 +139,7 @@ fn read<T: DeserializeOwned>(row: Record, set_active: impl Fn(&mut T, bool)) -> 
 
 struct Save {
     ws: WorkspaceId,
-    profiles: Vec<Profile>,
-    teams: Vec<Team>,
+    new: Definitions,
     user: String,
 }
 
@@ -129,10 +152,13 @@ impl UseCase for Save {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<usize> {
         let mut saved = 0;
-        for body in &self.profiles {
+        for body in &self.new.patterns {
+            saved += usize::from(self.save_pattern(tx, body).await?);
+        }
+        for body in &self.new.profiles {
             saved += usize::from(self.save_profile(tx, body).await?);
         }
-        for body in &self.teams {
+        for body in &self.new.teams {
             let latest = team::latest(tx, &body.name).await?;
             let Some((version, text)) = self.next(latest, serde_json::to_string(body)?) else { continue };
             team::insert(tx, (&body.name, version), &text, body.active, &self.user).await?;
@@ -158,6 +184,19 @@ impl Save {
             Some(latest) if self.user == LIBRARY && latest.created_by != LIBRARY => None,
             Some(latest) => Some((latest.version + 1, text)),
         }
+    }
+
+    async fn save_pattern(&self, tx: &mut Tx<'_>, body: &PatternFile) -> Stored<bool> {
+        let latest = pattern::latest(tx, &body.name).await?;
+        let was = latest.as_ref().and_then(|latest| serde_json::from_str::<PatternFile>(&latest.body).ok());
+        // A team that carries the steps of its pattern knows nothing of what the pattern is for.
+        if body.description.is_empty() && was.is_some_and(|was| was.flow() == body.flow()) {
+            return Ok(false);
+        }
+        let Some((version, text)) = self.next(latest, serde_json::to_string(body)?) else { return Ok(false) };
+        pattern::insert(tx, (&body.name, version), &text, true, &self.user).await?;
+        emit(tx, Kind::PatternSaved, ("pattern", body.name.clone()), (None, &self.who()), json!({"version": version}));
+        Ok(true)
     }
 
     async fn save_profile(&self, tx: &mut Tx<'_>, body: &Profile) -> Stored<bool> {
@@ -252,7 +291,14 @@ impl UseCase for SetActive {
 
 struct List {
     ws: WorkspaceId,
-    teams: bool,
+    of: Of,
+}
+
+#[derive(Clone, Copy)]
+enum Of {
+    Profiles,
+    Teams,
+    Patterns,
 }
 
 impl UseCase for List {
@@ -263,7 +309,11 @@ impl UseCase for List {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Vec<Record>> {
-        if self.teams { team::list(tx, "", PAGE).await } else { profile::list(tx, "", PAGE).await }
+        match self.of {
+            Of::Profiles => profile::list(tx, "", PAGE).await,
+            Of::Teams => team::list(tx, "", PAGE).await,
+            Of::Patterns => pattern::list(tx, "", PAGE).await,
+        }
     }
 }
 

@@ -7,14 +7,16 @@ use convoke_domain::choice;
 use convoke_domain::id::{ApprovalId, RunId, WorkspaceId};
 use convoke_domain::pattern::Stage;
 use convoke_domain::record::{ApprovalRecord, DecisionRecord, InboxEntry, InboxKind, VoteRecord};
+use convoke_domain::run as domain_run;
 use convoke_domain::time::Timestamp;
 use convoke_domain::user::Role;
-use convoke_store::{Result as Stored, Tx, UseCase, approval, decision, effect, frame, run, task};
+use convoke_store::{Error, Result as Stored, Tx, UseCase, approval, decision, effect, frame, run, task};
 use serde_json::Value;
 
 use crate::approval::{counted, role_of, rule_of, strangers};
 use crate::decision::record;
 use crate::person::may_do;
+use crate::resolve::{choices, task_state};
 use crate::{Engine, Result};
 
 /// Entries of one kind that are looked at.
@@ -35,7 +37,9 @@ impl Engine {
             }
         }
         if matches!(role, Role::Owner | Role::Operator) {
-            entries.extend(found.effects.into_iter().map(effect_entry));
+            for row in found.effects {
+                entries.push(effect_entry(row)?);
+            }
             entries.extend(found.runs.into_iter().map(run_entry));
         }
         entries.sort_by_key(|entry| entry.since);
@@ -101,7 +105,7 @@ struct Found {
     questions: Vec<InboxEntry>,
     approvals: Vec<InboxEntry>,
     tasks: Vec<(task::Given, Option<Timestamp>)>,
-    effects: Vec<effect::Record>,
+    effects: Vec<effect::Unknown>,
     runs: Vec<run::Record>,
 }
 
@@ -223,8 +227,11 @@ fn task_entry((row, due): (task::Given, Option<Timestamp>)) -> InboxEntry {
     }
 }
 
-fn effect_entry(row: effect::Record) -> InboxEntry {
-    InboxEntry {
+fn effect_entry(row: effect::Unknown) -> Stored<InboxEntry> {
+    let state = domain_run::State::parse(&row.run_state)
+        .ok_or_else(|| Error::broken(format!("run {} has no state `{}`", row.run, row.run_state)))?;
+    let choices = choices(state, task_state(&row.task_state, row.task)?);
+    Ok(InboxEntry {
         kind: InboxKind::Effect,
         id: row.key,
         run: Some(row.run),
@@ -235,8 +242,8 @@ fn effect_entry(row: effect::Record) -> InboxEntry {
         due: None,
         approval: None,
         output_schema: None,
-        options: Vec::new(),
-    }
+        options: choices.iter().map(|choice| (*choice).to_owned()).collect(),
+    })
 }
 
 fn run_entry(row: run::Record) -> InboxEntry {

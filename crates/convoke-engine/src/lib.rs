@@ -70,7 +70,7 @@ pub use budget::MoveBudget;
 pub use config::Config;
 pub use context::Context;
 pub use decision::Replaced;
-pub use definition::{LIBRARY, Versioned};
+pub use definition::{Definitions, LIBRARY, Versioned};
 pub use desk::tool_names;
 pub use engine::Engine;
 pub use error::{Error, Result};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use convoke_domain::budget::Budget;
-use convoke_domain::flow::Flow;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::money::Money;
 use convoke_domain::record::{
@@ -76,8 +75,8 @@ impl Engine {
         Ok(self.store().read(Full { ws: self.ws(), run }).await?)
     }
 
-    /// What a diagram of a run needs besides its record: the flow it follows, if it does, and which task waited for which.
-    pub async fn run_course(&self, run: RunId) -> Result<(Option<Flow>, Vec<(TaskId, TaskId)>)> {
+    /// What a diagram of a run needs besides its record: what it pinned, and which task waited for which.
+    pub async fn run_course(&self, run: RunId) -> Result<(RunSpec, Vec<(TaskId, TaskId)>)> {
         Ok(self.store().read(Course { ws: self.ws(), run }).await?)
     }
 
@@ -221,7 +220,7 @@ struct Course {
 }
 
 impl UseCase for Course {
-    type Out = (Option<Flow>, Vec<(TaskId, TaskId)>);
+    type Out = (RunSpec, Vec<(TaskId, TaskId)>);
 
     fn ws(&self) -> WorkspaceId {
         self.ws
@@ -230,7 +229,7 @@ impl UseCase for Course {
     async fn run(&self, tx: &mut Tx<'_>) -> Stored<Self::Out> {
         let row = find(tx, self.run).await?;
         let spec: RunSpec = serde_json::from_slice(&blob::get(tx, row.spec.parse()?).await?)?;
-        Ok((spec.team.flow, analytics::edges(tx, self.run).await?))
+        Ok((spec, analytics::edges(tx, self.run).await?))
     }
 }
 
@@ -360,6 +359,7 @@ fn task_record(task: task::Record, (attempts, (cost_usd, tokens)): (Vec<AttemptR
         key: task.key,
         title: task.title,
         stage: task.stage,
+        part: None,
         round: task.round,
         agent: task.agent,
         state: task.state,

@@ -1,11 +1,13 @@
 //! A person says what became of a tool call whose outcome is unknown; the attempt goes on with that.
 
 use convoke_domain::event::Kind;
-use convoke_domain::id::WorkspaceId;
+use convoke_domain::id::{TaskId, WorkspaceId};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::task::{Priority, WaitReason, rank};
+use convoke_domain::{run, task};
 use convoke_store::step::StepRef;
-use convoke_store::{Result as Stored, Tx, UseCase, effect, run, step, task};
+use convoke_store as rows;
+use convoke_store::{Error, Result as Stored, Tx, UseCase, effect, step};
 use serde_json::json;
 
 use crate::engine::emit;
@@ -70,6 +72,9 @@ impl UseCase for Resolve {
             let message = format!("the outcome of {} is known: {}", self.key, found.state);
             return Err(Refusal::new("outcome_known", message).into());
         }
+        if self.outcome == Outcome::Retry {
+            self.refuse_retry(tx, &found).await?;
+        }
         let at = StepRef { task: found.task, attempt: found.attempt, n: found.n };
         let (output, error) = match &self.outcome {
             Outcome::Done(text) => (Some(text.as_str()), None),
@@ -84,7 +89,38 @@ impl UseCase for Resolve {
     }
 }
 
+/// Where a task stands.
+pub(crate) fn task_state(text: &str, id: TaskId) -> Stored<task::State> {
+    task::State::parse(text).ok_or_else(|| Error::broken(format!("task {id} has no state `{text}`")))
+}
+
+/// What a person may say became of a call of this run and task. Nobody makes a call again for work that has ended.
+pub(crate) fn choices(run: run::State, task: task::State) -> &'static [&'static str] {
+    if run.has_ended() || task.has_ended() { &["done", "failed"] } else { &["done", "failed", "retry"] }
+}
+
 impl Resolve {
+    /// Refuses a call to be made again by nobody.
+    async fn refuse_retry(&self, tx: &mut Tx<'_>, found: &effect::Record) -> Stored<()> {
+        let run = state_of(&rows::run::hold(tx, found.run).await?)?;
+        let task = task_state(&rows::task::hold(tx, found.task).await?.state, found.task)?;
+        if choices(run, task).contains(&self.outcome.name()) {
+            return Ok(());
+        }
+        let over = if run.has_ended() {
+            format!("run {} is {}", found.run, run.as_str())
+        } else {
+            format!("task {} is {}", found.task, task.as_str())
+        };
+        let message = format!("{over}: nobody is left in it to make the call to {} again", found.tool);
+        let key = &found.key;
+        let hint = format!(
+            "look what the tool acts on, then `convoke resolve {key} done` if it acted, or `failed` if it did not; what is still to be \
+             done is for a new run"
+        );
+        Err(Refusal::new("run_over", message).hint(hint).into())
+    }
+
     /// Wakes the task when nothing of it is unknown any more, and the run when no task waits.
     async fn go_on(&self, tx: &mut Tx<'_>, found: &effect::Record) -> Stored<()> {
         let unknown = effect::of_run(tx, found.run).await?;
@@ -92,10 +128,10 @@ impl Resolve {
             return Ok(());
         }
         let rank = rank(Priority::High, tx.now());
-        task::wake(tx, found.run, WaitReason::UnknownEffect.as_str(), rank).await?;
-        let held = run::hold(tx, found.run).await?;
-        if state_of(&held)? == convoke_domain::run::State::Waiting {
-            run::extend(tx, found.run).await?;
+        rows::task::wake(tx, found.run, WaitReason::UnknownEffect.as_str(), rank).await?;
+        let held = rows::run::hold(tx, found.run).await?;
+        if state_of(&held)? == run::State::Waiting {
+            rows::run::extend(tx, found.run).await?;
             set_going(tx, &held).await?;
             emit(tx, Kind::RunResumed, ("run", found.run.to_string()), (Some(found.run), &self.who), json!({}));
         }

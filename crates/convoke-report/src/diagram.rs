@@ -8,6 +8,7 @@ mod run;
 mod step;
 mod svg;
 mod team;
+mod words;
 
 pub use mermaid::mermaid;
 pub use run::{Standing, of_run};
@@ -16,6 +17,9 @@ pub use team::of_team;
 
 use convoke_domain::flow::Flow;
 
+use self::run::Standings;
+use self::step::Scene;
+use self::words::Words;
 use crate::quote::one_line;
 
 /// The most characters of one line of a box.
@@ -27,6 +31,8 @@ const BOXES: usize = 400;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Diagram {
     title: String,
+    /// What there is to know besides, a line each.
+    notes: Vec<String>,
     lane: Lane,
 }
 
@@ -85,6 +91,8 @@ enum Look {
 enum Mood {
     Done,
     Failed,
+    /// Work was done, and turned down.
+    Rejected,
     Off,
     Open,
     Unbegun,
@@ -95,6 +103,7 @@ impl Mood {
         match self {
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::Rejected => "rejected",
             Self::Off => "off",
             Self::Open => "open",
             Self::Unbegun => "unbegun",
@@ -115,7 +124,12 @@ impl Mood {
 
 /// The diagram of what a pattern does.
 pub fn of_flow(title: &str, flow: &Flow) -> Diagram {
-    Diagram { title: short(title), lane: step::lane(&flow.steps, "", &run::Standings::default()) }
+    of_steps(short(title), flow, Scene { words: &Words::default(), standings: &Standings::default() })
+}
+
+fn of_steps(title: String, flow: &Flow, scene: Scene<'_>) -> Diagram {
+    let lane = step::lane(&flow.steps, "", scene);
+    Diagram { title, notes: scene.words.notes(), lane }
 }
 
 /// One line, cut.

@@ -5,9 +5,17 @@ use convoke_domain::record::{EffectRecord, RunRecord, StepRecord, TaskRecord};
 use crate::view::View;
 
 /// What to do about a call whose outcome is not known.
-pub(crate) const ADVICE: &str = "It is not known whether these calls took effect, and they are not repeated blindly. For \
+const ADVICE: &str = "It is not known whether these calls took effect, and they are not repeated blindly. For \
      each, look at what the tool acts on, then say what became of it with `convoke resolve EFFECT done|failed|retry`; the \
      task goes on with your answer.";
+/// The same where nobody goes on.
+const ADVICE_ENDED: &str = "It is not known whether these calls took effect, and the run has ended, so nobody makes them again. \
+     For each, look at what the tool acts on, then say what became of it with `convoke resolve EFFECT done|failed`, for the record.";
+
+/// What to do about the calls of this run whose outcome is not known.
+pub(crate) fn advice(view: &View<'_>) -> &'static str {
+    if view.has_ended() { ADVICE_ENDED } else { ADVICE }
+}
 
 /// An effect with the call it stands for.
 pub(crate) struct Effect<'a> {

@@ -5,6 +5,7 @@
 mod prose;
 mod timeline;
 
+use convoke_domain::flow::part::Part;
 use convoke_domain::pattern::coordinator_worker::answer_of;
 use convoke_domain::record::{RunRecord, TaskRecord};
 
@@ -55,7 +56,9 @@ fn sections(view: &View<'_>) -> String {
         section("gates", "Gates", block::html(&dispute::gates(view))),
         section("control", "Who had control", block::html(&dispute::control(view))),
         section("agreement", "Agreement by round", block::html(&dispute::convergence(view))),
-        section("contributions", "Contributions", contributions(view)),
+        section("contributions", "Contributions", contributions(view, &view.contributions())),
+        section("together", "Put together on the way", contributions(view, &view.part(Part::Synthesis))),
+        section("judges", "Judges", contributions(view, &view.part(Part::Judge))),
         section("files", "Files", artifact::table(view).map(|table| table.html())),
         section("validation", "Validation", verdicts(view)),
         section("drafts", "Earlier drafts", drafts(view)),
@@ -140,7 +143,7 @@ fn held(view: &View<'_>) -> Option<String> {
     }
     let open = effect::open(view);
     if !open.is_empty() {
-        body.push_str(&paragraph(effect::ADVICE));
+        body.push_str(&paragraph(effect::advice(view)));
         body.push_str(&sheet::open_effects(view, &open).html());
     }
     body.push_str(&view.next_step().map(|step| paragraph(&step)).unwrap_or_default());
@@ -186,8 +189,7 @@ fn plan(view: &View<'_>) -> Option<String> {
     sheet::plan(view).map(|table| table.html()).or_else(|| brief(view).map(|brief| prose(brief, 2)))
 }
 
-fn contributions(view: &View<'_>) -> Option<String> {
-    let all = view.contributions();
+fn contributions(view: &View<'_>, all: &[&TaskRecord]) -> Option<String> {
     let mut told: String = all.iter().take(CONTRIBUTIONS_SHOWN).map(|task| contribution(view, task)).collect();
     if all.len() > CONTRIBUTIONS_SHOWN {
         told.push_str(&paragraph(&format!("{} more are in the JSON report.", all.len() - CONTRIBUTIONS_SHOWN)));

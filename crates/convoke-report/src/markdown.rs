@@ -2,6 +2,7 @@
 //!
 //! Rule: a section that has nothing to say is left out, except the result. Start at [`markdown`].
 
+use convoke_domain::flow::part::Part;
 use convoke_domain::pattern::Stage;
 use convoke_domain::pattern::coordinator_worker::answer_of;
 use convoke_domain::pattern::plan::Plan;
@@ -45,7 +46,9 @@ fn write(view: &View<'_>) -> String {
         section("Gates", block::markdown(&dispute::gates(view))),
         section("Who had control", block::markdown(&dispute::control(view))),
         section("Agreement by round", block::markdown(&dispute::convergence(view))),
-        section("Contributions", contributions(view)),
+        section("Contributions", contributions(view, &view.contributions())),
+        section("Put together on the way", contributions(view, &view.part(Part::Synthesis))),
+        section("Judges", contributions(view, &view.part(Part::Judge))),
         section("Files", artifact::table(view).map(|table| table.markdown())),
         section("Validation", verdicts(view)),
         section("Earlier drafts", drafts(view)),
@@ -114,7 +117,7 @@ fn held(view: &View<'_>) -> Option<String> {
     }
     let open = effect::open(view);
     if !open.is_empty() {
-        parts.push(effect::ADVICE.to_owned());
+        parts.push(effect::advice(view).to_owned());
         parts.push(sheet::open_effects(view, &open).markdown().trim_end().to_owned());
     }
     parts.extend(view.next_step());
@@ -156,8 +159,7 @@ pub(crate) fn brief<'a>(view: &View<'a>) -> Option<&'a str> {
     outputs.filter(|output| serde_json::from_str::<Plan>(output).is_err()).last()
 }
 
-fn contributions(view: &View<'_>) -> Option<String> {
-    let all = view.contributions();
+fn contributions(view: &View<'_>, all: &[&TaskRecord]) -> Option<String> {
     let shown = all.iter().take(CONTRIBUTIONS_SHOWN).enumerate();
     let mut told: Vec<_> = shown.map(|(n, task)| contribution(view, n + 1, task)).collect();
     if all.len() > CONTRIBUTIONS_SHOWN {

@@ -101,7 +101,7 @@ fn foot(view: &View<'_>, color: bool) -> String {
     let open = effect::open(view);
     let mut told = String::new();
     if !open.is_empty() {
-        let advice = wrapped(effect::ADVICE, WIDTH).into_iter().map(|line| format!("{line}\n"));
+        let advice = wrapped(effect::advice(view), WIDTH).into_iter().map(|line| format!("{line}\n"));
         told.extend(std::iter::once("\n".to_owned()).chain(advice));
         // The key is to be copied, so it is never cut.
         told.extend(

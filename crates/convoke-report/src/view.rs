@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use convoke_domain::flow::part::Part;
 use convoke_domain::flow::account::Fact;
 use convoke_domain::flow::path;
 use convoke_domain::money::Money;
@@ -129,8 +130,16 @@ impl<'a> View<'a> {
         let is_result = |task: &&TaskRecord| self.run.output.is_some() && task.output == self.run.output;
         let result = self.stage(Stage::Step).filter(is_result).last().map(|task| task.id);
         let is_own = |task: &&TaskRecord| !self.told_elsewhere.contains(&task.key) && Some(task.id) != result;
-        let steps = self.stage(Stage::Step).filter(is_own);
+        let steps = self.stage(Stage::Step).filter(|task| task.part.is_none()).filter(is_own);
         self.stage(Stage::Work).chain(steps).collect()
+    }
+
+    /// What a flow had done that is no member's work, whatever of it stands as the result: what judges decided, or what was put
+    /// together on the way.
+    pub(crate) fn part(&self, part: Part) -> Vec<&'a TaskRecord> {
+        let is_result = |task: &TaskRecord| self.run.output.is_some() && task.output == self.run.output;
+        let told = |task: &&TaskRecord| task.part == Some(part) && (part == Part::Judge || !is_result(task));
+        self.stage(Stage::Step).filter(told).collect()
     }
 
     /// Synthesis results that a later one replaced.

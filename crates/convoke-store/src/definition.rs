@@ -1,4 +1,4 @@
-//! Profiles and teams: bodies by name and version. Every version is kept; the latest says whether the name is active.
+//! Profiles, teams and patterns: bodies by name and version. Every version is kept; the latest says whether the name is active.
 
 use convoke_domain::time::Timestamp;
 
@@ -113,3 +113,4 @@ macro_rules! definitions {
 
 definitions!(profile, "profile");
 definitions!(team, "team");
+definitions!(pattern, "pattern");

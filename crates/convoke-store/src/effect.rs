@@ -115,12 +115,33 @@ pub async fn open_of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Open>> {
     .await
 }
 
+row! {
+    /// A call whose outcome nobody knows, and where the work stands that it was made in.
+    pub struct Unknown {
+        /// Stable: `run:task:attempt:step`.
+        pub key: String,
+        /// The run.
+        pub run: RunId,
+        /// The task.
+        pub task: TaskId,
+        /// The tool's id.
+        pub tool: String,
+        /// When it was dispatched first.
+        pub dispatched_at: Timestamp,
+        /// Where the run stands.
+        pub run_state: String,
+        /// Where the task stands.
+        pub task_state: String,
+    }
+}
+
 /// Effects whose outcome a person must tell, oldest first.
-pub async fn unknown(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
+pub async fn unknown(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Unknown>> {
     let ws = tx.ws();
     tx.many(
-        "SELECT key, run, task, attempt, n, tool, repeat_rule, state, dispatched_at, resolved_by, note FROM effect \
-         WHERE ws = $1 AND state = 'unknown' ORDER BY dispatched_at, key LIMIT $2",
+        "SELECT e.key, e.run, e.task, e.tool, e.dispatched_at, r.state AS run_state, t.state AS task_state FROM effect e \
+         JOIN run r ON r.ws = e.ws AND r.id = e.run JOIN task t ON t.ws = e.ws AND t.id = e.task \
+         WHERE e.ws = $1 AND e.state = 'unknown' ORDER BY e.dispatched_at, e.key LIMIT $2",
         p![ws, limit],
     )
     .await

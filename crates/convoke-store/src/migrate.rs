@@ -50,6 +50,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     3 "0003_together",
     4 "0004_lean",
     5 "0005_patterns",
+    6 "0006_pattern",
 };
 
 /// The schema version that this program needs.

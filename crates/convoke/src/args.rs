@@ -134,6 +134,8 @@ pub enum Command {
     Profiles(crate::profiles::ProfilesArgs),
     /// Teams of agents
     Teams(crate::teams::TeamsArgs),
+    /// Patterns that teams may name
+    Patterns(crate::patterns::PatternsArgs),
     /// Profiles and teams made by others: see which rights they ask for, install them by digest
     Bundle(crate::bundle::BundleArgs),
     /// Check files of profiles, teams, patterns and scripts, a folder of them, or a saved team

@@ -1,4 +1,4 @@
-//! `convoke bundle`: profiles and teams that somebody else made, installed by their digest, with the rights they ask for
+//! `convoke bundle`: profiles, teams and patterns that somebody else made, installed by their digest, with the rights they ask for
 //! shown first. A bundle installs nothing but definitions; nothing of it runs until a run is started.
 
 mod source;
@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use convoke_api::Bundle;
+use convoke_domain::flow::PatternFile;
 use convoke_domain::profile::Profile;
 use convoke_domain::team::Team;
-use convoke_engine::{LIBRARY, Versioned};
+use convoke_engine::{Definitions, LIBRARY, Versioned};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -55,6 +55,8 @@ struct Installed {
     by: String,
     profiles: Vec<String>,
     teams: Vec<String>,
+    #[serde(default)]
+    patterns: Vec<String>,
 }
 
 impl BundleArgs {
@@ -80,7 +82,7 @@ async fn install(global: &Global, from: &str, wanted: Option<&str>) -> Result<Ex
     let Some(wanted) = wanted else {
         let known = before.iter().rev().find(|one| one.from == from);
         let has_changed = known.is_some_and(|one| one.digest != digest);
-        let entries = entries(&hub, &bundle).await?;
+        let entries = entries(&hub, &definition::to_save(bundle)?).await?;
         return shown(global, &entries, (from, &digest, has_changed));
     };
     if wanted != digest {
@@ -88,19 +90,21 @@ async fn install(global: &Global, from: &str, wanted: Option<&str>) -> Result<Ex
         return Err(Failure::usage("digest_mismatch", message)
             .hint(format!("look at it with `convoke bundle install {from}`; nothing was installed")));
     }
+    let new = definition::to_save(bundle)?;
     let names = |list: Vec<&String>| list.into_iter().cloned().collect::<Vec<_>>();
     let one = Installed {
         from: from.to_owned(),
         digest,
         by: hub.user.clone(),
-        profiles: names(bundle.profiles.iter().map(|one| &one.name).collect()),
-        teams: names(bundle.teams.iter().map(|one| &one.name).collect()),
+        profiles: names(new.profiles.iter().map(|one| &one.name).collect()),
+        teams: names(new.teams.iter().map(|one| &one.name).collect()),
+        patterns: names(new.patterns.iter().map(|one| &one.name).collect()),
     };
-    let saved = hub.engine.save(bundle.profiles, bundle.teams, &hub.user).await?;
+    let saved = hub.engine.save_all(new, &hub.user).await?;
     note(&hub, before, &one)?;
     if global.json {
         say::json(
-            &json!({"installed": true, "digest": one.digest, "profiles": one.profiles, "teams": one.teams, "saved": saved}),
+            &json!({"installed": true, "digest": one.digest, "profiles": one.profiles, "teams": one.teams, "patterns": one.patterns, "saved": saved}),
         )?;
     } else {
         say::line(&format!("installed: {}; {}", counts(&one), text::many(saved, "new version")))?;
@@ -119,7 +123,7 @@ fn digest_of(texts: &[(String, String)]) -> String {
     format!("sha256:{hex}")
 }
 
-/// A profile or team of a bundle: what it asks for, and what it would come in the place of.
+/// A profile, team or pattern of a bundle: what it asks for, and what it would come in the place of.
 struct Entry {
     noun: &'static str,
     name: String,
@@ -160,7 +164,7 @@ impl There {
     }
 }
 
-async fn entries(hub: &Hub, bundle: &Bundle) -> Result<Vec<Entry>> {
+async fn entries(hub: &Hub, bundle: &Definitions) -> Result<Vec<Entry>> {
     let (profiles, teams) = (hub.engine.profiles().await?, hub.engine.teams().await?);
     let profile = |one: &Profile| {
         let saved = profiles.iter().find(|saved| saved.body.name == one.name);
@@ -172,7 +176,13 @@ async fn entries(hub: &Hub, bundle: &Bundle) -> Result<Vec<Entry>> {
         let is_same = |saved: &Team| Team { active: one.active, ..saved.clone() } == *one;
         Entry { noun: "team", name: one.name.clone(), rights: asks_of(one), there: there(saved, is_same) }
     };
-    Ok(bundle.profiles.iter().map(profile).chain(bundle.teams.iter().map(team)).collect())
+    let patterns = hub.engine.patterns().await?;
+    let pattern = |one: &PatternFile| {
+        let saved = patterns.iter().find(|saved| saved.body.name == one.name);
+        Entry { noun: "pattern", name: one.name.clone(), rights: Vec::new(), there: there(saved, |saved| saved == one) }
+    };
+    let (own, others) = (bundle.profiles.iter().map(profile), bundle.teams.iter().map(team));
+    Ok(own.chain(others).chain(bundle.patterns.iter().map(pattern)).collect())
 }
 
 fn there<T>(saved: Option<&Versioned<T>>, is_same: impl Fn(&T) -> bool) -> There {
@@ -194,9 +204,9 @@ fn shown(global: &Global, entries: &[Entry], (from, digest, has_changed): (&str,
             })
             .collect()
         };
-        let (profiles, teams) = (of("profile"), of("team"));
+        let (profiles, teams, patterns) = (of("profile"), of("team"), of("pattern"));
         say::json(
-            &json!({"installed": false, "digest": digest, "changed": has_changed, "profiles": profiles, "teams": teams}),
+            &json!({"installed": false, "digest": digest, "changed": has_changed, "profiles": profiles, "teams": teams, "patterns": patterns}),
         )?;
         return Ok(Exit::Done);
     }
@@ -297,7 +307,11 @@ fn note(hub: &Hub, mut all: Vec<Installed>, one: &Installed) -> Result<()> {
 }
 
 fn counts(one: &Installed) -> String {
-    format!("{}, {}", text::many(one.profiles.len(), "profile"), text::many(one.teams.len(), "team"))
+    let mut counts = vec![text::many(one.profiles.len(), "profile"), text::many(one.teams.len(), "team")];
+    if !one.patterns.is_empty() {
+        counts.push(text::many(one.patterns.len(), "pattern"));
+    }
+    counts.join(", ")
 }
 
 async fn list(global: &Global) -> Result<Exit> {

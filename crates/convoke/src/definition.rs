@@ -1,10 +1,13 @@
 //! Profiles and teams as files: what they may refer to, reading them, and telling every problem.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use convoke_api::{Bundle, Known, Problems, Source};
+use convoke_api::{Bundle, Known, Problems, Source, library};
+use convoke_domain::profile::Profile;
+use convoke_domain::spec::RunSpec;
 use convoke_domain::team::Team;
-use convoke_engine::Caps;
+use convoke_engine::{Caps, Definitions};
 
 use crate::error::{Failure, Result};
 use crate::hub::Hub;
@@ -16,9 +19,35 @@ use crate::{file, text, wire};
 pub async fn known(hub: &Hub) -> Result<Known> {
     let saved = hub.engine.profiles().await?;
     let teams = hub.engine.teams().await?;
+    let patterns = hub.engine.patterns().await?;
     let known = wire::known(&hub.place.dir)?.with_profiles(saved.iter().map(|profile| &profile.body));
     let default = default_model().as_deref().map(wire::full_name).transpose()?;
+    let known = known.with_patterns(patterns.iter().map(|pattern| &pattern.body));
     Ok(known.with_teams(teams.iter().map(|team| &team.body)).with_models(None, default))
+}
+
+/// What of a bundle is saved. A pattern that has the name of the library's own is not: where a team of the bundle names it, the
+/// team carries its steps; where none does, it needs another name.
+pub fn to_save(bundle: Bundle) -> Result<Definitions> {
+    let Bundle { profiles, teams, mut patterns, .. } = bundle;
+    let is_builtin = |name: &str| library::patterns().iter().any(|known| known.name == name);
+    let is_carried = |name: &str| teams.iter().any(|team| team.pattern.as_str() == name);
+    if let Some(taken) = patterns.iter().find(|one| is_builtin(&one.name) && !is_carried(&one.name)) {
+        let message = format!("the library has a pattern `{}`, and nobody could say which of the two a team means", taken.name);
+        return Err(Failure::usage("taken", message).hint("save yours under another name"));
+    }
+    patterns.retain(|one| !is_builtin(&one.name));
+    Ok(Definitions { profiles, teams, patterns })
+}
+
+/// A team as a run would pin it, with these profiles beside those that are saved; its flow is still to be settled.
+pub async fn spec_of(hub: &Hub, team: &Team, profiles: &[Profile]) -> Result<RunSpec> {
+    let saved = hub.engine.profiles().await?.into_iter().map(|profile| profile.body);
+    let all = saved.chain(profiles.iter().cloned()).map(|profile| (profile.name.clone(), profile));
+    let mut all: BTreeMap<_, _> = all.collect();
+    let is_in = |name: &str| name == team.coordinator || team.members.iter().any(|one| one.profile == name);
+    all.retain(|name, _| is_in(name));
+    Ok(RunSpec::new(team.clone(), all))
 }
 
 /// Refuses a budget that cannot suffice for a run of this team, whether the team says it or whoever starts the run.

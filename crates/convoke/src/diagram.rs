@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use convoke_api::{Bundle, library};
+use convoke_api::Bundle;
 use convoke_domain::team::Pattern;
 use convoke_report::diagram::{self, Diagram};
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::args::Global;
 use crate::error::{Exit, Failure, Result};
 use crate::hub::Hub;
-use crate::{definition, file, job, say, text, which};
+use crate::{definition, file, job, patterns, say, text, which};
 
 /// The forms of diagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,7 +24,7 @@ pub enum Format {
 
 #[derive(Debug, Args)]
 pub struct DiagramArgs {
-    /// A team's name, a file that holds a team or a pattern, a pattern of the library, or a run
+    /// A team's name, a file that holds a team or a pattern, a pattern, or a run
     pub what: String,
     /// Form of the diagram [default: mermaid, or by the end of the output's name]
     #[arg(long, short, value_enum)]
@@ -66,35 +66,36 @@ impl DiagramArgs {
         self.format.unwrap_or(by_name)
     }
 
-    /// What is meant: a file, a saved team, a pattern of the library, a run, in this order.
+    /// What is meant: a file, a saved team, a pattern, a run, in this order.
     async fn find(&self, global: &Global) -> Result<(&'static str, Diagram)> {
         let hub = Hub::up_to_date(global).await?;
         if job::is_path(&self.what) {
             let bundle = definition::read_files(&[PathBuf::from(&self.what)], &definition::known(&hub).await?)?;
-            return of_bundle(&self.what, &bundle);
+            return of_bundle(&hub, &self.what, &bundle).await;
         }
         let teams = hub.engine.teams().await?;
         if let Some(team) = teams.iter().find(|team| team.body.name == self.what) {
-            return Ok(("team", diagram::of_team(&team.body)));
+            return Ok(("team", diagram::of_team(&definition::spec_of(&hub, &team.body, &[]).await?)));
         }
         let name = String::from(Pattern::from(self.what.clone()));
-        if let Some(pattern) = library::patterns().iter().find(|pattern| pattern.name == name) {
+        let known = patterns::all(&hub).await?;
+        if let Some(pattern) = known.iter().map(|pattern| &pattern.body).find(|pattern| pattern.name == name) {
             return Ok(("pattern", diagram::of_flow(&pattern.name, &pattern.flow())));
         }
         let run = which::run(&hub.engine, &self.what).await.map_err(|failure| {
-            let names: Vec<&str> = library::patterns().iter().map(|pattern| pattern.name.as_str()).collect();
+            let names: Vec<&str> = known.iter().map(|pattern| pattern.body.name.as_str()).collect();
             failure
                 .hint(format!("`convoke teams` and `convoke runs` list teams and runs; patterns: {}", names.join(", ")))
         })?;
         let record = hub.engine.run_record(run).await?;
-        let (flow, edges) = hub.engine.run_course(run).await?;
-        Ok(("run", diagram::of_run(&record, flow.as_ref(), &edges)))
+        let (spec, edges) = hub.engine.run_course(run).await?;
+        Ok(("run", diagram::of_run(&record, &spec, &edges)))
     }
 }
 
-fn of_bundle(file: &str, bundle: &Bundle) -> Result<(&'static str, Diagram)> {
+async fn of_bundle(hub: &Hub, file: &str, bundle: &Bundle) -> Result<(&'static str, Diagram)> {
     match (bundle.teams.as_slice(), bundle.patterns.as_slice()) {
-        ([team], _) => Ok(("team", diagram::of_team(team))),
+        ([team], _) => Ok(("team", diagram::of_team(&definition::spec_of(hub, team, &bundle.profiles).await?))),
         ([], [pattern]) => Ok(("pattern", diagram::of_flow(&pattern.name, &pattern.flow()))),
         (teams, patterns) => {
             let [teams, patterns] = [text::many(teams.len(), "team"), text::many(patterns.len(), "pattern")];

@@ -11,7 +11,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::hub::Hub;
 use crate::place::{self, Place};
 use crate::text::{self, BOLD, CYAN, DIM, paint};
-use crate::{control, say};
+use crate::{control, say, which};
 
 /// Rows of an entry's details that are shown; `--json` has all of it.
 const ROWS: usize = 12;
@@ -26,6 +26,7 @@ pub struct InboxArgs {}
 impl InboxArgs {
     pub async fn act(self, global: &Global) -> Result<Exit> {
         let hub = Hub::reader(global).await?;
+        which::user(&hub.engine, &hub.user).await?;
         let entries = hub.engine.inbox(&hub.user).await?;
         if global.json {
             let told: Result<Vec<Value>> = entries.iter().map(|entry| as_json(&hub.place, entry)).collect();
@@ -49,7 +50,7 @@ pub fn commands(place: &Place, entry: &InboxEntry) -> Vec<String> {
             let listed = if entry.options.len() > MOST_LISTED { &[][..] } else { entry.options.as_slice() };
             answers(id, listed).into_iter().chain([format!("answer {id} --decline WHY")]).collect()
         }
-        InboxKind::Effect => vec![format!("resolve {id} done|failed|retry")],
+        InboxKind::Effect => vec![format!("resolve {id} {}", entry.options.join("|"))],
         InboxKind::Escalated => {
             vec![format!("show {id}"), format!("answer {id} TEXT"), format!("answer {id} --decline WHY")]
         }
@@ -135,6 +136,7 @@ pub async fn full_id(global: &Global, part: &str) -> Result<String> {
         return Ok(part.to_owned());
     }
     let hub = Hub::reader(global).await?;
+    which::user(&hub.engine, &hub.user).await?;
     let entries = hub.engine.inbox(&hub.user).await?;
     let means = |id: &str| {
         let bare = id.split_once('_').map_or(id, |(_, bare)| bare);

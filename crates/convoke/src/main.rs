@@ -36,6 +36,7 @@ mod log;
 mod memory;
 mod message;
 mod outcome;
+mod patterns;
 mod people;
 mod place;
 mod plan;
@@ -170,6 +171,7 @@ async fn act(cli: Cli) -> Result<Exit> {
         Command::Budget(command) => command.act(global).await,
         Command::Profiles(command) => command.act(global).await,
         Command::Teams(command) => command.act(global).await,
+        Command::Patterns(command) => command.act(global).await,
         Command::Bundle(command) => command.act(global).await,
         Command::Validate(command) => command.act(global).await,
         Command::Diagram(command) => command.act(global).await,

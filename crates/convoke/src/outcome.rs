@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anstyle::Style;
 use convoke_domain::id::RunId;
 use convoke_domain::record::{ApprovalRecord, DecisionRecord, RunRecord, RunSummary, TaskRecord};
+use convoke_domain::task;
 use convoke_store::agent::HeldUp;
 use serde_json::Value;
 
@@ -277,7 +278,10 @@ pub fn waits(hub: &Hub, record: &RunRecord) -> Vec<String> {
         format!("{} is for {} to do: {answer}", text::line(&task.title), text::line(&task.agent))
     });
     let unknown = record.effects.iter().filter(|effect| effect.state == "unknown").map(|effect| {
-        let answer = command(format!("resolve {} done|failed|retry", effect.key));
+        let task = record.tasks.iter().find(|task| task.id == effect.task);
+        let is_over = task.is_some_and(|task| task::State::parse(&task.state).is_some_and(task::State::has_ended));
+        let choices = if is_over { "done|failed" } else { "done|failed|retry" };
+        let answer = command(format!("resolve {} {choices}", effect.key));
         format!("say what became of {}: {answer}", text::line(&effect.tool))
     });
     approvals.chain(questions).chain(tasks).chain(unknown).collect()

@@ -105,12 +105,7 @@ impl PlanArgs {
             let message = format!("`{}` holds {}; a plan needs one", self.team, text::many(bundle.teams.len(), "team"));
             return Err(Failure::usage("which_team", message).hint("give a file with one document of `kind: team`"));
         };
-        let saved = hub.engine.profiles().await?.into_iter().map(|profile| profile.body);
-        let profiles = saved.chain(bundle.profiles).map(|profile| (profile.name.clone(), profile));
-        let mut profiles: BTreeMap<_, _> = profiles.collect();
-        let is_in = |name: &str| name == team.coordinator || team.members.iter().any(|one| one.profile == name);
-        profiles.retain(|name, _| is_in(name));
-        let mut spec = RunSpec::new(team.clone(), profiles);
+        let mut spec = definition::spec_of(hub, team, &bundle.profiles).await?;
         spec.settle_flow()
             .map_err(|reason| Failure::usage("bad_flow", format!("the flow cannot be used: {reason}")))?;
         Ok(spec)
@@ -240,6 +235,7 @@ fn tell(spec: &RunSpec, planned: &Planned) -> Result<()> {
     for share in asks {
         say::line(&format!("  {} asks before it calls {}", share.agent, text::line(&share.asks.join(", "))))?;
     }
+    tell_not_counted(planned)?;
     if let Some(record) = &planned.played {
         let run = &record.summary;
         let why =
@@ -266,6 +262,23 @@ fn tell(spec: &RunSpec, planned: &Planned) -> Result<()> {
         say::line(&format!("\n{} {}", paint(YELLOW, "warning:"), warning))?;
     }
     Ok(())
+}
+
+/// What agents may do besides, and what bounds it.
+fn tell_not_counted(planned: &Planned) -> Result<()> {
+    let beyond = &planned.forecast.not_counted;
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    say::line(&format!("\n{}", paint(BOLD, "Not counted: what agents decide themselves")))?;
+    for one in beyond {
+        say::line(&format!("  {} may, with `{}`, {}", one.agent, one.tool, one.may))?;
+    }
+    let holds = match planned.cap {
+        Some(cap) => format!("the budget of {cap} does"),
+        None => "a budget does, and none is set: `--budget USD`".to_owned(),
+    };
+    say::line(&format!("  How often they do hangs on what models answer, so no figure would hold; {holds}."))
 }
 
 fn calls(number: i64, noun: &str) -> String {

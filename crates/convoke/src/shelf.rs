@@ -1,5 +1,5 @@
-//! What profiles and teams have in common on the command line: they are listed, shown, copied, written to files, read from
-//! files, switched on and off. Each of the two says only what is its own, in [`Kind`].
+//! What profiles, teams and patterns have in common on the command line: they are listed, shown, copied, written to files, read from
+//! files, switched on and off. Each says only what is its own, in [`Kind`].
 
 use std::path::PathBuf;
 
@@ -61,9 +61,9 @@ pub enum Action {
     },
 }
 
-/// One of the two kinds of definitions.
+/// One of the kinds of definitions.
 pub trait Kind: Serialize + Clone + Sized {
-    /// `profile` or `team`.
+    /// `profile`, `team` or `pattern`.
     const NOUN: &'static str;
     /// The columns of its list after the name.
     const COLUMNS: &'static [(&'static str, Side)];
@@ -71,6 +71,10 @@ pub trait Kind: Serialize + Clone + Sized {
     fn all(hub: &Hub) -> impl Future<Output = Result<Vec<Versioned<Self>>>>;
     /// Its name.
     fn name(&self) -> &str;
+    /// Whether one may be called this.
+    fn may_be_called(name: &str) -> bool {
+        convoke_api::is_name(name)
+    }
     /// The same under another name.
     fn renamed(self, name: &str) -> Self;
     /// The cells of its list after the name.
@@ -81,12 +85,16 @@ pub trait Kind: Serialize + Clone + Sized {
     fn export(&self, hub: &Hub) -> impl Future<Output = Result<String>>;
     /// It alone, to be saved.
     fn bundle(self) -> Bundle;
+}
+
+/// What may be switched off.
+pub trait Switch: Kind {
     /// Makes one choosable or not.
     fn set_active(hub: &Hub, name: &str, active: bool) -> impl Future<Output = Result<()>>;
 }
 
 /// Does it.
-pub async fn act<K: Kind>(action: Action, global: &Global) -> Result<Exit> {
+pub async fn act<K: Switch>(action: Action, global: &Global) -> Result<Exit> {
     match action {
         Action::List => list::<K>(global).await?,
         Action::Show { name } => show::<K>(global, &name).await?,
@@ -118,7 +126,7 @@ fn value<K: Kind>(one: &Versioned<K>) -> Result<Value> {
     Ok(value)
 }
 
-async fn list<K: Kind>(global: &Global) -> Result<()> {
+pub async fn list<K: Kind>(global: &Global) -> Result<()> {
     let hub = Hub::up_to_date(global).await?;
     let all = K::all(&hub).await?;
     if global.json {
@@ -129,7 +137,7 @@ async fn list<K: Kind>(global: &Global) -> Result<()> {
     columns.extend(K::COLUMNS);
     let mut table = Table::new(&columns);
     for one in &all {
-        let active = value(one)?["active"] == true;
+        let active = value(one)?.get("active").is_none_or(|active| active == true);
         let first = [one.body.name().to_owned(), one.version.to_string(), one.by.clone(), yes(active).to_owned()];
         table.row(first.into_iter().chain(one.body.cells()));
     }
@@ -140,7 +148,7 @@ const fn yes(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 
-async fn show<K: Kind>(global: &Global, name: &str) -> Result<()> {
+pub async fn show<K: Kind>(global: &Global, name: &str) -> Result<()> {
     let hub = Hub::up_to_date(global).await?;
     let one = find::<K>(&hub, name).await?;
     if global.json {
@@ -150,7 +158,7 @@ async fn show<K: Kind>(global: &Global, name: &str) -> Result<()> {
     say::text(&text::plain(&one.body.yaml()))
 }
 
-async fn export<K: Kind>(global: &Global, name: &str, output: Option<PathBuf>) -> Result<()> {
+pub async fn export<K: Kind>(global: &Global, name: &str, output: Option<PathBuf>) -> Result<()> {
     let hub = Hub::up_to_date(global).await?;
     let one = find::<K>(&hub, name).await?;
     if global.json && output.is_none() {
@@ -166,18 +174,20 @@ async fn export<K: Kind>(global: &Global, name: &str, output: Option<PathBuf>) -
     }
 }
 
-async fn import(global: &Global, files: &[PathBuf]) -> Result<()> {
+pub async fn import(global: &Global, files: &[PathBuf]) -> Result<()> {
     let hub = Hub::writer(global).await?;
-    hub.engine.check_governs(&hub.user, "save profiles and teams").await?;
+    hub.engine.check_governs(&hub.user, "save profiles, teams and patterns").await?;
     let bundle = definition::read_files(files, &definition::known(&hub).await?)?;
     let names = |names: Vec<String>| names.join(", ");
     let profiles: Vec<String> = bundle.profiles.iter().map(|one| one.name.clone()).collect();
     let teams: Vec<String> = bundle.teams.iter().map(|one| one.name.clone()).collect();
-    let saved = hub.engine.save(bundle.profiles, bundle.teams, &hub.user).await?;
+    let new = definition::to_save(bundle)?;
+    let patterns: Vec<String> = new.patterns.iter().map(|one| one.name.clone()).collect();
+    let saved = hub.engine.save_all(new, &hub.user).await?;
     if global.json {
-        return say::json(&json!({"profiles": profiles, "teams": teams, "saved": saved}));
+        return say::json(&json!({"profiles": profiles, "teams": teams, "patterns": patterns, "saved": saved}));
     }
-    for (noun, found) in [("profile", profiles), ("team", teams)] {
+    for (noun, found) in [("profile", profiles), ("team", teams), ("pattern", patterns)] {
         if !found.is_empty() {
             say::line(&format!("{}: {}", text::many(found.len(), noun), names(found)))?;
         }
@@ -185,10 +195,10 @@ async fn import(global: &Global, files: &[PathBuf]) -> Result<()> {
     say::line(&format!("{} saved; what was there in the same words stays as it is", text::many(saved, "new version")))
 }
 
-async fn clone<K: Kind>(global: &Global, name: &str, new: &str) -> Result<()> {
+pub async fn clone<K: Kind>(global: &Global, name: &str, new: &str) -> Result<()> {
     let hub = Hub::writer(global).await?;
-    hub.engine.check_governs(&hub.user, "save profiles and teams").await?;
-    if !convoke_api::is_name(new) {
+    hub.engine.check_governs(&hub.user, "save profiles, teams and patterns").await?;
+    if !K::may_be_called(new) {
         return Err(Failure::usage("bad_name", format!("`{new}` cannot be the name of a {}", K::NOUN))
             .hint("use lower-case letters, digits and hyphens, at most 64, such as `my-team`"));
     }
@@ -198,12 +208,11 @@ async fn clone<K: Kind>(global: &Global, name: &str, new: &str) -> Result<()> {
             Failure::usage("taken", format!("there is a {} `{new}` already", K::NOUN)).hint("choose another name")
         );
     }
-    let bundle = one.body.renamed(new).bundle();
-    hub.engine.save(bundle.profiles, bundle.teams, &hub.user).await?;
+    hub.engine.save_all(definition::to_save(one.body.renamed(new).bundle())?, &hub.user).await?;
     done(global, K::NOUN, new, &format!("{} `{new}` is a copy of `{name}`", K::NOUN))
 }
 
-async fn set_active<K: Kind>(global: &Global, name: &str, active: bool) -> Result<()> {
+async fn set_active<K: Switch>(global: &Global, name: &str, active: bool) -> Result<()> {
     let hub = Hub::writer(global).await?;
     hub.engine.check_governs(&hub.user, "switch profiles and teams on and off").await?;
     find::<K>(&hub, name).await?;
@@ -255,7 +264,9 @@ impl Kind for Profile {
     fn bundle(self) -> Bundle {
         Bundle { profiles: vec![self], ..Bundle::default() }
     }
+}
 
+impl Switch for Profile {
     async fn set_active(hub: &Hub, name: &str, active: bool) -> Result<()> {
         Ok(hub.engine.set_profile_active(name, active, &hub.user).await?)
     }
@@ -293,13 +304,16 @@ impl Kind for Team {
         names.extend(&self.rules.fallback_agent);
         let all = hub.engine.profiles().await?;
         let needed = all.into_iter().map(|profile| profile.body).filter(|profile| names.contains(&&profile.name));
-        Ok(convoke_api::bundle_to_yaml(self, &needed.collect::<Vec<_>>()))
+        let patterns: Vec<_> = hub.engine.patterns().await?.into_iter().map(|pattern| pattern.body).collect();
+        Ok(convoke_api::bundle_with(self, &needed.collect::<Vec<_>>(), &patterns))
     }
 
     fn bundle(self) -> Bundle {
         Bundle { teams: vec![self], ..Bundle::default() }
     }
+}
 
+impl Switch for Team {
     async fn set_active(hub: &Hub, name: &str, active: bool) -> Result<()> {
         Ok(hub.engine.set_team_active(name, active, &hub.user).await?)
     }

@@ -150,8 +150,10 @@ impl ListArgs {
         let before = self.before.as_deref().map(thread_id).transpose()?;
         let filter = ThreadFilter { who: who.clone(), run, task: task.transpose()?, status: self.status, before };
         let found = hub.engine.threads(filter, reader, self.limit.unwrap_or(50)).await?;
-        if let Some(name) = who.as_ref().filter(|_| found.is_empty()).and_then(|who| who.strip_prefix("agent:")) {
-            which::agent(&hub.engine, name).await?;
+        match who.as_ref().filter(|_| found.is_empty()).and_then(|who| who.split_once(':')) {
+            Some(("agent", name)) => which::agent(&hub.engine, name).await?,
+            Some(("user", name)) => which::user(&hub.engine, name).await?,
+            _ => {}
         }
         if global.json {
             say::json(&found)?;

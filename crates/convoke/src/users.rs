@@ -10,7 +10,7 @@ use crate::error::{Exit, Result};
 use crate::hold::carry_out;
 use crate::hub::Hub;
 use crate::text::{self, Side, Table};
-use crate::{runs, say};
+use crate::{runs, say, which};
 
 #[derive(Debug, Args)]
 pub struct UsersArgs {
@@ -58,14 +58,7 @@ impl UsersArgs {
 
 async fn list(global: &Global) -> Result<Exit> {
     let hub = Hub::reader(global).await?;
-    let mut users = hub.engine.users("").await?;
-    while let Some(last) = users.last().map(|user| user.name.clone()) {
-        let more = hub.engine.users(&last).await?;
-        if more.is_empty() {
-            break;
-        }
-        users.extend(more);
-    }
+    let users = which::users(&hub.engine).await?;
     if global.json {
         let told: Vec<_> = users
             .iter()

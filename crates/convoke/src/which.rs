@@ -5,6 +5,7 @@ use std::fmt::Display;
 use convoke_api::near::suggest;
 use convoke_domain::id::{HandoffId, RunId};
 use convoke_engine::Engine;
+use convoke_store::user::User;
 
 use crate::error::{Failure, Result};
 
@@ -87,6 +88,33 @@ pub async fn agent(engine: &Engine, name: &str) -> Result<()> {
         }
         found => Ok(found.map(drop)?),
     }
+}
+
+/// Refuses a name that no user goes by: for one nothing ever waits.
+pub async fn user(engine: &Engine, name: &str) -> Result<()> {
+    let known = users(engine).await?;
+    if known.iter().any(|user| user.name == name) {
+        return Ok(());
+    }
+    let hint = match engine.agent(name).await {
+        Ok(_) => format!("`{name}` is an agent, and what waits for an agent comes to it in its runs"),
+        Err(_) => suggest(name, known.iter().map(|user| user.name.as_str()), "there is none yet"),
+    };
+    Err(Failure::usage("unknown_user", format!("there is no user `{name}`"))
+        .hint(format!("{hint}; `convoke users` lists them")))
+}
+
+/// All users by name.
+pub async fn users(engine: &Engine) -> Result<Vec<User>> {
+    let mut users = engine.users("").await?;
+    while let Some(last) = users.last().map(|user| user.name.clone()) {
+        let more = engine.users(&last).await?;
+        if more.is_empty() {
+            break;
+        }
+        users.extend(more);
+    }
+    Ok(users)
 }
 
 /// Refuses a name that no team goes by.

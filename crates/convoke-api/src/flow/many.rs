@@ -448,6 +448,7 @@ impl<'n> Checker<'n, '_> {
             let message = format!("`{}` gives nobody, so no quorum can be met", at.path("vote.voters"));
             self.say(node, "never_met", message, "name somebody who votes");
         }
+        self.tools(vote.list("tools"), voters.as_deref().unwrap_or_default(), &at.path("vote.tools"));
         self.rule(vote, voters.as_deref(), at);
         if let Some(node) = vote.get("settings").filter(|node| !node.is_null()) {
             self.settings(node, vote.get("rule"), voters.as_deref(), at);

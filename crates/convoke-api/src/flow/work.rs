@@ -117,7 +117,7 @@ impl<'n> Checker<'n, '_> {
     }
 
     /// Tools that the step needs must be allowed to whoever does it.
-    fn tools(&mut self, tools: &'n [Node], names: &[String], what: &str) {
+    pub(super) fn tools(&mut self, tools: &'n [Node], names: &[String], what: &str) {
         let Some(crew) = self.crew else { return };
         for node in tools {
             let Some(tool) = node.text() else { continue };
@@ -126,16 +126,20 @@ impl<'n> Checker<'n, '_> {
                     facts.kind == AgentKind::Llm && !facts.tools.iter().any(|allowed| covers(allowed, tool))
                 })
             };
-            let mut lacking: Vec<&String> = names.iter().filter(lacks).collect();
-            lacking.dedup();
+            let mut lacking: Vec<&String> = Vec::new();
+            for name in names.iter().filter(lacks) {
+                if !lacking.contains(&name) {
+                    lacking.push(name);
+                }
+            }
             if let [first, others @ ..] = lacking.as_slice() {
                 let all = quoted(&lacking);
                 let profiles = if others.is_empty() { "the profile of" } else { "the profiles of" };
                 let verb = if others.is_empty() { "does" } else { "do" };
                 let message = format!("`{what}` needs `{tool}`, which {profiles} {all} {verb} not allow");
                 let hint = match others {
-                    [] => format!("add `{tool}` to the `tools` of `{first}`, or give the task to somebody who has it"),
-                    _ => format!("add `{tool}` to the `tools` of each, or give the task to somebody who has it"),
+                    [] => format!("add `{tool}` to the `tools` of `{first}`, or name somebody who has it"),
+                    _ => format!("add `{tool}` to the `tools` of each, or name others who have it"),
                 };
                 self.say(node, "not_granted", message, hint);
             }
@@ -161,6 +165,11 @@ impl<'n> Checker<'n, '_> {
                 format!("`{author}` is the only reviewer and the author as well; nobody reviews their own work")
             };
             self.say(node, "no_reviewer", message, "name somebody else, such as `members | without(…)`");
+        }
+        if let Some((names, _)) = &reviewers {
+            let author = author.as_ref().and_then(|authors| if let [one] = authors.as_slice() { Some(one) } else { None });
+            let others: Vec<String> = names.iter().filter(|name| Some(*name) != author).cloned().collect();
+            self.tools(review.list("tools"), &others, &at.path("review.tools"));
         }
         let parts = [
             ("output", of.unwrap_or(Form::Any).both(revised)),
@@ -198,6 +207,13 @@ impl<'n> Checker<'n, '_> {
             let message = format!("`{start}` begins and there is nobody to hand over to");
             self.say(node, "no_recipient", message, "name others as well, or use a `task`");
         }
+        let mut circle = start.clone().unwrap_or_default();
+        match (&among, self.crew) {
+            (Some((names, _)), _) => circle.extend_from_slice(names),
+            (None, Some(crew)) => circle.extend(crew.members.iter().map(|name| (*name).to_owned())),
+            (None, None) => {}
+        }
+        self.tools(handoff.list("tools"), &circle, &at.path("handoff.tools"));
         let parts =
             [("answer", Form::Text), ("by", Form::Text), ("status", Form::Text), ("chain", Form::list(Form::Text))];
         Out::new(Form::object(parts), self.call(start.as_deref()))
@@ -234,6 +250,9 @@ impl<'n> Checker<'n, '_> {
         {
             let message = format!("`{by}` delegates to itself, and would judge its own work");
             self.say(node, "no_recipient", message, "name somebody else, or use a `task`");
+        }
+        if let Some((names, _)) = &to {
+            self.tools(delegate.list("tools"), names, &at.path("delegate.tools"));
         }
         let (by, to) = (self.call(by.as_deref()), self.call(to.as_ref().map(|(names, _)| names.as_slice())));
         Out::new(Form::Text, by.and(to))

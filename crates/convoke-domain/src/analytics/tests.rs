@@ -171,6 +171,7 @@ fn marks_are_read_by_the_names_of_events() {
 
 fn record(stage: &str, round: i64, output: Option<&str>) -> TaskRecord {
     TaskRecord {
+        part: None,
         id: id(1),
         key: "k".into(),
         title: "t".into(),

@@ -134,6 +134,7 @@ fn review_steps(review: &ReviewStep, title: &str, capability: &str) -> Vec<Step>
             review.author, review.instructions
         ),
         see: vec!["_work".into()],
+        tools: review.tools.clone(),
         output: Some(object(json!({
             "verdict": {"type": "string", "enum": ["accept", "revise", "reject"]},
             "comments": {"type": "string", "description": "why, and what has to change"}
@@ -220,6 +221,7 @@ fn handoff_steps(handoff: &HandoffStep) -> Vec<Step> {
             handoff.instructions
         ),
         see: [handoff.see.clone(), vec!["previous.work".into()]].concat(),
+        tools: handoff.tools.clone(),
         output: Some(object(json!({
             "status": {"type": "string", "enum": ["done", "hand_over"]},
             "answer": {"type": "string", "description": "the whole answer, with `done`; what is known so far, with `hand_over`"},
@@ -256,6 +258,7 @@ fn delegate_steps(delegate: &DelegateStep) -> Vec<Step> {
             delegate.by, delegate.instructions
         ),
         see: [delegate.see.clone(), vec!["previous.work".into(), "previous.judgement".into()]].concat(),
+        tools: delegate.tools.clone(),
         ..TaskStep::default()
     };
     let judge = TaskStep {

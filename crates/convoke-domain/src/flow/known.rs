@@ -7,7 +7,7 @@ use crate::vote::Weights;
 
 impl Step {
     /// The lists of steps that stand in it.
-    fn lists(&self) -> Vec<&[Step]> {
+    pub(super) fn lists(&self) -> Vec<&[Step]> {
         let mut lists: Vec<&[Self]> = Vec::new();
         if let Some(split) = &self.split {
             lists.extend([split.branches.as_slice(), &split.r#do]);

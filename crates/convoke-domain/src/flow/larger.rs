@@ -30,6 +30,9 @@ pub struct VoteStep {
     /// `{'quorum': quorum, 'weights': 'fixed', 'fixed': weights}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<String>,
+    /// Tools that the voters must be allowed, for the check before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
     /// Seconds after which the ballots that came are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
@@ -49,6 +52,9 @@ pub struct ReviewStep {
     /// What to look at, as a template.
     #[serde(default)]
     pub instructions: String,
+    /// Tools that the reviewers must be allowed, for the check before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
     /// JSON Schema that a revision must fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
@@ -100,6 +106,9 @@ pub struct HandoffStep {
     /// Steps whose results they are shown.
     #[serde(default)]
     pub see: Vec<String>,
+    /// Tools that whoever may have control must be allowed, for the check before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
     /// The most agents in a row.
     #[serde(default = "ten")]
     pub max: Count,
@@ -141,6 +150,9 @@ pub struct DelegateStep {
     /// Steps whose results are shown.
     #[serde(default)]
     pub see: Vec<String>,
+    /// Tools that whoever does it must be allowed, for the check before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
     /// How often the delegator may send it back.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 99))]

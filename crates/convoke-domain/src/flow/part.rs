@@ -1,20 +1,46 @@
 //! What a task of a flow is for, by its path: work, or what brings the work of others about and together.
 //!
-//! Rule: paths are looked up in the steps as their file has them, not as they are expanded. Start at [`is_coordination`].
+//! Rule: paths are looked up in the steps as their file has them, not as they are expanded. Start at [`of`].
+
+use serde::{Deserialize, Serialize};
 
 use super::{Flow, How, Step, path};
 
 /// The segment of the task in which the items of a split are planned.
 const PLAN: &str = "plan";
+/// The segment of a review below which its reviewers' tasks are.
+const VERDICTS: &str = "verdicts";
+/// The segment of the task in which whoever delegated judges the result.
+const JUDGEMENT: &str = "judgement";
 
-/// True for the task at a path by which the flow plans a split, writes a synthesis or settles a disagreement.
-pub fn is_coordination(flow: &Flow, at: &str) -> bool {
+/// What a task is for that is no member's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// It plans the items of a split.
+    Plan,
+    /// It puts the results of others together.
+    Synthesis,
+    /// It settles what others disagree on, or judges what it had delegated.
+    Judge,
+    /// It reviews what another made.
+    Review,
+    /// It is a ballot.
+    Vote,
+}
+
+/// What the task at a path is for by which the flow plans, puts together, judges, reviews or votes; nothing for work.
+pub fn of(flow: &Flow, at: &str) -> Option<Part> {
     let segments: Vec<&str> = at.split('/').map(path::id_of).collect();
-    match found(&flow.steps, &segments) {
-        Some((step, [])) => step.merge.as_ref().is_some_and(|merge| merge.how == How::Synthesis),
-        Some((step, [PLAN])) => step.settle.is_some() || step.split.as_ref().is_some_and(|split| split.plan.is_some()),
-        Some((step, _)) => step.settle.is_some(),
-        None => false,
+    let (step, rest) = found(&flow.steps, &segments)?;
+    match rest {
+        [] => step.merge.as_ref().filter(|merge| merge.how == How::Synthesis).map(|_| Part::Synthesis),
+        _ if step.settle.is_some() => Some(Part::Judge),
+        _ if step.vote.is_some() => Some(Part::Vote),
+        [.., VERDICTS, _] if step.review.is_some() => Some(Part::Review),
+        [.., JUDGEMENT] if step.delegate.is_some() => Some(Part::Judge),
+        [PLAN] => step.split.as_ref()?.plan.as_ref().map(|_| Part::Plan),
+        _ => None,
     }
 }
 
@@ -60,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plans_syntheses_and_what_settles_are_coordination() {
+    fn what_plans_puts_together_judges_reviews_and_votes_is_no_work() {
         let task = |id: &str| json!({"id": id, "task": {"agent": "a", "instructions": "?"}});
         let whole = |id: &str| json!({"id": id, "merge": {"of": "x", "how": "synthesis"}});
         let flow: Flow = serde_json::from_value(json!({"steps": [
@@ -75,21 +101,27 @@ mod tests {
             {"id": "way", "branch": {"cases": [{"when": "true", "do": [task("one")]}], "otherwise": [whole("other")]}},
             {"id": "last", "phase": {"do": [whole("end")]}},
             {"id": "agreed", "settle": {"of": "x"}},
+            {"id": "which", "vote": {"question": "?"}},
+            {"id": "given", "delegate": {"by": "a", "to": "b", "instructions": "?"}},
             {"id": "check", "review": {"of": "draft", "author": "a", "reviewers": "members"}},
         ]}))
         .expect("a flow");
         let coordination = [
-            "sum",
-            "sum~2",
-            "parts/plan",
-            "areas/1",
-            "wide/1/all",
-            "sides/right",
-            "again/2/so_far",
-            "way/other",
-            "last/end",
-            "agreed/_judged",
-            "agreed/ask/ann",
+            ("sum", Part::Synthesis),
+            ("sum~2", Part::Synthesis),
+            ("parts/plan", Part::Plan),
+            ("areas/1", Part::Synthesis),
+            ("wide/1/all", Part::Synthesis),
+            ("sides/right", Part::Synthesis),
+            ("again/2/so_far", Part::Synthesis),
+            ("way/other", Part::Synthesis),
+            ("last/end", Part::Synthesis),
+            ("which/ann", Part::Vote),
+            ("which/casting", Part::Vote),
+            ("check/rounds/2/verdicts/ann", Part::Review),
+            ("given/rounds/1/judgement", Part::Judge),
+            ("agreed/judge", Part::Judge),
+            ("agreed/_settled/judge", Part::Judge),
         ];
         let work = [
             "draft",
@@ -101,13 +133,15 @@ mod tests {
             "again/1/plan",
             "way/one",
             "check/rounds/1/revision",
+            "given/rounds/1/work",
             "unknown",
             "",
         ];
-        for (paths, expected) in [(&coordination[..], true), (&work[..], false)] {
-            for at in paths {
-                assert_eq!(is_coordination(&flow, at), expected, "{at}");
-            }
+        for (at, expected) in coordination {
+            assert_eq!(of(&flow, at), Some(expected), "{at}");
+        }
+        for at in work {
+            assert_eq!(of(&flow, at), None, "{at}");
         }
     }
 }

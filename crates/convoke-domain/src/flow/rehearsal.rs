@@ -1,7 +1,7 @@
 //! A flow driven without a store or a model: tasks end as the caller says. What a plan costs is found out like this before any
 //! money is spent, and so is that every run of a flow ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -42,6 +42,8 @@ pub struct Rehearsal {
     task: String,
     frames: BTreeMap<String, Frame>,
     tasks: BTreeMap<String, Rehearsed>,
+    /// Those of them that have neither ended nor been called off.
+    left: BTreeSet<String>,
     /// What happened in the coordination.
     pub notes: Vec<Note>,
     /// The named parts that began.
@@ -62,6 +64,7 @@ impl Rehearsal {
             task: task.to_owned(),
             frames: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            left: BTreeSet::new(),
             notes: Vec::new(),
             phases: Vec::new(),
             end: None,
@@ -135,15 +138,17 @@ impl Rehearsal {
         match one {
             Move::Create(tasks) => {
                 for task in tasks {
+                    self.left.insert(task.key.clone());
                     let known = self.tasks.insert(task.key.clone(), Rehearsed { new: task, end: None, off: false });
                     assert!(known.is_none(), "made twice: {:?}", known.map(|task| task.new.key));
                 }
             }
             Move::CallOff(at) => {
-                for (key, task) in &mut self.tasks {
-                    if (*key == at || path::is_below(key, &at)) && task.end.is_none() {
-                        task.off = true;
-                    }
+                let is_meant = |key: &String| *key == at || path::is_below(key, &at);
+                let off: Vec<String> = self.left.iter().filter(|key| is_meant(key)).cloned().collect();
+                for key in off {
+                    self.left.remove(&key);
+                    self.tasks.get_mut(&key).into_iter().for_each(|task| task.off = true);
                 }
                 // What is below it has no time any more.
                 let below = path::below(&at);
@@ -173,6 +178,7 @@ impl Rehearsal {
             task: self.task.clone(),
             frames: frames.collect(),
             tasks: self.tasks.clone(),
+            left: self.left.clone(),
             notes: self.notes.clone(),
             phases: self.phases.clone(),
             end: self.end.clone(),
@@ -183,8 +189,7 @@ impl Rehearsal {
 
     /// Tasks that have neither ended nor been called off.
     pub fn left(&self) -> Vec<String> {
-        let is_left = |task: &Rehearsed| task.end.is_none() && !task.off;
-        self.tasks.iter().filter(|(_, task)| is_left(task)).map(|(at, _)| at.clone()).collect()
+        self.left.iter().cloned().collect()
     }
 
     /// Tasks that can be worked on: their dependencies have ended well.
@@ -195,8 +200,8 @@ impl Rehearsal {
         let is_done = |(on, _): &(TaskRef, Edge)| {
             matches!(self.tasks.get(&on.key).map(|task| &task.end), Some(Some(TaskEnd::Completed(_))))
         };
-        let is_open = |task: &Rehearsed| task.end.is_none() && !task.off && task.new.after.iter().all(is_done);
-        self.tasks.iter().filter(|(_, task)| is_open(task)).map(|(at, _)| at.clone()).collect()
+        let is_open = |at: &&String| self.tasks.get(*at).is_some_and(|task| task.new.after.iter().all(is_done));
+        self.left.iter().filter(is_open).cloned().collect()
     }
 
     /// Frames whose time may still run out.
@@ -220,6 +225,7 @@ impl Rehearsal {
         let failed = matches!(end, TaskEnd::Failed(_));
         let Some(task) = self.tasks.get_mut(at).filter(|task| task.end.is_none() && !task.off) else { return };
         task.end = Some(end);
+        self.left.remove(at);
         self.happen(Happened::Ended(at));
         // A failed dependency fails its dependents, as the engine does it.
         let mut queue = if failed { self.dependents(at) } else { Vec::new() };
@@ -229,15 +235,15 @@ impl Rehearsal {
                 return;
             }
             task.end = Some(TaskEnd::Failed("a task it depends on was not completed".into()));
+            self.left.remove(&next);
             self.happen(Happened::Ended(&next));
             queue.extend(self.dependents(&next));
         }
     }
 
     fn dependents(&self, at: &str) -> Vec<String> {
-        let waits =
-            |task: &Rehearsed| task.end.is_none() && !task.off && task.new.after.iter().any(|(on, _)| on.key == at);
-        self.tasks.iter().filter(|(_, task)| waits(task)).map(|(at, _)| at.clone()).collect()
+        let waits = |task: &Rehearsed| task.new.after.iter().any(|(on, _)| on.key == at);
+        self.left.iter().filter(|at| self.tasks.get(*at).is_some_and(waits)).cloned().collect()
     }
 
     /// The time of a frame is up.

@@ -64,6 +64,7 @@ fn payload(kind: Kind) -> (&'static str, &'static [&'static str]) {
         K::AuthorityDenied => ("authority", &["rule", "message"]),
         K::GrantGiven => ("grant", &["agent", "right", "until", "reason"]),
         K::GrantRevoked | K::GrantExpired => ("grant", &["agent", "right"]),
+        K::PatternSaved => ("pattern", &["version"]),
         K::TeamSaved => ("team", &["version"]),
         K::TeamActivated | K::TeamDeactivated => ("team", &[]),
         K::SessionCreated => ("session", &["title", "cap_usd"]),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use convoke_domain::id::{RunId, WorkspaceId};
 use convoke_domain::record::RunRecord;
+use convoke_engine::EffectOutcome;
 use convoke_port::tool::Repeat;
 use convoke_store::{Options, Store};
 use convoke_testkit::hub::{Hub, profile, team};
@@ -178,6 +179,34 @@ fn a_run_that_is_cancelled_before_anybody_takes_over_leaves_no_call_under_way() 
         assert_eq!(tools.iter().filter(|event| event.kind == told).count(), 2, "{tools:#?}");
         assert_eq!(inbox.len(), if state == "unknown" { 2 } else { 0 }, "a person may say what became of it");
     }
+}
+
+#[test]
+fn nobody_makes_a_call_of_a_run_that_has_ended_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let run = die_in_a_tool(dir.path(), Repeat::Once);
+    runtime().block_on(async {
+        let hub = Hub::open(dir.path(), models(), FakeTools::none(), |_| {}).await;
+        hub.engine.ensure_user("tester").await.expect("a user");
+        hub.engine.cancel(run, "tester").await.expect("cancelled");
+        let inbox = hub.engine.inbox("tester").await.expect("an inbox");
+        assert!(inbox.iter().all(|entry| entry.options == ["done", "failed"]), "{inbox:#?}");
+        let [first, second] = [&inbox[0].id, &inbox[1].id];
+        let refused = hub.engine.resolve_effect(first, EffectOutcome::Retry, "tester").await.expect_err("nobody would");
+        let convoke_engine::Error::Refused(refusal) = refused else { panic!("{refused:?}") };
+        let told = format!("run {run} is cancelled: nobody is left in it to make the call to write again");
+        assert_eq!((refusal.code.as_str(), &refusal.message), ("run_over", &told));
+        assert!(refusal.hint.as_ref().is_some_and(|hint| hint.contains(&format!("convoke resolve {first} done"))));
+        for (effect, outcome) in
+            [(first, EffectOutcome::Done("it was".into())), (second, EffectOutcome::Failed("it was not".into()))]
+        {
+            hub.engine.resolve_effect(effect, outcome, "tester").await.expect("for the record");
+        }
+        let record = hub.engine.run_record(run).await.expect("a record");
+        let states: Vec<_> = record.effects.iter().map(|effect| effect.state.as_str()).collect();
+        assert_eq!((record.summary.state.as_str(), states), ("cancelled", vec!["done", "failed"]));
+        assert_eq!(hub.engine.inbox("tester").await.expect("an inbox"), vec![]);
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -11,9 +11,14 @@ pub fn mermaid(diagram: &Diagram) -> String {
         let _ = write!(out.text, "---\ntitle: {}\n---\n", serde_json::Value::from(diagram.title.as_str()));
     }
     out.text.push_str("flowchart TD\n");
+    if !diagram.notes.is_empty() {
+        let notes: Vec<String> = diagram.notes.iter().map(|note| escaped(note)).collect();
+        let _ = writeln!(out.text, "  notes[\"{}\"]\n  style notes fill:#ffffff,stroke:#c5ced8,stroke-dasharray:4 3", notes.join("<br/>"));
+    }
     out.lane(&diagram.lane, "s", 1);
     out.text.push_str(
         "  classDef done fill:#e3f4e5,stroke:#2e7d32,color:#102a12\n  classDef failed fill:#fde7e7,stroke:#c62828,color:#3a0d0d\n  \
+         classDef rejected fill:#fff1e0,stroke:#b45309,color:#3d1d02\n  \
          classDef open fill:#e5f0fd,stroke:#1565c0,color:#0c2340\n  classDef off fill:#eeeeee,stroke:#757575,color:#424242\n  \
          classDef unbegun fill:#ffffff,stroke:#9e9e9e,color:#424242\n",
     );

@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use convoke_domain::flow::account::{Fact, Stand, StepAccount};
 use convoke_domain::flow::{Flow, Step, path};
 use convoke_domain::id::TaskId;
 use convoke_domain::pattern::Stage;
 use convoke_domain::record::{RunRecord, TaskRecord};
+use convoke_domain::spec::RunSpec;
+use convoke_domain::vote::Outcome;
 
-use super::{BOXES, Diagram, Edge, Lane, Look, Mood, Shape, short, step};
+use super::step::Scene;
+use super::words::Words;
+use super::{BOXES, Diagram, Edge, Lane, Look, Mood, Shape, of_steps, short};
 use crate::quote::one_line;
 use crate::view::{View, label};
 
@@ -21,6 +26,10 @@ const AGENTS: usize = 3;
 pub struct Standing {
     by_state: BTreeMap<String, usize>,
     agents: BTreeSet<String>,
+    /// What was said of work that is no result, such as that it was rejected.
+    turned_down: BTreeMap<&'static str, usize>,
+    /// It has ended without a result, whatever its tasks came to.
+    has_failed: bool,
 }
 
 /// How the steps stand.
@@ -43,10 +52,21 @@ impl Standing {
         if self.agents.len() > AGENTS {
             agents.push("…");
         }
-        vec![short(&states.join(", ")), short(&agents.join(", "))]
+        let mut lines = vec![short(&states.join(", ")), short(&agents.join(", "))];
+        lines.extend(self.turned_down.iter().map(|(word, count)| match count {
+            1 => (*word).to_owned(),
+            count => format!("{count} × {word}"),
+        }));
+        lines
     }
 
     pub(super) fn mood(&self) -> Mood {
+        if !self.turned_down.is_empty() {
+            return Mood::Rejected;
+        }
+        if self.has_failed {
+            return Mood::Failed;
+        }
         let has = |mood: Mood| self.by_state.keys().any(|state| Mood::of(state) == mood);
         let order = [Mood::Open, Mood::Unbegun, Mood::Failed, Mood::Done];
         order.into_iter().find(|mood| has(*mood)).unwrap_or(Mood::Off)
@@ -54,14 +74,13 @@ impl Standing {
 }
 
 /// The diagram of a run: along its flow, if it has one; else its tasks and what each waited for.
-pub fn of_run(run: &RunRecord, flow: Option<&Flow>, edges: &[(TaskId, TaskId)]) -> Diagram {
+pub fn of_run(run: &RunRecord, spec: &RunSpec, edges: &[(TaskId, TaskId)]) -> Diagram {
     let view = View::new(run);
     let title = one_line(&format!("{}: {}", run.summary.team, view.title()), TITLE);
-    let lane = match flow {
-        Some(flow) => step::lane(&flow.steps, "", &standings(run, flow)),
-        None => tasks(run, edges),
-    };
-    Diagram { title, lane }
+    match &spec.team.flow {
+        Some(flow) => of_steps(title, flow, Scene { words: &Words::of(spec), standings: &standings(run, flow) }),
+        None => Diagram { title, notes: Vec::new(), lane: tasks(run, edges) },
+    }
 }
 
 fn standings(run: &RunRecord, flow: &Flow) -> Standings {
@@ -72,17 +91,57 @@ fn standings(run: &RunRecord, flow: &Flow) -> Standings {
         *standing.by_state.entry(task.state.clone()).or_default() += 1;
         standing.agents.insert(task.agent.clone());
     }
+    for told in run.flow.iter().flat_map(|account| &account.steps) {
+        // Of what a larger step is made of, the tasks say how it stands.
+        let Some(step) = find(&flow.steps, &told.path).filter(|step| step.kinds().contains(&told.kind.as_str())) else {
+            continue;
+        };
+        let word = turned_down(told);
+        let has_failed = told.state == Stand::Failed;
+        if word.is_none() && !has_failed {
+            continue;
+        }
+        let standing = out.by_step.entry(step.id.clone()).or_default();
+        standing.has_failed |= has_failed;
+        if let Some(word) = word {
+            *standing.turned_down.entry(word).or_default() += 1;
+        }
+    }
     out
+}
+
+/// What was said of work that did not pass. The tasks of those who said so are completed all the same.
+fn turned_down(step: &StepAccount) -> Option<&'static str> {
+    match &step.fact {
+        Some(Fact::Review(review)) => match review.rounds.last()?.verdict.as_deref()? {
+            "reject" => Some("rejected"),
+            // What was revised after the last round is not reviewed any more.
+            "revise" if matches!(step.state, Stand::Completed | Stand::Failed) => Some("a revision is still asked for"),
+            _ => None,
+        },
+        Some(Fact::Gate(gate)) if !gate.open && step.state == Stand::Failed => Some("closed"),
+        Some(Fact::Vote(vote)) => match vote.outcome {
+            Outcome::NoQuorum => Some("no quorum"),
+            Outcome::NoMajority { .. } => Some("no majority"),
+            Outcome::Tied { .. } => Some("a tie"),
+            Outcome::Open | Outcome::Decided { .. } => None,
+        },
+        _ => None,
+    }
 }
 
 /// The step that a task's path leads to: the deepest that the flow names.
 fn step_of<'f>(steps: &'f [Step], key: &str) -> Option<&'f str> {
+    find(steps, key).map(|step| step.id.as_str())
+}
+
+fn find<'f>(steps: &'f [Step], key: &str) -> Option<&'f Step> {
     let mut list: Vec<&'f Step> = steps.iter().collect();
     let mut found = None;
     let mut segments = key.split('/');
     while let Some(segment) = segments.next() {
         let step = list.iter().copied().find(|step| step.id == path::id_of(segment))?;
-        found = Some(step.id.as_str());
+        found = Some(step);
         if let Some(split) = &step.split {
             if !split.branches.is_empty() {
                 list = split.branches.iter().collect();
@@ -93,9 +152,9 @@ fn step_of<'f>(steps: &'f [Step], key: &str) -> Option<&'f str> {
             match split.r#do.as_slice() {
                 _ if split.plan.is_some() && item == Some("plan") => return found,
                 [only] => match lists(only).is_empty() {
-                    true => return Some(only.id.as_str()),
+                    true => return Some(only),
                     false => {
-                        found = Some(only.id.as_str());
+                        found = Some(only);
                         list = inner(only, &mut segments);
                     }
                 },

@@ -1,22 +1,32 @@
 //! Steps of a flow as boxes.
 
 use convoke_domain::flow::{
-    BranchStep, Count, GateStep, How, LoopStep, MergeStep, OnClosed, PhaseStep, ReviewStep, SplitStep, Step, Sync, Wait,
+    BranchStep, GateStep, How, LoopStep, MergeStep, OnClosed, PhaseStep, ReviewStep, SplitStep, Step, Sync, Wait,
 };
 
 use super::run::Standings;
+use super::words::{self, Words};
 use super::{Edge, Lane, Look, Shape, short};
 
+/// What steps are drawn with.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    /// What their texts stand for.
+    pub(super) words: &'a Words,
+    /// What became of them.
+    pub(super) standings: &'a Standings,
+}
+
 /// A list of steps.
-pub(super) fn lane(steps: &[Step], label: &str, standings: &Standings) -> Lane {
-    let boxes = steps.iter().map(|step| shape(step, standings)).collect();
+pub(super) fn lane(steps: &[Step], label: &str, scene: Scene<'_>) -> Lane {
+    let boxes = steps.iter().map(|step| shape(step, scene)).collect();
     let mut edges = Vec::new();
     for (to, step) in steps.iter().enumerate() {
         for from in before(steps, to) {
             edges.push(Edge {
                 from,
                 to,
-                label: step.when.as_deref().map(|when| short(&format!("when {when}"))).unwrap_or_default(),
+                label: step.when.as_deref().map(|when| when_label(when, scene)).unwrap_or_default(),
                 is_back: false,
             });
         }
@@ -36,6 +46,10 @@ pub(super) fn lane(steps: &[Step], label: &str, standings: &Standings) -> Lane {
     Lane { label: short(label), boxes, edges }
 }
 
+fn when_label(when: &str, scene: Scene<'_>) -> String {
+    short(&format!("when {}", scene.words.as_it_is(when)))
+}
+
 /// For which steps of its list a step waits.
 fn before(steps: &[Step], at: usize) -> Vec<usize> {
     let step = &steps[at];
@@ -50,68 +64,70 @@ fn before(steps: &[Step], at: usize) -> Vec<usize> {
     }
 }
 
-fn shape(step: &Step, standings: &Standings) -> Shape {
-    let mut out = body(step, standings);
+fn shape(step: &Step, scene: Scene<'_>) -> Shape {
+    let mut out = body(step, scene);
     out.name = short(&step.id);
-    if let Some(standing) = standings.of(&step.id) {
+    if let Some(standing) = scene.standings.of(&step.id) {
         out.lines.extend(standing.lines());
         out.state = Some(standing.mood());
     }
     out
 }
 
-fn body(step: &Step, standings: &Standings) -> Shape {
+fn body(step: &Step, scene: Scene<'_>) -> Shape {
     let leaf = |look, lines: Vec<String>| Shape { look, lines, ..Shape::default() };
+    let words = scene.words;
     if let Some(task) = &step.task {
         let who =
-            if task.agent.is_empty() { format!("whoever can: {}", task.needs.join(", ")) } else { name(&task.agent) };
+            if task.agent.is_empty() { format!("whoever can: {}", task.needs.join(", ")) } else { words.name(&task.agent) };
         return leaf(Look::Work, vec![short(&who)]);
     }
     if let Some(value) = &step.value {
-        return leaf(Look::Data, vec![short(&format!("= {value}"))]);
+        return leaf(Look::Data, vec![short(&format!("= {}", words.as_it_is(&short(value))))]);
     }
     if let Some(split) = &step.split {
-        return self::split(split, standings);
+        return self::split(split, scene);
     }
     if let Some(sync) = &step.sync {
-        return leaf(Look::Data, vec![short(&waits(&Sync::from(sync)))]);
+        return leaf(Look::Data, vec![short(&waits(&Sync::from(sync), words))]);
     }
     if step.join.is_some() {
         return leaf(Look::Data, vec!["joins".to_owned()]);
     }
     if let Some(merge) = &step.merge {
-        return leaf(Look::Data, vec![short(&merged(merge))]);
+        return leaf(Look::Data, vec![short(&merged(merge, words))]);
     }
     if let Some(body) = &step.r#loop {
-        return rounds(body, standings);
+        return rounds(body, scene);
     }
     if let Some(branch) = &step.branch {
-        return cases(branch, standings);
+        return cases(branch, scene);
     }
     if let Some(vote) = &step.vote {
         let voters = vote.voters.as_deref().unwrap_or("members");
-        return leaf(Look::Choice, vec![short(&format!("{voters} vote"))]);
+        return leaf(Look::Choice, words::lines(&format!("{} vote", words.expression(voters))));
     }
     if let Some(review) = &step.review {
-        return leaf(Look::Choice, reviewed(review));
+        return leaf(Look::Choice, reviewed(review, words));
     }
     if let Some(handoff) = &step.handoff {
         let among = handoff.among.as_deref().unwrap_or("members");
-        let lines =
-            [format!("from {}", name(&handoff.start)), format!("among {among}, at most {}", number(&handoff.max))];
-        return leaf(Look::Work, lines.map(|line| short(&line)).into());
+        let mut lines = vec![short(&format!("from {}", words.name(&handoff.start)))];
+        lines.extend(words::lines(&format!("among {}", words.expression(among))));
+        lines.push(short(&format!("in a row: at most {}", words.number(&handoff.max))));
+        return leaf(Look::Work, lines);
     }
     if let Some(ask) = &step.ask {
-        return leaf(Look::Person, vec![short(&format!("asks {}", name(&ask.whom)))]);
+        return leaf(Look::Person, vec![short(&format!("asks {}", words.name(&ask.whom)))]);
     }
     if let Some(delegate) = &step.delegate {
-        return leaf(Look::Work, vec![short(&format!("{} → {}", name(&delegate.by), name(&delegate.to)))]);
+        return leaf(Look::Work, vec![short(&format!("{} → {}", words.name(&delegate.by), words.name(&delegate.to)))]);
     }
     if let Some(gate) = &step.gate {
-        return leaf(Look::Choice, vec![short(&bar(gate))]);
+        return leaf(Look::Choice, vec![short(&bar(gate, words))]);
     }
     if let Some(phase) = &step.phase {
-        return self::phase(phase, standings);
+        return self::phase(phase, scene);
     }
     if let Some(settle) = &step.settle {
         let by = settle.by.and_then(|by| serde_json::to_value(by).ok());
@@ -121,24 +137,24 @@ fn body(step: &Step, standings: &Standings) -> Shape {
     leaf(Look::Work, Vec::new())
 }
 
-fn split(split: &SplitStep, standings: &Standings) -> Shape {
-    let mut lines = vec![short(&waits(&split.sync))];
+fn split(split: &SplitStep, scene: Scene<'_>) -> Shape {
+    let mut lines = vec![short(&waits(&split.sync, scene.words))];
     lines.retain(|line| !line.is_empty());
     if let Some(width) = &split.width {
-        lines.push(short(&format!("at most {} at once", number(width))));
+        lines.push(short(&format!("at most {} at once", scene.words.number(width))));
     }
     let lanes = if !split.branches.is_empty() {
-        split.branches.iter().map(|step| lane(std::slice::from_ref(step), "", standings)).collect()
+        split.branches.iter().map(|step| lane(std::slice::from_ref(step), "", scene)).collect()
     } else {
         let items = match (&split.over, &split.plan) {
-            (Some(over), _) => format!("each of {over}"),
-            (None, Some(plan)) => format!("each part that {} plans", name(&plan.by)),
+            (Some(over), _) => format!("each of {}", scene.words.expression(over)),
+            (None, Some(plan)) => format!("each part that {} plans", scene.words.name(&plan.by)),
             (None, None) => String::new(),
         };
         match split.r#do.is_empty() {
-            false => vec![lane(&split.r#do, &items, standings)],
+            false => vec![lane(&split.r#do, &items, scene)],
             true => {
-                lines.insert(0, short(&items));
+                lines.splice(0..0, words::lines(&items));
                 Vec::new()
             }
         }
@@ -146,27 +162,40 @@ fn split(split: &SplitStep, standings: &Standings) -> Shape {
     Shape { look: Look::Group, lines, lanes, ..Shape::default() }
 }
 
-fn rounds(body: &LoopStep, standings: &Standings) -> Shape {
-    let until = format!("until {}", body.until);
-    let lines = [until, format!("rounds: at most {}", number(&body.max))];
-    let lanes = vec![lane(&body.r#do, "", standings)];
+fn rounds(body: &LoopStep, scene: Scene<'_>) -> Shape {
+    let until = format!("until {}", scene.words.as_it_is(&body.until));
+    let lines = [until, format!("rounds: at most {}", scene.words.number(&body.max))];
+    let lanes = vec![lane(&body.r#do, "", scene)];
     Shape { look: Look::Group, lines: lines.map(|line| short(&line)).into(), lanes, ..Shape::default() }
 }
 
-fn cases(branch: &BranchStep, standings: &Standings) -> Shape {
-    let mut lanes: Vec<Lane> =
-        branch.cases.iter().map(|case| lane(&case.r#do, &format!("when {}", case.when), standings)).collect();
-    if !branch.otherwise.is_empty() {
-        lanes.push(lane(&branch.otherwise, "otherwise", standings));
+/// The cases that may be taken: where it is known beforehand which one is, it alone.
+fn cases(branch: &BranchStep, scene: Scene<'_>) -> Shape {
+    let mut lanes: Vec<Lane> = Vec::new();
+    let mut is_settled = false;
+    for case in branch.cases.iter().filter(|case| scene.words.holds(&case.when) != Some(false)) {
+        is_settled = scene.words.holds(&case.when) == Some(true);
+        let label = if is_settled { String::new() } else { when_label(&case.when, scene) };
+        lanes.push(lane(&case.r#do, &label, scene));
+        if is_settled {
+            break;
+        }
+    }
+    if !is_settled && !branch.otherwise.is_empty() {
+        let label = if lanes.is_empty() { "" } else { "otherwise" };
+        lanes.push(lane(&branch.otherwise, label, scene));
+    }
+    if let ([one], true) = (lanes.as_mut_slice(), is_settled) {
+        one.label = String::new();
     }
     Shape { look: Look::Group, lanes, ..Shape::default() }
 }
 
-fn phase(phase: &PhaseStep, standings: &Standings) -> Shape {
-    Shape { look: Look::Group, lanes: vec![lane(&phase.r#do, "", standings)], ..Shape::default() }
+fn phase(phase: &PhaseStep, scene: Scene<'_>) -> Shape {
+    Shape { look: Look::Group, lanes: vec![lane(&phase.r#do, "", scene)], ..Shape::default() }
 }
 
-fn merged(merge: &MergeStep) -> String {
+fn merged(merge: &MergeStep, words: &Words) -> String {
     let how = match merge.how {
         How::Union => "what anybody says",
         How::Intersection => "what all say",
@@ -177,49 +206,36 @@ fn merged(merge: &MergeStep) -> String {
         How::Synthesis => "put together",
     };
     match (&merge.agent, merge.how) {
-        (Some(agent), How::Synthesis) => format!("{how} by {}", name(agent)),
-        (None, How::Synthesis) => format!("{how} by coordinator"),
+        (Some(agent), How::Synthesis) => format!("{how} by {}", words.name(agent)),
+        (None, How::Synthesis) => format!("{how} by {}", words.expression("coordinator")),
         _ => how.to_owned(),
     }
 }
 
-fn reviewed(review: &ReviewStep) -> Vec<String> {
-    let lines = [
-        format!("{} reviewed", review.of),
-        format!("by {}", review.reviewers),
-        format!("revised by {}, rounds: at most {}", name(&review.author), number(&review.rounds)),
-    ];
-    lines.map(|line| short(&line)).into()
+fn reviewed(review: &ReviewStep, words: &Words) -> Vec<String> {
+    let mut lines = vec![short(&format!("{} reviewed", review.of))];
+    lines.extend(words::lines(&format!("by {}", words.expression(&review.reviewers))));
+    let (author, rounds) = (words.name(&review.author), words.number(&review.rounds));
+    lines.push(short(&format!("revised by {author}")));
+    lines.push(short(&format!("rounds: at most {rounds}")));
+    lines
 }
 
-fn bar(gate: &GateStep) -> String {
+fn bar(gate: &GateStep, words: &Words) -> String {
     match (&gate.check, gate.require.is_empty()) {
-        (Some(check), _) => check.clone(),
+        (Some(check), _) => words.as_it_is(check),
         (None, false) => format!("needs {}", gate.require.join(", ")),
         (None, true) => String::new(),
     }
 }
 
 /// For how many is waited; nothing where it is all.
-fn waits(sync: &Sync) -> String {
-    let least = sync.least.as_ref().map(|least| format!(", {} suffice", number(least))).unwrap_or_default();
+fn waits(sync: &Sync, words: &Words) -> String {
+    let least = sync.least.as_ref().map(|least| format!(", {} suffice", words.number(least))).unwrap_or_default();
     match (sync.wait, &sync.count) {
         (Wait::All, _) if least.is_empty() => String::new(),
         (Wait::All, _) => format!("waits for all{least}"),
         (Wait::Any, _) => "waits for the first".to_owned(),
-        (Wait::Count, count) => format!("waits for {}{least}", count.as_ref().map_or("some".to_owned(), number)),
+        (Wait::Count, count) => format!("waits for {}{least}", count.as_ref().map_or("some".to_owned(), |count| words.number(count))),
     }
-}
-
-fn number(count: &Count) -> String {
-    match count {
-        Count::Number(number) => number.to_string(),
-        Count::Expression(text) => text.clone(),
-    }
-}
-
-/// A template without its braces, where it is one value.
-fn name(template: &str) -> String {
-    let inner = template.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
-    inner.filter(|inner| !inner.contains("{{")).map_or(template, str::trim).to_owned()
 }

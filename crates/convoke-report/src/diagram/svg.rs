@@ -29,7 +29,7 @@ const STYLE: &str = "text{font:13px ui-sans-serif,system-ui,Helvetica,Arial,sans
 .n{font-weight:600}.d{fill:#52606d}.t{font-size:15px;font-weight:600}.l{font-size:12px;fill:#52606d;font-style:italic}\
 rect,polygon{stroke-width:1.3}.work{fill:#eef4fb;stroke:#5b8fc7}.data{fill:#f3f0fa;stroke:#8a76c0}.choice{fill:#fdf5e3;stroke:#c79a3a}\
 .person{fill:#fdeee9;stroke:#cf7355}.group{fill:#fafbfc;stroke:#a8b3bf}.lane{fill:none;stroke:#c5ced8;stroke-dasharray:4 3}\
-.done{fill:#e3f4e5;stroke:#2e7d32}.failed{fill:#fde7e7;stroke:#c62828}.open{fill:#dcebfd;stroke:#1565c0;stroke-width:2.2}\
+.done{fill:#e3f4e5;stroke:#2e7d32}.failed{fill:#fde7e7;stroke:#c62828}.rejected{fill:#fff1e0;stroke:#b45309;stroke-width:2.2}.open{fill:#dcebfd;stroke:#1565c0;stroke-width:2.2}\
 .off{fill:#eee;stroke:#757575}.unbegun{fill:#fff;stroke:#9e9e9e}\
 path{fill:none;stroke:#6b7885;stroke-width:1.4}.b{stroke-dasharray:5 4}";
 
@@ -37,8 +37,10 @@ path{fill:none;stroke:#6b7885;stroke-width:1.4}.b{stroke-dasharray:5 4}";
 pub fn svg(diagram: &Diagram) -> String {
     let lane = place(&diagram.lane);
     let title = ems(&diagram.title) * TITLE;
-    let width = lane.width.max(title) + 2.0 * MARGIN;
-    let head = if diagram.title.is_empty() { 0.0 } else { 30.0 };
+    let notes = diagram.notes.iter().map(|note| ems(note) * LETTERS).fold(0.0, f64::max);
+    let width = lane.width.max(title).max(notes) + 2.0 * MARGIN;
+    let above = if diagram.title.is_empty() { 0.0 } else { 30.0 };
+    let head = above + LINE * diagram.notes.len() as f64 + if diagram.notes.is_empty() { 0.0 } else { PAD };
     let height = lane.height + 2.0 * MARGIN + head;
     let mut out = Canvas::default();
     out.lane(&lane, (width - lane.width) / 2.0, MARGIN + head);
@@ -56,6 +58,10 @@ pub fn svg(diagram: &Diagram) -> String {
             MARGIN + 8.0,
             escape(&diagram.title)
         );
+    }
+    for (at, note) in diagram.notes.iter().enumerate() {
+        let y = MARGIN + above + LINE * at as f64;
+        let _ = writeln!(text, "<text class=\"d\" x=\"{MARGIN}\" y=\"{y:.0}\">{}</text>", escape(note));
     }
     text.push_str(&out.text);
     text.push_str("</svg>\n");
@@ -288,11 +294,11 @@ mod tests {
         let words = "among among, at most most";
         let shape = Shape { name: "wwwwww mmmmmm".into(), lines: vec![words.into()], ..Shape::default() };
         let lane = Lane { boxes: vec![shape], ..Lane::default() };
-        let drawn = svg(&Diagram { title: String::new(), lane });
+        let drawn = svg(&Diagram { lane, ..Diagram::default() });
         let wide = figure(&drawn, "<rect class=\"work\"", "width");
         assert!(wide >= 189.0 + 2.0 * PAD, "{wide} of {words}, which takes 189 pixels");
         let title = "rejected-review: Propose a model for questions of customers";
-        let drawn = svg(&Diagram { title: title.into(), lane: Lane::default() });
+        let drawn = svg(&Diagram { title: title.into(), ..Diagram::default() });
         let wide = figure(&drawn, "<svg", "width");
         assert!(wide >= 520.0 + 2.0 * MARGIN, "{wide} of a title that takes 520 pixels");
     }

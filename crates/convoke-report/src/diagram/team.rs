@@ -1,15 +1,21 @@
 //! A coordinator and workers, which have no flow: the stages of their runs.
 
+use convoke_domain::spec::RunSpec;
 use convoke_domain::team::{Planning, Team};
 
-use super::{Diagram, Edge, Lane, Look, Shape, of_flow, short};
+use super::run::Standings;
+use super::step::Scene;
+use super::words::Words;
+use super::{Diagram, Edge, Lane, Look, Shape, of_steps, short};
 use crate::phrase;
 
-/// The diagram of what a team does.
-pub fn of_team(team: &Team) -> Diagram {
+/// The diagram of what a team does, with the values that it gives its pattern.
+pub fn of_team(spec: &RunSpec) -> Diagram {
+    let team = &spec.team;
+    let title = short(&team.name);
     match &team.flow {
-        Some(flow) => of_flow(&team.name, flow),
-        None => Diagram { title: short(&team.name), lane: stages(team) },
+        Some(flow) => of_steps(title, flow, Scene { words: &Words::of(spec), standings: &Standings::default() }),
+        None => Diagram { title, notes: Vec::new(), lane: stages(team) },
     }
 }
 

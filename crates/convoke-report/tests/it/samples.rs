@@ -114,6 +114,7 @@ pub(crate) const MODEL: &str = "anthropic/claude-sonnet-4-5";
 /// A completed task with one attempt.
 pub(crate) fn task(stage: &str, key: &str, agent: &str, (from, to): (i64, i64), output: &str) -> TaskRecord {
     TaskRecord {
+        part: None,
         id: task_id(stage, key, 1),
         key: key.into(),
         title: format!("{key} of the {stage}"),

@@ -144,6 +144,7 @@ async fn a_step_is_started_finished_and_resolved(place: Place) {
 async fn effects_are_told_apart_by_key(place: Place) {
     let store = with_run(&place).await;
     act!(store, tx => {
+        task::insert(tx, &ready(1, "ada")).await?;
         let row = effect::NewRow { key: "k1", run: RUN, at: step_at(1), tool: "mail", args_hash: "h", repeat_rule: "once" };
         effect::dispatch(tx, &row).await?;
         effect::dispatch(tx, &row).await
@@ -158,6 +159,7 @@ async fn effects_are_told_apart_by_key(place: Place) {
         unknown.iter().map(|e| (e.key.as_str(), e.task, e.dispatched_at)).collect::<Vec<_>>(),
         [("k1", task_id(1), NOW)]
     );
+    assert_eq!((unknown[0].run_state.as_str(), unknown[0].task_state.as_str()), ("initializing", "ready"));
     act!(store, tx => effect::resolve(tx, "k1", "done", "user:ada", "it arrived").await);
     let held = act!(store, tx => effect::hold(tx, "k1").await);
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use convoke_domain::id::{RunId, SessionId};
 use convoke_domain::time::Timestamp;
-use convoke_store::definition::{profile, team};
+use convoke_store::definition::{pattern, profile, team};
 use convoke_store::{Error, agent, run, session, stats, task};
 use uuid::Uuid;
 
@@ -109,6 +109,7 @@ async fn definitions_keep_every_version(place: Place) {
         for (name, version) in [("Zed", 1), ("ada", 1), ("ada", 2), ("émile", 1)] {
             profile::insert(tx, (name, version), "{}", true, "user:ada").await?;
             team::insert(tx, (name, version), "{}", version == 1, "user:ada").await?;
+            pattern::insert(tx, (name, version), "{}", true, "user:ada").await?;
         }
         Ok(())
     });

@@ -95,6 +95,14 @@ fn a_review_is_rejected_for_good() {
     insta::assert_snapshot!("rejected", report(&place, "rejected", &[]));
     let kinds = &place.json(&["reputation", "business"])[0]["kinds"];
     assert_eq!(kinds["review_rejected"], 1, "{kinds}");
+    // Its reviewers have done their part, and what they did was to turn the work down.
+    let drawn = place.done(&["diagram", "last"]);
+    let line = drawn.lines().find(|line| line.contains("reviewed<br/>")).unwrap_or_else(|| panic!("{drawn}"));
+    let (id, told) = line.trim().split_once("{{").expect("a choice");
+    assert!(told.contains("<br/>rejected"), "{line}");
+    assert!(drawn.contains(&format!("class {id} rejected\n")) && !drawn.contains(&format!("class {id} done")), "{drawn}");
+    let svg = place.done(&["diagram", "last", "--format", "svg"]);
+    assert_eq!(svg.matches("<rect class=\"rejected\"").count(), 1, "{svg}");
 }
 
 #[test]

@@ -46,6 +46,31 @@ fn teams_patterns_and_runs_are_drawn() {
     assert!(told.contains("not a run") || told.contains("no run"), "{told}");
 }
 
+/// What a team sets is drawn, and not the names under which its pattern has it.
+#[test]
+fn a_team_is_drawn_with_the_values_that_it_gives() {
+    let place = Place::new();
+    let drawn = |team: &str| place.done(&["diagram", team]);
+    let support = drawn("technical-support");
+    for words in ["from support", "among support, billing-specialist", "devops", "in a row: at most 6"] {
+        assert!(support.contains(words), "{words}: {support}");
+    }
+    assert!(!support.contains("among among") && !support.contains("at most most"), "{support}");
+    let audit = drawn("security-audit");
+    assert!(audit.contains("rounds: at most 3"), "{audit}");
+    // What is known only in the run is shown as the pattern has it, with what the team has set for it beside the diagram.
+    let pipeline = drawn("data-pipeline");
+    assert!(pipeline.contains("rounds: at most 3") && pipeline.contains("stages[round - 1]"), "{pipeline}");
+    assert!(pipeline.contains("notes[\"") && pipeline.contains("stages: devops, data-engineer, qa"), "{pipeline}");
+    // Of a branch that is settled by what the team sets, the case that is taken.
+    let analysis = drawn("data-analysis");
+    assert!(analysis.contains("<b>most</b>") && !analysis.contains("<b>scored</b>"), "{analysis}");
+    let svg = place.done(&["diagram", "data-pipeline", "--format", "svg"]);
+    assert!(svg.contains(">stages: devops, data-engineer, qa</text>"), "{svg}");
+    // A pattern by itself has no values.
+    assert!(drawn("handoff").contains("among among"));
+}
+
 #[test]
 fn a_folder_and_a_saved_team_are_validated() {
     let place = Place::new();

@@ -34,6 +34,23 @@ fn a_list_of_what_somebody_has_refuses_a_name_that_nobody_has() {
 }
 
 #[test]
+fn nothing_is_said_to_wait_for_a_user_that_is_not_there() {
+    let place = Place::new();
+    place.done(&["users", "add", "annika", "--role", "approver"]);
+    for words in [&["inbox", "--as", "anika"][..], &["approve", "abcd", "--as", "anika"], &["threads", "list", "--agent", "user:anika"]] {
+        let refused = place.run(words);
+        assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{words:?}: {}", refused.err);
+        let told = "error: there is no user `anika`\n";
+        assert!(refused.err.starts_with(told), "{words:?}: {}", refused.err);
+        assert!(refused.err.contains("did you mean `annika`?; `convoke users` lists them"), "{}", refused.err);
+    }
+    assert_eq!(place.done(&["inbox", "--as", "annika"]), "nothing waits for annika\n");
+    place.done(&["threads", "list", "--agent", "user:annika"]);
+    let agent = place.run(&["inbox", "--as", "logs-specialist"]);
+    assert!(agent.code == 2 && agent.err.contains("`logs-specialist` is an agent"), "{}", agent.err);
+}
+
+#[test]
 fn a_data_folder_that_is_not_there_is_not_empty() {
     let place = Place::new();
     for words in [&["inbox"][..], &["runs"], &["threads"], &["show", "last"], &["approve", "appr"]] {

@@ -30,6 +30,24 @@ fn a_plan_says_what_a_run_would_take() {
 }
 
 #[test]
+fn what_agents_decide_themselves_is_said_not_to_be_counted() {
+    let place = Place::new();
+    let helper = "kind: profile\nname: helper\nprompt: You help.\ntools: [\"@work\", ask]\n---\n";
+    let team = "kind: team\nname: helpers\ncoordinator: orchestrator\nmembers: [{profile: helper}, {profile: qa}]\n";
+    place.write("helpers.yaml", &format!("{helper}{team}rules: {{planning: same_task}}\n"));
+    let args = ["plan", "helpers.yaml", "Help.", "--model", "openai/gpt-5"];
+    let told = place.done(&args);
+    let part = told.split("\n\n").find(|part| part.starts_with("Not counted")).unwrap_or_else(|| panic!("{told}"));
+    insta::assert_snapshot!(part);
+    let found = place.json(&args);
+    let tools: Vec<_> = found["plan"]["not_counted"].as_array().expect("a list").iter().map(|one| (&one["agent"], &one["tool"])).collect();
+    let helper = serde_json::Value::from("helper");
+    assert_eq!(tools, [(&helper, &"hand_off".into()), (&helper, &"ask".into())], "{found}");
+    let capped = place.done(&[&args[..], &["--budget", "2"]].concat());
+    assert!(capped.contains("no figure would hold; the budget of $2.00 does."), "{capped}");
+}
+
+#[test]
 fn every_team_of_the_library_can_be_planned() {
     let place = Place::new();
     for team in convoke_api::library::bundle().teams {

@@ -137,3 +137,110 @@ fn a_script_is_validated_with_its_templates() {
     [exit 2]
     ");
 }
+
+const PATTERN: &str = "\
+kind: pattern
+name: twice
+description: Two look at it, one after the other.
+parameters:
+  second: {type: agent, description: Who looks again.}
+steps:
+  - {id: look, task: {agent: \"{{ coordinator }}\", instructions: \"{{ task }}\"}}
+  - {id: again, task: {agent: \"{{ second }}\", see: [look], instructions: Look again.}}
+";
+
+const NAMES_IT: &str = "\
+kind: team
+name: careful
+coordinator: orchestrator
+members: [{profile: qa}]
+pattern: twice
+with: {second: qa}
+";
+
+#[test]
+fn a_pattern_is_kept_by_name_for_teams_that_come_later() {
+    let place = Place::new();
+    place.write("twice.yaml", PATTERN);
+    place.write("careful.yaml", NAMES_IT);
+    let refused = place.run(&["validate", "careful.yaml"]);
+    assert!(refused.code == 2 && refused.out.contains("there is no pattern `twice`"), "{}", refused.out);
+
+    let out = place.done(&["patterns", "import", "twice.yaml"]);
+    assert!(out.starts_with("1 pattern: twice\n1 new version saved"), "{out}");
+    let all = place.json(&["patterns"]);
+    let brief: Vec<_> = all.as_array().expect("a list").iter().map(|one| (&one["name"], &one["saved_by"])).collect();
+    assert!(brief.contains(&(&"twice".into(), &"system".into())), "{all}");
+    assert!(brief.contains(&(&"parallel".into(), &"library".into())), "{all}");
+    place.done(&["patterns", "export", "twice", "--output", "out.yaml"]);
+    let out = place.done(&["patterns", "import", "out.yaml"]);
+    assert!(out.contains("0 new versions saved"), "{out}");
+    assert!(place.done(&["diagram", "twice"]).contains("<b>again</b>"));
+
+    // A team that comes later names it, is checked against it, and runs by it.
+    place.done(&["teams", "import", "careful.yaml"]);
+    let plan = place.json(&["plan", "careful", "Look.", "--model", "openai/gpt-5"]);
+    assert_eq!((&plan["pattern"], &plan["plan"]["takes"]["least"]["tasks"]), (&"twice".into(), &2.into()), "{plan}");
+    place.write("wrong.yaml", &NAMES_IT.replace("twice", "twise").replace("careful", "wrong"));
+    let refused = place.run(&["validate", "wrong.yaml"]);
+    assert!(refused.out.contains("did you mean `twice`?"), "{}", refused.out);
+    place.write("wrong.yaml", &NAMES_IT.replace("{second: qa}", "{third: qa}"));
+    assert_eq!(place.run(&["validate", "wrong.yaml"]).code, 2, "its parameters are checked");
+
+    // The team keeps its steps when the pattern changes, until it is saved anew.
+    place.write("twice.yaml", &PATTERN.replace("Look again.", "Look once more."));
+    place.done(&["patterns", "import", "twice.yaml"]);
+    assert_eq!(place.json(&["patterns", "show", "twice"])["version"], 2);
+    assert!(place.done(&["teams", "show", "careful"]).contains("Look again."));
+    assert!(place.done(&["validate", "careful"]).starts_with("valid:"));
+    place.done(&["teams", "import", "careful.yaml"]);
+    assert!(place.done(&["teams", "show", "careful"]).contains("Look once more."));
+}
+
+#[test]
+fn a_pattern_goes_along_with_a_team_into_another_workspace() {
+    let place = Place::new();
+    place.write("both.yaml", &format!("{PATTERN}---\n{NAMES_IT}"));
+    let out = place.done(&["teams", "import", "both.yaml"]);
+    assert!(out.contains("1 team: careful\n1 pattern: twice\n2 new versions saved"), "{out}");
+    place.done(&["teams", "export", "careful", "--output", "out.yaml"]);
+    let text = std::fs::read_to_string(place.path("out.yaml")).expect("written");
+    assert!(text.contains("description: Two look at it, one after the other."), "{text}");
+    place.done(&["teams", "import", "out.yaml", "--data", "other"]);
+    let there = place.json(&["patterns", "show", "twice", "--data", "other"]);
+    assert_eq!(there["description"], "Two look at it, one after the other.");
+    // Without what it is for, it is the same pattern all the same.
+    place.write("out.yaml", &text.replace("description: Two look at it, one after the other.\n", ""));
+    let out = place.done(&["patterns", "import", "out.yaml", "--data", "other"]);
+    assert!(out.contains("0 new versions saved"), "{out}");
+
+    std::fs::create_dir(place.path("shared")).expect("a folder");
+    place.write("shared/pattern.yaml", &PATTERN.replace("twice", "two_looks"));
+    let shown = place.json(&["bundle", "install", "shared"]);
+    assert_eq!(shown["patterns"][0]["pattern"], "two_looks", "{shown}");
+    let digest = shown["digest"].as_str().expect("a digest");
+    let done = place.json(&["bundle", "install", "shared", "--digest", digest]);
+    assert_eq!((&done["patterns"][0], &done["saved"]), (&"two_looks".into(), &1.into()), "{done}");
+    place.done(&["patterns", "clone", "two_looks", "three_looks"]);
+    assert!(place.done(&["patterns", "list"]).contains("three_looks"));
+}
+
+#[test]
+fn a_pattern_does_not_take_the_name_of_one_of_the_library() {
+    let place = Place::new();
+    place.write("parallel.yaml", &PATTERN.replace("twice", "parallel"));
+    let told = place.told(&["patterns", "import", "parallel.yaml"]);
+    insta::assert_snapshot!(told, @r"
+    $ convoke patterns import parallel.yaml
+    error: the library has a pattern `parallel`, and nobody could say which of the two a team means
+
+    hint: save yours under another name
+    [exit 2]
+    ");
+    // A team that carries such steps comes with them, and the library's pattern stays as it is.
+    place.write("both.yaml", &format!("{PATTERN}---\n{NAMES_IT}").replace("twice", "parallel"));
+    let out = place.done(&["teams", "import", "both.yaml"]);
+    assert!(out.contains("1 team: careful\n1 new version saved"), "{out}");
+    assert!(place.done(&["teams", "show", "careful"]).contains("Look again."));
+    assert_eq!(place.json(&["patterns", "show", "parallel"])["saved_by"], "library");
+}

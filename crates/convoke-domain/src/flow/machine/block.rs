@@ -9,8 +9,12 @@ use crate::flow::{Step, path, template};
 impl<'a> Machine<'a, '_> {
     /// The place of a step in the list at `path`.
     pub(super) fn place_of(&self, path: &str, id: &str) -> Turn<Option<u32>> {
-        let place = self.steps_at(path)?.iter().position(|step| step.id == id);
-        Ok(place.and_then(|place| u32::try_from(place).ok()))
+        Ok(self.place_in(self.steps_at(path)?, id))
+    }
+
+    /// The place of a step in a list of the flow.
+    pub(super) fn place_in(&self, steps: &[Step], id: &str) -> Option<u32> {
+        self.scope.spec.lists.place(self.scope.flow, steps, id)
     }
 
     pub(super) fn child_of_block(&mut self, path: &str, segment: &str, block: Block, end: End) -> Turn<Option<End>> {
@@ -77,7 +81,7 @@ impl<'a> Machine<'a, '_> {
             if self.block_at(path)? != block {
                 continue;
             }
-            let Some(place) = ready(steps, &block) else {
+            let Some(place) = self.ready(steps, &block) else {
                 if block.upto as usize == steps.len() {
                     let last = steps.len() - 1;
                     let from = path::visited(path, &steps[last].id, block.visit(u32::try_from(last).unwrap_or(0)));
@@ -176,39 +180,36 @@ impl<'a> Machine<'a, '_> {
     }
 }
 
-/// The next step whose turn it is and which was not begun.
-fn ready(steps: &[Step], block: &Block) -> Option<u32> {
-    let first = block.upto;
-    let last = u32::try_from(steps.len()).unwrap_or(u32::MAX);
-    for place in first..last {
-        if block.open.contains(&place) || block.has_ended(place) {
-            continue;
+impl Machine<'_, '_> {
+    /// The next step whose turn it is and which was not begun.
+    fn ready(&self, steps: &[Step], block: &Block) -> Option<u32> {
+        let first = block.upto;
+        let last = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+        for place in first..last {
+            if block.open.contains(&place) || block.has_ended(place) {
+                continue;
+            }
+            let ended = |id: &String| self.place_in(steps, id).is_some_and(|place| block.has_ended(place));
+            let begun = |id: &String| {
+                self.place_in(steps, id).is_some_and(|place| block.has_ended(place) || block.open.contains(&place))
+            };
+            let step = &steps[place as usize];
+            let is_ready = match (&step.after, &step.sync, &step.join) {
+                (Some(after), ..) => after.iter().all(ended),
+                (None, Some(sync), _) => sync.of.iter().all(begun),
+                (None, None, Some(join)) => join.of.iter().all(ended) && (place == 0 || block.has_ended(place - 1)),
+                (None, None, None) => place == 0 || block.has_ended(place - 1),
+            };
+            if is_ready {
+                return Some(place);
+            }
+            // Where nothing is out of order, nothing behind this one can be ready.
+            if block.ended.is_empty() && self.scope.spec.lists.keep_order(self.scope.flow, steps, place) {
+                return None;
+            }
         }
-        let ended = |id: &String| {
-            let place = steps.iter().position(|step| step.id == *id).and_then(|place| u32::try_from(place).ok());
-            place.is_some_and(|place| block.has_ended(place))
-        };
-        let step = &steps[place as usize];
-        let is_ready = match (&step.after, &step.sync, &step.join) {
-            (Some(after), ..) => after.iter().all(ended),
-            (None, Some(sync), _) => sync.of.iter().all(|id| {
-                let place = steps.iter().position(|step| step.id == *id).and_then(|place| u32::try_from(place).ok());
-                place.is_some_and(|place| block.has_ended(place) || block.open.contains(&place))
-            }),
-            (None, None, Some(join)) => join.of.iter().all(ended) && (place == 0 || block.has_ended(place - 1)),
-            (None, None, None) => place == 0 || block.has_ended(place - 1),
-        };
-        if is_ready {
-            return Some(place);
-        }
-        // Where nothing is out of order, nothing behind this one can be ready.
-        if block.ended.is_empty()
-            && steps[place as usize..].iter().all(|step| step.after.is_none() && step.sync.is_none())
-        {
-            return None;
-        }
+        None
     }
-    None
 }
 
 /// Why the list fails in which a step failed.

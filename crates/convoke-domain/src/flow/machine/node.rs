@@ -31,13 +31,13 @@ impl<'a> Machine<'a, '_> {
 
     fn within(&self, node: Node<'a>, above: &str, segment: &str) -> Turn<Node<'a>> {
         let step = match node {
-            Node::Block(steps) => return Ok(find(steps, path::id_of(segment))),
+            Node::Block(steps) => return Ok(self.find(steps, path::id_of(segment))),
             Node::Step(step) => step,
             Node::Task | Node::Nothing => return Ok(Node::Nothing),
         };
         if let Some(split) = &step.split {
             if !split.branches.is_empty() {
-                return Ok(find(&split.branches, segment));
+                return Ok(self.find(&split.branches, segment));
             }
             if split.r#do.is_empty() || (split.plan.is_some() && segment == super::split::PLAN) {
                 return Ok(Node::Task);
@@ -53,7 +53,11 @@ impl<'a> Machine<'a, '_> {
         if step.vote.is_some() {
             return Ok(Node::Task);
         }
-        Ok(find(self.steps_of(step, above)?, path::id_of(segment)))
+        Ok(self.find(self.steps_of(step, above)?, path::id_of(segment)))
+    }
+
+    fn find(&self, steps: &'a [Step], id: &str) -> Node<'a> {
+        self.place_in(steps, id).map_or(Node::Nothing, |place| Node::Step(&steps[place as usize]))
     }
 
     /// The list of steps at a path; empty if there is none.
@@ -80,8 +84,4 @@ impl<'a> Machine<'a, '_> {
             place => branch.cases.get(place as usize - 1).map_or(&[][..], |case| &case.r#do),
         })
     }
-}
-
-fn find<'a>(steps: &'a [Step], id: &str) -> Node<'a> {
-    steps.iter().find(|step| step.id == id).map_or(Node::Nothing, Node::Step)
 }

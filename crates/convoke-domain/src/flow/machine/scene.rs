@@ -66,7 +66,8 @@ impl<'a> Machine<'a, '_> {
     /// A number of rounds: at least one, and never more than there may be.
     pub(super) fn count(&mut self, at: &str, count: &Count) -> Turn<Said<u32>> {
         Ok(self.number(at, count)?.and_then(|number| match number {
-            0..=MAX_ROUNDS => Ok(number.max(1)),
+            0 => Err("0 rounds, and 1 is the least: a step that may be left out says `when`".to_owned()),
+            1..=MAX_ROUNDS => Ok(number),
             _ => Err(format!("{number} rounds, and {MAX_ROUNDS} is the most")),
         }))
     }

@@ -176,7 +176,8 @@ impl<'a> Machine<'a, '_> {
             let [above, below] = pair else { continue };
             let steps = self.steps_at(above)?;
             let (_, segment) = path::split(below).unwrap_or_default();
-            let Some(here) = steps.iter().position(|step| step.id == path::id_of(segment)) else { continue };
+            let Some(here) = self.place_in(steps, path::id_of(segment)) else { continue };
+            let here = here as usize;
             if steps[here].phase.is_none() {
                 continue;
             }

@@ -51,6 +51,7 @@ fn tasks(run: &Rehearsal) -> Vec<TaskRecord> {
             None => ("pending", None, None),
         };
         TaskRecord {
+            part: None,
             id: TaskId::derived(Timestamp::default(), &[at.as_bytes()]),
             key: at.clone(),
             title: task.new.title.clone(),

@@ -24,7 +24,10 @@ fn more_rounds_than_there_may_be_are_no_rounds() {
     };
     assert_eq!(rounds(json!("results.many * 2")).completed(), "100");
     assert_eq!(rounds(json!("results.many * 3")).failed(), "`again`: `max`: 150 rounds, and 100 is the most");
-    assert_eq!(rounds(json!("results.many - 50")).completed(), "1", "there is always a first round");
+    assert_eq!(rounds(json!("results.many - 49")).completed(), "1");
+    let none = "`again`: `max`: 0 rounds, and 1 is the least: a step that may be left out says `when`";
+    assert_eq!(rounds(json!("results.many - 50")).failed(), none);
+    assert!(rounds(json!("results.many - 51")).failed().contains("a whole number is expected, not -1"));
     let back = World::of(json!([
         {"id": "draft", "task": {"agent": "a", "instructions": "?"}},
         {"id": "check", "review": {"of": "draft", "author": "a", "reviewers": "['b']", "rounds": "40 * 3"}},

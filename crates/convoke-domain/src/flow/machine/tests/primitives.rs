@@ -312,6 +312,12 @@ fn votes(page: &mut String) {
 fn loops(page: &mut String) {
     let work = json!([{"id": "x", "task": {"agent": "a", "instructions": "?"}}]);
     let steps = |limit: &str| json!([{"id": "again", "loop": {"do": work, "until": "results.x == 'good'", "max": 2, "on_limit": limit}}, {"id": "end", "value": "results.again"}]);
+    let made = |max: &str, when: Option<&str>| json!([
+        {"id": "max", "value": max},
+        {"id": "again", "when": when, "loop": {"do": work, "until": "results.x == 'good'", "max": "results.max", "on_limit": "continue"}},
+        {"id": "end", "value": "results.again or 'no round'"}
+    ]);
+    let (computed, left_out) = (|max: &str| made(max, None), made("0", Some("results.max > 0")));
     let (bad, good) = (Done("again/1/x", "bad"), Done("again/1/x", "good"));
     let rows = [
         row("max 2", &steps("fail"), &[good]),
@@ -321,6 +327,12 @@ fn loops(page: &mut String) {
         row("max 2, on_limit: fail", &steps("fail"), &[bad, Done("again/2/x", "bad")]),
         row("max 2, on_limit: escalate", &steps("escalate"), &[bad, Done("again/2/x", "bad")]),
         row("max 2", &steps("continue"), &[Lost("again/1/x")]),
+        row("max computed, 1, on_limit: continue", &computed("1"), &[bad]),
+        row("max computed, 0, on_limit: continue", &computed("0"), &[]),
+        row("max computed, 101, on_limit: continue", &computed("101"), &[]),
+        row("max computed, -1, on_limit: continue", &computed("-1"), &[]),
+        row("max computed, 1.5, on_limit: continue", &computed("1.5"), &[]),
+        row("max 0, left out by `when: max > 0`", &left_out, &[]),
     ];
     table(page, ("loop", "Rounds until the result of `x` is `good`."), &rows);
 }
