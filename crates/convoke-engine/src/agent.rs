@@ -222,7 +222,8 @@ impl ChangeAgent {
         if let Some(command) = command {
             let open = agent::open_tasks(tx, &self.name).await?;
             if open > 0 {
-                let message = format!("the agent `{}` has {open} tasks that have not ended", self.name);
+                let tasks = if open == 1 { "a task that has" } else { &format!("{open} tasks that have") };
+                let message = format!("the agent `{}` has {tasks} not ended", self.name);
                 return Err(Refusal::new("agent_busy", message)
                     .hint("let its runs end, or stop it: `convoke kill RUN AGENT`")
                     .into());

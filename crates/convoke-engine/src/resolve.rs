@@ -5,8 +5,8 @@ use convoke_domain::id::{TaskId, WorkspaceId};
 use convoke_domain::refusal::Refusal;
 use convoke_domain::task::{Priority, WaitReason, rank};
 use convoke_domain::{run, task};
-use convoke_store::step::StepRef;
 use convoke_store as rows;
+use convoke_store::step::StepRef;
 use convoke_store::{Error, Result as Stored, Tx, UseCase, effect, step};
 use serde_json::json;
 

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use convoke_domain::flow::part::Part;
 use convoke_domain::flow::account::Fact;
+use convoke_domain::flow::part::Part;
 use convoke_domain::flow::path;
 use convoke_domain::money::Money;
 use convoke_domain::pattern::Stage;

@@ -33,7 +33,8 @@ pub fn to_save(bundle: Bundle) -> Result<Definitions> {
     let is_builtin = |name: &str| library::patterns().iter().any(|known| known.name == name);
     let is_carried = |name: &str| teams.iter().any(|team| team.pattern.as_str() == name);
     if let Some(taken) = patterns.iter().find(|one| is_builtin(&one.name) && !is_carried(&one.name)) {
-        let message = format!("the library has a pattern `{}`, and nobody could say which of the two a team means", taken.name);
+        let message =
+            format!("the library has a pattern `{}`, and nobody could say which of the two a team means", taken.name);
         return Err(Failure::usage("taken", message).hint("save yours under another name"));
     }
     patterns.retain(|one| !is_builtin(&one.name));

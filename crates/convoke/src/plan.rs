@@ -278,7 +278,7 @@ fn tell_not_counted(planned: &Planned) -> Result<()> {
         Some(cap) => format!("the budget of {cap} does"),
         None => "a budget does, and none is set: `--budget USD`".to_owned(),
     };
-    say::line(&format!("  How often they do hangs on what models answer, so no figure would hold; {holds}."))
+    say::line(&format!("  How often they do depends on what models answer, so no figure would hold; {holds}."))
 }
 
 fn calls(number: i64, noun: &str) -> String {

@@ -187,6 +187,9 @@ pub async fn import(global: &Global, files: &[PathBuf]) -> Result<()> {
     if global.json {
         return say::json(&json!({"profiles": profiles, "teams": teams, "patterns": patterns, "saved": saved}));
     }
+    if global.quiet {
+        return Ok(());
+    }
     for (noun, found) in [("profile", profiles), ("team", teams), ("pattern", patterns)] {
         if !found.is_empty() {
             say::line(&format!("{}: {}", text::many(found.len(), noun), names(found)))?;

@@ -167,7 +167,8 @@ impl<'n> Checker<'n, '_> {
             self.say(node, "no_reviewer", message, "name somebody else, such as `members | without(…)`");
         }
         if let Some((names, _)) = &reviewers {
-            let author = author.as_ref().and_then(|authors| if let [one] = authors.as_slice() { Some(one) } else { None });
+            let author =
+                author.as_ref().and_then(|authors| if let [one] = authors.as_slice() { Some(one) } else { None });
             let others: Vec<String> = names.iter().filter(|name| Some(*name) != author).cloned().collect();
             self.tools(review.list("tools"), &others, &at.path("review.tools"));
         }

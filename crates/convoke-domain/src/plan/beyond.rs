@@ -46,10 +46,26 @@ fn of_agent(spec: &RunSpec, agent: &str) -> Vec<Beyond> {
     let assigns = may_assign(profile, leads, Standing::default(), &team.rules).is_ok();
     let bounds = spawn::bounds(&team.rules.spawn);
     let all = [
-        (HAND_OFF, has_others, format!("hand each of its tasks over, at most {HANDOFFS_MAX} times: who is offered it and who takes it make calls of their own")),
-        (DELEGATE, has_others && assigns, format!("give parts of its tasks to others, at most {DEPTH_MAX} deep: whoever does one makes calls of its own")),
+        (
+            HAND_OFF,
+            has_others,
+            format!(
+                "hand each of its tasks over, at most {HANDOFFS_MAX} times: who is offered it and who takes it make calls of their own"
+            ),
+        ),
+        (
+            DELEGATE,
+            has_others && assigns,
+            format!(
+                "give parts of its tasks to others, at most {DEPTH_MAX} deep: whoever does one makes calls of its own"
+            ),
+        ),
         (ASK, has_others && may_talk, "ask others: an agent that is asked makes calls to answer".to_owned()),
-        (SPAWN, bounds.agents > 0, format!("spawn agents: at most {} at the same time, with {} tokens together", bounds.agents, bounds.tokens)),
+        (
+            SPAWN,
+            bounds.agents > 0,
+            format!("spawn agents: at most {} at the same time, with {} tokens together", bounds.agents, bounds.tokens),
+        ),
     ];
     let is_so = |(tool, can, _): &(&'static str, bool, String)| *can && may_use(profile, tool).is_ok();
     all.into_iter().filter(is_so).map(|(tool, _, may)| Beyond { agent: agent.to_owned(), tool, may }).collect()

@@ -13,7 +13,11 @@ pub fn mermaid(diagram: &Diagram) -> String {
     out.text.push_str("flowchart TD\n");
     if !diagram.notes.is_empty() {
         let notes: Vec<String> = diagram.notes.iter().map(|note| escaped(note)).collect();
-        let _ = writeln!(out.text, "  notes[\"{}\"]\n  style notes fill:#ffffff,stroke:#c5ced8,stroke-dasharray:4 3", notes.join("<br/>"));
+        let _ = writeln!(
+            out.text,
+            "  notes[\"{}\"]\n  style notes fill:#ffffff,stroke:#c5ced8,stroke-dasharray:4 3",
+            notes.join("<br/>")
+        );
     }
     out.lane(&diagram.lane, "s", 1);
     out.text.push_str(

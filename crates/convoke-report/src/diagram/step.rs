@@ -78,8 +78,11 @@ fn body(step: &Step, scene: Scene<'_>) -> Shape {
     let leaf = |look, lines: Vec<String>| Shape { look, lines, ..Shape::default() };
     let words = scene.words;
     if let Some(task) = &step.task {
-        let who =
-            if task.agent.is_empty() { format!("whoever can: {}", task.needs.join(", ")) } else { words.name(&task.agent) };
+        let who = if task.agent.is_empty() {
+            format!("whoever can: {}", task.needs.join(", "))
+        } else {
+            words.name(&task.agent)
+        };
         return leaf(Look::Work, vec![short(&who)]);
     }
     if let Some(value) = &step.value {
@@ -130,7 +133,7 @@ fn body(step: &Step, scene: Scene<'_>) -> Shape {
         return self::phase(phase, scene);
     }
     if let Some(settle) = &step.settle {
-        let by = settle.by.and_then(|by| serde_json::to_value(by).ok());
+        let by = settle.by.or(words.conflict()).and_then(|by| serde_json::to_value(by).ok());
         let by = by.as_ref().and_then(serde_json::Value::as_str).unwrap_or("the team's rule");
         return leaf(Look::Choice, vec![short(&format!("settled by {by}"))]);
     }
@@ -151,12 +154,17 @@ fn split(split: &SplitStep, scene: Scene<'_>) -> Shape {
             (None, Some(plan)) => format!("each part that {} plans", scene.words.name(&plan.by)),
             (None, None) => String::new(),
         };
+        let told = words::lines(&items);
+        let is_short = told.len() == 1 && !split.r#do.is_empty();
+        if !is_short {
+            lines.splice(0..0, told);
+        }
+        if let Some(among) = split.plan.as_ref().and_then(|plan| plan.among.as_deref()) {
+            lines.extend(words::lines(&format!("given to {}", scene.words.expression(among))));
+        }
         match split.r#do.is_empty() {
-            false => vec![lane(&split.r#do, &items, scene)],
-            true => {
-                lines.splice(0..0, words::lines(&items));
-                Vec::new()
-            }
+            false => vec![lane(&split.r#do, if is_short { &items } else { "each" }, scene)],
+            true => Vec::new(),
         }
     };
     Shape { look: Look::Group, lines, lanes, ..Shape::default() }
@@ -236,6 +244,8 @@ fn waits(sync: &Sync, words: &Words) -> String {
         (Wait::All, _) if least.is_empty() => String::new(),
         (Wait::All, _) => format!("waits for all{least}"),
         (Wait::Any, _) => "waits for the first".to_owned(),
-        (Wait::Count, count) => format!("waits for {}{least}", count.as_ref().map_or("some".to_owned(), |count| words.number(count))),
+        (Wait::Count, count) => {
+            format!("waits for {}{least}", count.as_ref().map_or("some".to_owned(), |count| words.number(count)))
+        }
     }
 }

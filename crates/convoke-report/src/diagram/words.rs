@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use convoke_domain::flow::{Count, parameter, template};
+use convoke_domain::flow::{Conflict, Count, parameter, template};
 use convoke_domain::spec::RunSpec;
 use serde_json::{Map, Value};
 
@@ -23,6 +23,8 @@ const GRAMMAR: [&str; 10] = ["if", "else", "and", "or", "not", "in", "is", "none
 pub(super) struct Words {
     known: Map<String, Value>,
     parameters: BTreeSet<String>,
+    /// How the team settles disagreement where a step does not say.
+    conflict: Option<Conflict>,
     /// Parameters that texts name which could not be replaced.
     named: RefCell<BTreeSet<String>>,
 }
@@ -38,7 +40,12 @@ impl Words {
         };
         let parameters = settled.keys().cloned().collect();
         known.extend(settled);
-        Self { known, parameters, named: RefCell::default() }
+        Self { known, parameters, conflict: Some(spec.team.rules.conflict), named: RefCell::default() }
+    }
+
+    /// How the team settles disagreement.
+    pub(super) const fn conflict(&self) -> Option<Conflict> {
+        self.conflict
     }
 
     /// An expression: its value if that is names or a number, else itself.

@@ -100,7 +100,10 @@ fn a_review_is_rejected_for_good() {
     let line = drawn.lines().find(|line| line.contains("reviewed<br/>")).unwrap_or_else(|| panic!("{drawn}"));
     let (id, told) = line.trim().split_once("{{").expect("a choice");
     assert!(told.contains("<br/>rejected"), "{line}");
-    assert!(drawn.contains(&format!("class {id} rejected\n")) && !drawn.contains(&format!("class {id} done")), "{drawn}");
+    assert!(
+        drawn.contains(&format!("class {id} rejected\n")) && !drawn.contains(&format!("class {id} done")),
+        "{drawn}"
+    );
     let svg = place.done(&["diagram", "last", "--format", "svg"]);
     assert_eq!(svg.matches("<rect class=\"rejected\"").count(), 1, "{svg}");
 }

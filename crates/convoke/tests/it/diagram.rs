@@ -57,7 +57,11 @@ fn a_team_is_drawn_with_the_values_that_it_gives() {
     }
     assert!(!support.contains("among among") && !support.contains("at most most"), "{support}");
     let audit = drawn("security-audit");
-    assert!(audit.contains("rounds: at most 3"), "{audit}");
+    for words in ["rounds: at most 3", "each of security, compliance-specialist,<br/>", "settled by "] {
+        assert!(audit.contains(words), "{words}: {audit}");
+    }
+    assert!(!audit.contains("the team's rule"), "{audit}");
+    assert!(drawn("software-delivery").contains("given to developer, devops, technical-writer"));
     // What is known only in the run is shown as the pattern has it, with what the team has set for it beside the diagram.
     let pipeline = drawn("data-pipeline");
     assert!(pipeline.contains("rounds: at most 3") && pipeline.contains("stages[round - 1]"), "{pipeline}");

@@ -37,7 +37,11 @@ fn a_list_of_what_somebody_has_refuses_a_name_that_nobody_has() {
 fn nothing_is_said_to_wait_for_a_user_that_is_not_there() {
     let place = Place::new();
     place.done(&["users", "add", "annika", "--role", "approver"]);
-    for words in [&["inbox", "--as", "anika"][..], &["approve", "abcd", "--as", "anika"], &["threads", "list", "--agent", "user:anika"]] {
+    for words in [
+        &["inbox", "--as", "anika"][..],
+        &["approve", "abcd", "--as", "anika"],
+        &["threads", "list", "--agent", "user:anika"],
+    ] {
         let refused = place.run(words);
         assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{words:?}: {}", refused.err);
         let told = "error: there is no user `anika`\n";

@@ -40,11 +40,16 @@ fn what_agents_decide_themselves_is_said_not_to_be_counted() {
     let part = told.split("\n\n").find(|part| part.starts_with("Not counted")).unwrap_or_else(|| panic!("{told}"));
     insta::assert_snapshot!(part);
     let found = place.json(&args);
-    let tools: Vec<_> = found["plan"]["not_counted"].as_array().expect("a list").iter().map(|one| (&one["agent"], &one["tool"])).collect();
+    let tools: Vec<_> = found["plan"]["not_counted"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| (&one["agent"], &one["tool"]))
+        .collect();
     let helper = serde_json::Value::from("helper");
     assert_eq!(tools, [(&helper, &"hand_off".into()), (&helper, &"ask".into())], "{found}");
     let capped = place.done(&[&args[..], &["--budget", "2"]].concat());
-    assert!(capped.contains("no figure would hold; the budget of $2.00 does."), "{capped}");
+    assert!(capped.contains("no figure would hold; the budget of $2.0000 does."), "{capped}");
 }
 
 #[test]

@@ -166,6 +166,7 @@ fn a_pattern_is_kept_by_name_for_teams_that_come_later() {
     let refused = place.run(&["validate", "careful.yaml"]);
     assert!(refused.code == 2 && refused.out.contains("there is no pattern `twice`"), "{}", refused.out);
 
+    assert_eq!(place.done(&["teams", "import", "careful.yaml", "twice.yaml", "--quiet", "--data", "other"]), "");
     let out = place.done(&["patterns", "import", "twice.yaml"]);
     assert!(out.starts_with("1 pattern: twice\n1 new version saved"), "{out}");
     let all = place.json(&["patterns"]);

@@ -312,11 +312,13 @@ fn votes(page: &mut String) {
 fn loops(page: &mut String) {
     let work = json!([{"id": "x", "task": {"agent": "a", "instructions": "?"}}]);
     let steps = |limit: &str| json!([{"id": "again", "loop": {"do": work, "until": "results.x == 'good'", "max": 2, "on_limit": limit}}, {"id": "end", "value": "results.again"}]);
-    let made = |max: &str, when: Option<&str>| json!([
-        {"id": "max", "value": max},
-        {"id": "again", "when": when, "loop": {"do": work, "until": "results.x == 'good'", "max": "results.max", "on_limit": "continue"}},
-        {"id": "end", "value": "results.again or 'no round'"}
-    ]);
+    let made = |max: &str, when: Option<&str>| {
+        json!([
+            {"id": "max", "value": max},
+            {"id": "again", "when": when, "loop": {"do": work, "until": "results.x == 'good'", "max": "results.max", "on_limit": "continue"}},
+            {"id": "end", "value": "results.again or 'no round'"}
+        ])
+    };
     let (computed, left_out) = (|max: &str| made(max, None), made("0", Some("results.max > 0")));
     let (bad, good) = (Done("again/1/x", "bad"), Done("again/1/x", "good"));
     let rows = [
