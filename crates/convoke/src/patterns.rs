@@ -65,11 +65,13 @@ impl PatternsArgs {
     }
 }
 
-/// The library's patterns and those that are saved, by name. None has the name of another.
+/// The library's patterns and those that are saved, by name. One that was saved before the library had its name counts in its place.
 pub async fn all(hub: &Hub) -> Result<Vec<Versioned<PatternFile>>> {
+    let mut all = hub.engine.patterns().await?;
+    let is_saved = |name: &str| all.iter().any(|saved| saved.body.name == name);
     let built_in = |body: &PatternFile| Versioned { body: body.clone(), version: 1, by: LIBRARY.to_owned() };
-    let mut all: Vec<_> = library::patterns().iter().map(built_in).collect();
-    all.extend(hub.engine.patterns().await?);
+    let library: Vec<_> = library::patterns().iter().filter(|pattern| !is_saved(&pattern.name)).map(built_in).collect();
+    all.extend(library);
     all.sort_by(|one, other| one.body.name.cmp(&other.body.name));
     Ok(all)
 }
