@@ -42,47 +42,49 @@ struct Place {
     calm: String,
     /// Syncs of the store's log, and bytes written by the last of them.
     needs: (u64, usize),
-    /// Bytes that a new folder takes before the first run.
-    start: usize,
+    /// The same of a new folder before the first run.
+    start: (u64, usize),
 }
 
 impl Place {
     fn new() -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let calm = Rounds::new(binary(), home.path()).expect("a run in peace").calm().to_owned();
-        let mut place = Self { home, calm, needs: (0, 0), start: 0 };
+        let mut place = Self { home, calm, needs: (0, 0), start: (0, 0) };
         let trace = place.folder("trace");
         let disk = BadDisk(vec![("POWER_TRACE", trace.display().to_string())]);
         let (mock, job, mut process) = place.start("recorded", &disk);
         assert_eq!(job.code(&mut process).expect("it ends"), Some(0), "{}", job.output());
         place.check(&mock, &job);
         place.needs = syncs_of_log(&take_record(&trace));
-        place.start = place.room_of_start();
+        place.start = place.needs_of_start();
         place
     }
 
-    /// Bytes that a new folder takes: schema and library.
-    fn room_of_start(&self) -> usize {
+    /// What a new folder takes: schema and library.
+    fn needs_of_start(&self) -> (u64, usize) {
         let (trace, data) = (self.folder("start-trace"), self.folder("start"));
         let disk = BadDisk(vec![("POWER_TRACE", trace.display().to_string())]);
         let mut command = Command::new(binary());
         command.arg("--data").arg(&data).arg("teams").stdout(std::process::Stdio::null());
         disk.before(&data, &mut command).expect("a folder");
         assert!(command.status().expect("it starts").success());
-        let bytes = syncs_of_log(&take_record(&trace)).1;
+        let (syncs, bytes) = syncs_of_log(&take_record(&trace));
+        assert!(0 < syncs && syncs < self.needs.0, "{syncs} of {}", self.needs.0);
         assert!(0 < bytes && bytes < self.needs.1, "{bytes} of {}", self.needs.1);
-        bytes
+        (syncs, bytes)
     }
 
-    /// A part of the syncs that the job needs.
+    /// The syncs of a new folder, and a part of those that the job needs beyond them; fewer than those, by a part below zero.
     fn syncs(&self, part: f64) -> String {
-        ((self.needs.0 as f64 * part) as u64).to_string()
+        let of = if part < 0.0 { self.start.0 } else { self.needs.0 - self.start.0 };
+        ((self.start.0 as f64 + of as f64 * part) as u64).to_string()
     }
 
     /// The room of a new folder, and a part of what the job needs beyond that.
     fn room(&self, part: f64) -> String {
-        let beyond = (self.needs.1 - self.start) as f64 * part;
-        ((self.start as f64 + beyond) as usize).to_string()
+        let beyond = (self.needs.1 - self.start.1) as f64 * part;
+        ((self.start.1 as f64 + beyond) as usize).to_string()
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -115,11 +117,11 @@ impl Place {
 fn a_failed_sync_ends_the_program_and_the_next_one_goes_on() {
     let place = Place::new();
     // The first falls into the start, the others among the calls of the run, whose commits are never quite the same.
-    for part in [0.1, 0.3, 0.45, 0.55] {
+    for part in [-0.5, 0.1, 0.25, 0.4] {
         let disk = BadDisk(vec![("POWER_EIO", place.syncs(part))]);
         let (mock, job, mut process) = place.start(&format!("eio-{part}"), &disk);
         assert_eq!(job.code(&mut process).expect("it ends"), FAILED, "{}", job.output());
-        if part > 0.1 {
+        if part > 0.0 {
             let told = "error: the data could not be written, so nothing more is done";
             assert!(job.output().contains(told), "{}", job.output());
         }
