@@ -2,10 +2,8 @@
 //!
 //! Rule: paths are looked up in the steps as their file has them, not as they are expanded. Start at [`is_coordination`].
 
-use super::{Flow, How, Step, path};
-
-/// The segment of the task in which the items of a split are planned.
-const PLAN: &str = "plan";
+use super::planned::PLAN;
+use super::{Flow, How, SplitStep, Step, path};
 
 /// True for the task at a path by which the flow plans a split, writes a synthesis or settles a disagreement.
 pub fn is_coordination(flow: &Flow, at: &str) -> bool {
@@ -15,6 +13,15 @@ pub fn is_coordination(flow: &Flow, at: &str) -> bool {
         Some((step, [PLAN])) => step.settle.is_some() || step.split.as_ref().is_some_and(|split| split.plan.is_some()),
         Some((step, _)) => step.settle.is_some(),
         None => false,
+    }
+}
+
+/// The split that the task at a path plans, if it plans one.
+pub(super) fn split_planned_at<'a>(flow: &'a Flow, at: &str) -> Option<&'a SplitStep> {
+    let segments: Vec<&str> = at.split('/').map(path::id_of).collect();
+    match found(&flow.steps, &segments)? {
+        (step, [PLAN]) => step.split.as_ref().filter(|split| split.plan.is_some()),
+        _ => None,
     }
 }
 

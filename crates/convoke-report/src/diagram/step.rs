@@ -132,7 +132,11 @@ fn split(split: &SplitStep, standings: &Standings) -> Shape {
     } else {
         let items = match (&split.over, &split.plan) {
             (Some(over), _) => format!("each of {over}"),
-            (None, Some(plan)) => format!("each part that {} plans", name(&plan.by)),
+            (None, Some(plan)) => match &plan.items {
+                Some(items) if plan.by.is_empty() => format!("each part of {items}"),
+                Some(items) => format!("each part of {items}, or that {} plans", name(&plan.by)),
+                None => format!("each part that {} plans", name(&plan.by)),
+            },
             (None, None) => String::new(),
         };
         match split.r#do.is_empty() {
