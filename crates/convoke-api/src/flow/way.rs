@@ -125,7 +125,8 @@ impl<'n> Checker<'n, '_> {
         let Some(node) = gate.get("output").filter(|node| !node.is_null()) else { return };
         let what = at.path("gate.output");
         let says = |field: &str| gate.text_at(field).is_some_and(|(word, _)| word == "escalate");
-        if !says("on_fail") && !(is_back && says("on_limit")) {
+        let is_for_somebody = says("on_fail") || (is_back && says("on_limit"));
+        if !is_for_somebody {
             let message = format!("`{what}` has no effect: no person gets the run from this gate");
             self.say(node, "unused_field", message, "add `on_fail: escalate`, or remove it");
         }

@@ -140,7 +140,8 @@ fn reduced(seed: u64, ways: &Ways) -> Played {
                             agent: task.agent.clone(),
                             ending: None,
                         };
-                        (made.push(task), tasks.push(view));
+                        made.push(task);
+                        tasks.push(view);
                     }
                     continue;
                 }
