@@ -3,16 +3,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use convoke_domain::event::Event;
 use convoke_domain::id::WorkspaceId;
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
 use super::connect::Target;
 use super::lane::{Lane, Link, Shared};
 use super::{PgOptions, reader, schema};
 use crate::error::{Error, Result};
+use crate::feed::{Feed, Speaker};
 use crate::migrate;
 use crate::store::Options;
 use crate::use_case::Job;
@@ -29,7 +29,7 @@ pub(crate) struct Engine {
 struct Open {
     lanes: Vec<Sender<Box<dyn Job>>>,
     reads: Sender<Box<dyn Job>>,
-    feed: broadcast::Sender<Arc<Event>>,
+    feed: Speaker,
 }
 
 impl Engine {
@@ -51,7 +51,7 @@ impl Engine {
     fn start(target: Target, options: &Options) -> Self {
         let (clock, for_shared) = (Arc::clone(&options.clock), target.clone());
         let shared = Arc::new(Shared { clock, target: for_shared, schema: AtomicU64::new(0) });
-        let (feed, mut tasks) = (broadcast::channel(options.feed).0, Vec::new());
+        let (feed, mut tasks) = (Speaker::new(options.feed), Vec::new());
         let max_batch = options.max_batch.min(target.options.max_batch);
         let mut lane = || {
             let (jobs, queue) = mpsc::channel(options.queue);
@@ -80,8 +80,8 @@ impl Engine {
     }
 
     /// A subscription; one that ends at once if the store is closed.
-    pub(crate) fn feed(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.opened(|open| open.feed.subscribe()).unwrap_or_else(|_| broadcast::channel(1).1)
+    pub(crate) fn feed(&self) -> Feed {
+        self.opened(|open| open.feed.subscribe()).unwrap_or_else(|_| Feed::ended())
     }
 
     fn opened<T>(&self, take: impl FnOnce(&Open) -> T) -> Result<T> {
