@@ -39,7 +39,7 @@ const RULES: [Rule; 6] = [
     },
     Rule {
         name: "validation_rounds",
-        parameters: &["rounds"],
+        parameters: &["checks", "rounds"],
         instead: "a `review` step has members judge a result, in at most `rounds` rounds",
     },
     Rule { name: "max_tasks", parameters: &[], instead: "`limit` of a `split` says how many items it may have" },

@@ -39,6 +39,7 @@ const FILES: &[LibraryFile] = files![
     "patterns/parallel_implementation.yaml",
     "patterns/peer_review.yaml",
     "patterns/peer_to_peer.yaml",
+    "patterns/planned_team.yaml",
     "patterns/review_feedback_loop.yaml",
     "patterns/sequential.yaml",
     "patterns/weighted_vote.yaml",

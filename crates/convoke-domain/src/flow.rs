@@ -16,6 +16,7 @@ pub mod memory;
 pub mod parameter;
 pub mod part;
 pub mod path;
+pub mod planned;
 pub mod rehearsal;
 pub mod template;
 
@@ -265,7 +266,7 @@ pub struct SplitStep {
     /// An expression that gives a list, such as `members` or `results.outline.chapters`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<String>,
-    /// An agent plans the items.
+    /// The items are planned, by an agent or by an expression, and may depend on one another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRule>,
     /// What an item is called in `do`.
@@ -286,12 +287,17 @@ pub struct SplitStep {
     pub sync: Sync,
 }
 
-/// An agent plans the items of a split.
+/// The items of a split are planned: by an agent, by an expression, or by the agent where the expression gives none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanRule {
     /// Who plans: a name or a template.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
+    /// An expression that gives the items, each with `key`, `assignee` or `needs`, and what else a planner says of one: `title`,
+    /// `instructions` (the run's task if absent), `depends_on`, `expected_output`. Where it gives none, `by` plans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<String>,
     /// An expression that gives the names of those who may be given an item; the members if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub among: Option<String>,

@@ -439,7 +439,7 @@ impl Driver {
 
     /// Checks an answer against its schema, and a plan against the team.
     pub(crate) fn fits(&self, answer: &str) -> Result<String, String> {
-        let form = (self.at.stage.as_str(), self.at.output_schema.as_deref());
+        let form = (self.at.stage.as_str(), self.at.key.as_str(), self.at.output_schema.as_deref());
         person::fits(self.engine.schemas(), &self.spec, form, &self.at.run_task, answer)
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use convoke_domain::choice;
 use convoke_domain::event::Kind;
+use convoke_domain::flow::planned;
 use convoke_domain::id::{RunId, TaskId, WorkspaceId};
 use convoke_domain::pattern::{RunView, Stage, coordinator_worker};
 use convoke_domain::profile::AgentKind;
@@ -81,7 +82,7 @@ pub(crate) fn may_do(spec: &RunSpec, agent: &str, name: &str, role: Role) -> boo
 pub(crate) fn fits(
     schemas: &Schemas,
     spec: &RunSpec,
-    (stage, schema): (&str, Option<&str>),
+    (stage, key, schema): (&str, &str, Option<&str>),
     run_task: &str,
     answer: &str,
 ) -> Result<String, String> {
@@ -98,6 +99,11 @@ pub(crate) fn fits(
         let view = RunView { team: &spec.team, members: &members, task: run_task, tasks: &[] };
         coordinator_worker::read_plan(&view, &answer)?;
     }
+    if let (true, Some(flow)) = (stage == Stage::Step.as_str(), spec.team.flow.as_ref().or(spec.flow.as_ref()))
+        && let Some(wrong) = planned::flaw(flow, key, schema, &answer)
+    {
+        return Err(format!("the plan cannot be used: {wrong}"));
+    }
     Ok(answer)
 }
 
@@ -109,7 +115,7 @@ impl Engine {
         let spec = self.spec(&given.spec).await?;
         let end = match answer {
             TaskAnswer::Done(text) => {
-                let form = (given.stage.as_str(), given.output_schema.as_deref());
+                let form = (given.stage.as_str(), given.key.as_str(), given.output_schema.as_deref());
                 let output = fits(self.schemas(), &spec, form, &given.run_task, &text)
                     .map_err(|reason| misfit((id, &text), given.output_schema.as_deref(), &reason))?;
                 End::Completed { output }

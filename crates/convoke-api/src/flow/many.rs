@@ -150,8 +150,7 @@ impl<'n> Checker<'n, '_> {
 
     fn plan(&mut self, split: &'n Node, at: &At<'_, 'n>) -> Out {
         let Some(plan) = split.get("plan") else { return Out::free(Form::Any) };
-        let by = plan.get("by").and_then(|node| self.agent(node, at.scope, &at.path("split.plan.by")));
-        let planned = self.call(by.as_deref());
+        let planned = self.planner(plan, at);
         let mut assignees = self.crew.map(|crew| crew.members.iter().map(|name| (*name).to_owned()).collect());
         if let Some(node) = plan.get("among").filter(|node| !node.is_null()) {
             assignees = self.agents(node, at.scope, &at.path("split.plan.among"));
@@ -160,8 +159,6 @@ impl<'n> Checker<'n, '_> {
                 self.say(node, "no_recipient", message, "name members, or leave it out for all of them");
             }
         }
-        self.text(plan, "instructions", at, "split.plan");
-        self.see(plan.list("see"), at.scope, &at.path("split.plan.see"));
         let text = || Form::Text;
         let item = Form::Object {
             parts: ["key", "title", "instructions", "expected_output", "assignee"]
@@ -184,6 +181,39 @@ impl<'n> Checker<'n, '_> {
         let around = Around { above: Some(at.scope), locals: &locals, is_round: false, depth: at.depth + 1 };
         let out = self.steps(steps, &around, |_, _| {});
         Out::new(Form::shares(out.form), planned)
+    }
+
+    /// Who plans, or what gives the items; and what that takes at least.
+    fn planner(&mut self, plan: &'n Node, at: &At<'_, 'n>) -> Least {
+        let by = plan.get("by").filter(|node| !node.is_null());
+        let items = plan.get("items").filter(|node| !node.is_null());
+        if by.is_none() && items.is_none() {
+            let message = format!("`{}` does not say who plans", at.path("split.plan"));
+            let hint = "add `by: \"{{ coordinator }}\"`, or `items` with an expression that gives a list";
+            self.say(plan, "missing_field", message, hint);
+        }
+        if let Some(node) = items
+            && let Some(said) = self.expression(node, at.scope, &at.path("split.plan.items"))
+            && !matches!(said.form.sure(), Form::Any | Form::List(_))
+        {
+            let message =
+                format!("`{}` must give a list, and it is {}", at.path("split.plan.items"), said.form.words());
+            let hint = "write an expression that gives items with `key`, `assignee` and `instructions`";
+            self.say(node, "wrong_form", message, hint);
+        }
+        for field in ["instructions", "see"] {
+            if let (None, Some(_), Some(node)) = (by, items, plan.get(field).filter(|node| !node.is_empty())) {
+                let message = format!("`{}` has no effect without `by`", at.path(&format!("split.plan.{field}")));
+                self.say(node, "unused_field", message, "remove it, or add `by` for where `items` gives none");
+            }
+        }
+        self.text(plan, "instructions", at, "split.plan");
+        self.see(plan.list("see"), at.scope, &at.path("split.plan.see"));
+        let by = by.map(|node| self.agent(node, at.scope, &at.path("split.plan.by")));
+        match (by, items) {
+            (Some(by), None) => self.call(by.as_deref()),
+            _ => Least::default(),
+        }
     }
 
     fn fits(&mut self, split: &'n Node, total: Option<u64>, at: &At<'_, 'n>) {

@@ -112,11 +112,25 @@ impl<'n> Checker<'n, '_> {
         }
         let is_back = gate.text_at("on_fail").is_some_and(|(word, _)| word == "back");
         self.back(gate, is_back, at);
+        self.handed_over(gate, is_back, at);
         if let (Some(false), true, Some(node)) = (always, is_back, check) {
             let message = format!("`{}` is always false, so the flow goes back until its limit", at.path("gate.check"));
             self.say(node, "never_met", message, "write a condition over earlier results");
         }
         Out::free(Form::Flag)
+    }
+
+    /// What a person gets from a closed gate.
+    fn handed_over(&mut self, gate: &'n Node, is_back: bool, at: &At<'_, 'n>) {
+        let Some(node) = gate.get("output").filter(|node| !node.is_null()) else { return };
+        let what = at.path("gate.output");
+        let says = |field: &str| gate.text_at(field).is_some_and(|(word, _)| word == "escalate");
+        let is_for_somebody = says("on_fail") || (is_back && says("on_limit"));
+        if !is_for_somebody {
+            let message = format!("`{what}` has no effect: no person gets the run from this gate");
+            self.say(node, "unused_field", message, "add `on_fail: escalate`, or remove it");
+        }
+        self.expression(node, at.scope, &what);
     }
 
     /// Where a closed gate sends the flow.

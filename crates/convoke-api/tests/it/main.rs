@@ -9,5 +9,6 @@ mod judge;
 mod library;
 mod outcome;
 mod pattern;
+mod planned;
 mod random;
 mod schema;

@@ -195,6 +195,10 @@ fn ways(pattern: &str) -> Vec<Value> {
         }
         "majority_vote" | "weighted_vote" => vec![json!({}), json!({"options": ["x", "y", "42"]})],
         "peer_to_peer" => vec![json!({"turns": 6}), json!({"speaker": "chosen", "turns": 8, "quiet": 2})],
+        "planned_team" => vec![
+            json!({"rounds": 3, "checks": 2}),
+            json!({"checks": 1, "dissent": "go_on", "parts": [{"key": "one", "assignee": "a"}, {"key": "two", "assignee": "rev", "depends_on": ["one"]}]}),
+        ],
         "sequential" => vec![json!({}), json!({"see_all": true, "jobs": ["one", "two", "three", "four"]})],
         _ => vec![json!({})],
     }
@@ -240,6 +244,7 @@ patterns!(
     parallel_implementation,
     peer_review,
     peer_to_peer,
+    planned_team,
     review_feedback_loop,
     sequential,
     weighted_vote

@@ -180,18 +180,22 @@ fn review_steps(review: &ReviewStep, title: &str, capability: &str) -> Vec<Step>
     let last = rounds(body, "results._verdict != 'revise'", review.rounds.clone(), OnLimit::Continue);
     let mut steps = vec![others_review(review), last, value(REVIEWED, reviewed)];
     if let Some(on_fail) = closed(review.on_limit) {
-        let gate =
-            GateStep { check: Some("results.rounds.verdict != 'revise'".into()), on_fail, ..GateStep::default() };
+        let gate = judged("revise", on_fail);
         let title = Some("the last round still asks for a revision".into());
         steps.push(Step { gate: Some(gate), title, ..named("_settled") });
     }
     if let Some(on_fail) = closed(review.on_reject) {
-        let gate =
-            GateStep { check: Some("results.rounds.verdict != 'reject'".into()), on_fail, ..GateStep::default() };
+        let gate = judged("reject", on_fail);
         steps.push(Step { gate: Some(gate), title: Some("the reviewers reject it".into()), ..named("_accepted") });
     }
     steps.push(value("_result", "results.rounds"));
     steps
+}
+
+/// A bar that holds where the reviewers say anything else. Whoever gets the run there gets the last version.
+fn judged(not: &str, on_fail: OnClosed) -> GateStep {
+    let check = Some(format!("results.rounds.verdict != '{not}'"));
+    GateStep { check, on_fail, output: Some("results.rounds.output".into()), ..GateStep::default() }
 }
 
 /// Somebody else than the author must be there to review.

@@ -186,6 +186,9 @@ pub struct GateStep {
     /// What a gate that stays closed after that means.
     #[serde(default = "stop", skip_serializing_if = "is_stop")]
     pub on_limit: OnLimit,
+    /// An expression that gives what there is, for the person who gets the run from a closed gate; nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 /// What a closed gate means.

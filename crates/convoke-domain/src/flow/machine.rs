@@ -288,7 +288,11 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn escalate<T>(&mut self, path: &str, reason: &str) -> Turn<T> {
-        self.moves.push(Move::Escalate { reason: format!("{}: {reason}", path::shown(path)), output: None });
+        self.hand_over(path, reason, None)
+    }
+
+    fn hand_over<T>(&mut self, path: &str, reason: &str, output: Option<String>) -> Turn<T> {
+        self.moves.push(Move::Escalate { reason: format!("{}: {reason}", path::shown(path)), output });
         Err(Stop::Over)
     }
 

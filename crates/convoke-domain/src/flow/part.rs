@@ -4,10 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Flow, How, Step, path};
+use super::planned::PLAN;
+use super::{Flow, How, SplitStep, Step, path};
 
-/// The segment of the task in which the items of a split are planned.
-const PLAN: &str = "plan";
 /// The segment of a review below which its reviewers' tasks are.
 const VERDICTS: &str = "verdicts";
 /// The segment of the task in which whoever delegated judges the result.
@@ -40,6 +39,15 @@ pub fn of(flow: &Flow, at: &str) -> Option<Part> {
         [.., VERDICTS, _] if step.review.is_some() => Some(Part::Review),
         [.., JUDGEMENT] if step.delegate.is_some() => Some(Part::Judge),
         [PLAN] => step.split.as_ref()?.plan.as_ref().map(|_| Part::Plan),
+        _ => None,
+    }
+}
+
+/// The split that the task at a path plans, if it plans one.
+pub(super) fn split_planned_at<'a>(flow: &'a Flow, at: &str) -> Option<&'a SplitStep> {
+    let segments: Vec<&str> = at.split('/').map(path::id_of).collect();
+    match found(&flow.steps, &segments)? {
+        (step, [PLAN]) => step.split.as_ref().filter(|split| split.plan.is_some()),
         _ => None,
     }
 }

@@ -50,6 +50,8 @@ pub struct Rehearsal {
     pub phases: Vec<String>,
     /// How it ended.
     pub end: Option<RunEnd>,
+    /// What the person gets who has the run now.
+    pub handed: Option<String>,
     /// What time it is, in microseconds.
     pub now: i64,
     /// Frames and tasks loaded in the last turn.
@@ -68,6 +70,7 @@ impl Rehearsal {
             notes: Vec::new(),
             phases: Vec::new(),
             end: None,
+            handed: None,
             now: 0,
             loaded: 0,
         };
@@ -160,7 +163,9 @@ impl Rehearsal {
             Move::Note(note) => self.notes.push(note),
             Move::Complete(text) => self.end = Some(RunEnd::Completed(text)),
             Move::Fail(_, reason) => self.end = Some(RunEnd::Failed(reason)),
-            Move::Escalate { reason, .. } => self.end = Some(RunEnd::Escalated(reason)),
+            Move::Escalate { reason, output } => {
+                (self.end, self.handed) = (Some(RunEnd::Escalated(reason)), output);
+            }
         }
     }
 
@@ -182,6 +187,7 @@ impl Rehearsal {
             notes: self.notes.clone(),
             phases: self.phases.clone(),
             end: self.end.clone(),
+            handed: self.handed.clone(),
             now: self.now,
             loaded: 0,
         }

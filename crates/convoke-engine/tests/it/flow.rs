@@ -248,6 +248,31 @@ async fn a_task_that_fails_with_the_one_it_depends_on_is_no_standstill() {
 }
 
 #[tokio::test]
+async fn a_bad_plan_of_a_flow_gets_one_more_chance() {
+    let task = |key: &str, on: &str| json!({"key": key, "title": "t", "instructions": "Look.", "assignee": key, "depends_on": [on], "expected_output": ""});
+    let circle = json!({"tasks": [task("ann", "bob"), task("bob", "ann")]}).to_string();
+    for (learns, state) in [(true, "completed"), (false, "escalated")] {
+        let circle = circle.clone();
+        let models = FakeModels::new(move |request| match request.turns.last().map(|turn| turn.text()) {
+            Some(told)
+                if request.origin.task_key == "parts/plan"
+                    && !(learns && told.contains("in a circle: ann -> bob -> ann")) =>
+            {
+                Ok(says(circle.clone()))
+            }
+            _ => obliging(request),
+        });
+        let hub = Hub::new(models.clone(), FakeTools::none()).await;
+        let steps = json!([{"id": "parts", "split": {"plan": {"by": "{{ coordinator }}"}}}, {"id": "end", "value": "'so be it'"}]);
+        let record = hub.ended(hub.run(flow_team(steps, json!({})), "the door").await).await;
+        let error = record.summary.error.unwrap_or_default();
+        assert_eq!(record.summary.state, state, "{error}");
+        assert_eq!(models.calls().iter().filter(|call| call.origin.task_key == "parts/plan").count(), 2);
+        assert!(learns || error.starts_with("parts/plan (lead): schema_mismatch"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_late_is_left_behind() {
     let gate = Gate::default();
     let held = gate.clone();

@@ -151,7 +151,11 @@ fn split(split: &SplitStep, scene: Scene<'_>) -> Shape {
     } else {
         let items = match (&split.over, &split.plan) {
             (Some(over), _) => format!("each of {}", scene.words.expression(over)),
-            (None, Some(plan)) => format!("each part that {} plans", scene.words.name(&plan.by)),
+            (None, Some(plan)) => match plan.items.as_deref().map(|items| scene.words.expression(items)) {
+                Some(items) if plan.by.is_empty() => format!("each part of {items}"),
+                Some(items) => format!("each part of {items}, or that {} plans", scene.words.name(&plan.by)),
+                None => format!("each part that {} plans", scene.words.name(&plan.by)),
+            },
             (None, None) => String::new(),
         };
         let told = words::lines(&items);

@@ -220,5 +220,5 @@ fn every_pattern_is_shown() {
         let line = format!("\npattern: {}\n", pattern.name);
         assert!(texts.iter().any(|text| text.contains(&line)), "{} is shown nowhere", pattern.name);
     }
-    assert_eq!(library::patterns().len(), 13);
+    assert_eq!(library::patterns().len(), 14);
 }

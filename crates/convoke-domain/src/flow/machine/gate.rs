@@ -106,7 +106,7 @@ impl<'a> Machine<'a, '_> {
         let place = self.place_of(block, path::id_of(segment))?.unwrap_or_default();
         match gate.on_fail {
             OnClosed::Fail => Ok(failed(closed)),
-            OnClosed::Escalate => self.escalate(at, &closed),
+            OnClosed::Escalate => self.hand_over_at(at, gate, &closed),
             OnClosed::Back if self.block_at(block)?.visit(place) <= gate.max => {
                 let back = match &gate.back_to {
                     Some(id) => self.place_of(block, id)?,
@@ -120,9 +120,18 @@ impl<'a> Machine<'a, '_> {
             OnClosed::Back => match gate.on_limit {
                 OnLimit::Continue => Ok(self.leaf(at, false.into())),
                 OnLimit::Fail => Ok(failed(format!("{closed}, after going back {} times", gate.max))),
-                OnLimit::Escalate => self.escalate(at, &closed),
+                OnLimit::Escalate => self.hand_over_at(at, gate, &closed),
             },
         }
+    }
+
+    /// A person gets the run, with what there is. Where that cannot be said, the run is handed over all the same.
+    fn hand_over_at(&mut self, at: &str, gate: &'a GateStep, reason: &str) -> Turn<Begun> {
+        let output = match &gate.output {
+            Some(expression) => self.evaluate(at, expression)?.ok().filter(|value| !template::is_missing(value)),
+            None => None,
+        };
+        self.hand_over(at, reason, output.as_ref().map(template::text_of))
     }
 
     /// Why a gate is closed, if it is.

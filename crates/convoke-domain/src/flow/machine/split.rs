@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Begun, End, Frame, Item, Machine, Node, State, Stop, Turn, What, failed};
+use super::{Begun, End, Frame, Item, Machine, Node, State, Turn, What, failed};
 use crate::flow::memory::{Block, Split};
-use crate::flow::{OnFailure, PlanRule, SplitStep, Step, path};
-use crate::graph::{self, Edge};
-use crate::pattern::plan::{self, Plan, PlannedTask};
+use crate::flow::{OnFailure, PlanRule, SplitStep, Step, path, planned};
+use crate::graph::Edge;
+use crate::pattern::plan::{self, PlannedTask};
 
-/// The key of the task in which the items are planned.
-pub(super) const PLAN: &str = "plan";
+pub(super) use crate::flow::planned::PLAN;
+
 /// Up to how many items are called by what they are.
 const NAMED_MAX: usize = 200;
 
@@ -26,7 +26,7 @@ struct New<'a> {
 impl<'a> Machine<'a, '_> {
     pub(super) fn start_split(&mut self, at: &str, step: &'a Step, split: &'a SplitStep) -> Turn<Begun> {
         if let Some(rule) = &split.plan {
-            return self.ask_for_plan(at, step, (split, rule));
+            return self.start_planned(at, step, (split, rule));
         }
         let news = if split.branches.is_empty() {
             let over = split.over.as_deref().unwrap_or("[]");
@@ -243,6 +243,32 @@ impl<'a> Machine<'a, '_> {
 
     // Planned items.
 
+    /// The items that an expression gives; where it gives none, whoever plans is asked.
+    fn start_planned(&mut self, at: &str, step: &'a Step, (split, rule): (&'a SplitStep, &'a PlanRule)) -> Turn<Begun> {
+        let Some(expression) = &rule.items else { return self.ask_for_plan(at, step, (split, rule)) };
+        let items = match self.evaluate(at, expression)? {
+            Ok(Value::Array(items)) => items,
+            Ok(Value::Null) => Vec::new(),
+            Ok(other) => return Ok(failed(format!("`items` must be a list, and it is {}", short(&other)))),
+            Err(reason) => return Ok(failed(format!("`items`: {reason}"))),
+        };
+        if items.is_empty() && !rule.by.is_empty() {
+            return self.ask_for_plan(at, step, (split, rule));
+        }
+        let among = match self.among(at, rule)? {
+            Ok(names) => names,
+            Err(reason) => return Ok(failed(reason)),
+        };
+        let profiles = &self.scope.spec.profiles;
+        let can = |name: &str, need: &str| {
+            profiles.get(name).is_some_and(|profile| profile.capabilities.iter().any(|can| can == need))
+        };
+        match planned::of_list(items, (&among, can), split) {
+            Ok(tasks) => self.begin_planned(at, step, split, tasks),
+            Err(reason) => Ok(failed(format!("the plan cannot be used: {reason}"))),
+        }
+    }
+
     fn ask_for_plan(&mut self, at: &str, step: &'a Step, (split, rule): (&'a SplitStep, &'a PlanRule)) -> Turn<Begun> {
         let among = match self.among(at, rule)? {
             Ok(names) => names,
@@ -278,58 +304,40 @@ impl<'a> Machine<'a, '_> {
             Ok(names) => names,
             Err(reason) => return Ok(Some(End::Failed(reason))),
         };
-        let tasks = match read_plan(&output, &among, split) {
+        let tasks = match planned::read(&output, &among, split) {
             Ok(tasks) => tasks,
             Err(reason) => return Ok(Some(End::Failed(format!("the plan cannot be used: {reason}")))),
         };
+        let valued = tasks.into_iter().map(|task| {
+            let value = serde_json::to_value(&task).unwrap_or(Value::Null);
+            (task, value)
+        });
+        Ok(match self.begin_planned(at, step, split, valued.collect())? {
+            Begun::Ended(end) => Some(end),
+            Begun::Open | Begun::Skipped | Begun::Back(..) => None,
+        })
+    }
+
+    /// Begins items that were planned: each with its steps, or as a task of its assignee.
+    fn begin_planned(
+        &mut self,
+        at: &str,
+        step: &'a Step,
+        split: &'a SplitStep,
+        tasks: Vec<(PlannedTask, Value)>,
+    ) -> Turn<Begun> {
         let only = match split.r#do.as_slice() {
             [only] => Some(only),
             _ => None,
         };
-        let mut news = Vec::new();
-        for (index, planned) in tasks.into_iter().enumerate() {
-            let value = serde_json::to_value(&planned).unwrap_or(Value::Null);
+        let mut news = Vec::with_capacity(tasks.len());
+        for (index, (planned, value)) in tasks.into_iter().enumerate() {
             let item = Item { name: split.r#as.clone(), index: number(index), value };
             let key = path::slug(&planned.key);
             let planned = split.r#do.is_empty().then_some(planned);
             news.push(New { key, item, step: only, planned });
         }
-        match self.begin_items(at, step, split, news) {
-            Ok(Begun::Ended(end)) => Ok(Some(end)),
-            Ok(Begun::Open | Begun::Skipped | Begun::Back(..)) => Ok(None),
-            Err(Stop::Missing) => Err(Stop::Missing),
-            Err(Stop::Over) => Err(Stop::Over),
-        }
-    }
-}
-
-/// Reads a plan, or says what is wrong with it.
-fn read_plan(text: &str, among: &[String], split: &SplitStep) -> Result<Vec<PlannedTask>, String> {
-    let plan: Plan = serde_json::from_str(text).map_err(|error| format!("it cannot be read: {error}"))?;
-    if plan.tasks.len() > split.limit as usize {
-        return Err(format!("it has {} items; at most {} are allowed", plan.tasks.len(), split.limit));
-    }
-    let mut seen = BTreeSet::new();
-    for task in &plan.tasks {
-        let key = path::slug(&task.key);
-        if key.is_empty() || key == PLAN || !seen.insert(key) {
-            return Err(format!("the key `{}` is empty, taken, or reserved", task.key));
-        }
-        if let Some(unknown) = task.depends_on.iter().find(|on| !plan.tasks.iter().any(|other| other.key == **on)) {
-            return Err(format!("`{}` depends on `{unknown}`, which is not in it", task.key));
-        }
-        if !split.r#do.is_empty() && !task.depends_on.is_empty() {
-            return Err(format!("`{}` depends on others, and these items are worked on at the same time", task.key));
-        }
-        let who = task.assignee.as_deref().unwrap_or_default();
-        if !among.iter().any(|name| name == who) {
-            return Err(format!("`{}` is given to `{who}`; it may be given to {}", task.key, among.join(", ")));
-        }
-    }
-    let edges = plan.tasks.iter().flat_map(|task| task.depends_on.iter().map(|on| (on.as_str(), task.key.as_str())));
-    match graph::cycle(edges) {
-        Some(cycle) => Err(format!("its items depend on each other in a circle: {}", cycle.join(" -> "))),
-        None => Ok(plan.tasks),
+        self.begin_items(at, step, split, news)
     }
 }
 

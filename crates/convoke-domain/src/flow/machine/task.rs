@@ -244,7 +244,9 @@ impl<'a> Machine<'a, '_> {
     }
 
     pub(super) fn planned_task(&mut self, at: &str, planned: &PlannedTask) -> Turn<()> {
-        let mut instructions = planned.instructions.clone();
+        // One that says nothing to do is the run's task, from the point of view of whoever does it.
+        let said = if planned.instructions.is_empty() { self.scope.task } else { &planned.instructions };
+        let mut instructions = said.to_owned();
         if !planned.expected_output.is_empty() {
             let _ = write!(instructions, "\n\nExpected output: {}", planned.expected_output);
         }

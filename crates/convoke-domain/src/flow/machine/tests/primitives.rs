@@ -200,6 +200,7 @@ fn branches_and_plans(page: &mut String) {
     let came = |plan| On::Plan("said/plan", plan);
     let least = planned(json!({"sync": {"least": 1, "timeout_s": 60}}));
     let steps = json!({"do": [{"id": "x", "task": {"agent": "{{ item.assignee }}", "instructions": "{{ item.instructions }}"}}]});
+    let listed = json!({"plan": {"items": "[{'key': 'one', 'assignee': 'a'}, {'key': 'two', 'needs': ['can-b']}]"}});
     let rows = [
         row("branches", &fixed(json!({})), &[Done("said/b", "B"), Done("said/a", "A")]),
         row("branches, any", &fixed(json!({"sync": {"wait": "any"}})), &[Done("said/b", "B")]),
@@ -215,10 +216,13 @@ fn branches_and_plans(page: &mut String) {
         row("plan: for somebody else", &planned(json!({})), &[came(&stranger)]),
         row("plan: four, limit 3", &planned(json!({})), &[came(&many)]),
         row("plan: none", &planned(json!({})), &[came(&empty)]),
+        row("plan: items", &planned(listed.clone()), &[other, one]),
+        row("plan: items, none", &planned(json!({"plan": {"items": "none"}})), &[]),
+        row("plan: items, none, by an agent then", &planned(json!({"plan": {"items": "[]", "by": "lead"}})), &[]),
         row("plan, with steps for each", &planned(steps.clone()), &[came(&two), one, other]),
         row("plan: two, and `two` waits for `one`; with steps for each", &planned(steps), &[came(&chain)]),
     ];
-    let about = "Items that the pattern names (`branches`, here `a` and `b`), and items that an agent plans (`plan`) for `a` and `b`.";
+    let about = "Items that the pattern names (`branches`, here `a` and `b`), and items that are planned (`plan`) for `a` and `b`: by an agent, or by an expression (`items`).";
     table(page, ("split: branches and plans", about), &rows);
 }
 

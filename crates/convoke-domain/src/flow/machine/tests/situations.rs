@@ -1,11 +1,11 @@
 //! What each primitive makes of what can happen.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::What;
 use super::world::{RunEnd, World};
 
-fn work(id: &str) -> serde_json::Value {
+fn work(id: &str) -> Value {
     json!({"id": id, "task": {"agent": "a", "instructions": format!("do {id}")}})
 }
 
@@ -175,6 +175,39 @@ fn an_agent_plans_the_items_of_a_split() {
 }
 
 #[test]
+fn an_expression_plans_the_items_of_a_split() {
+    let jobs = json!([
+        {"key": "First", "assignee": "a"},
+        {"key": "second", "needs": ["can-b"], "instructions": "Then this.", "depends_on": ["First"]},
+    ]);
+    let steps = |plan: Value| {
+        json!([
+            {"id": "jobs", "value": jobs.to_string()},
+            {"id": "parts", "split": {"plan": plan, "limit": 5}},
+            {"id": "end", "value": "results.parts | values | join('+')"},
+        ])
+    };
+    let mut world = World::of(steps(json!({"items": "results.jobs"})));
+    assert_eq!(world.open(), ["parts/first"], "and nobody is asked to plan");
+    assert_eq!(world.task("parts/first").instructions, "the task", "where nothing is said, it is the run's task");
+    world.done("parts/first", "1");
+    assert_eq!((world.task("parts/second").agent.as_str(), world.open().len()), ("b", 1));
+    world.done("parts/second", "2");
+    assert_eq!(world.completed(), "1+2");
+
+    let both = World::of(steps(json!({"items": "results.jobs if 1 > 2 else []", "by": "lead"})));
+    assert_eq!(both.open(), ["parts/plan"], "where there are none, somebody plans");
+    for (items, wrong) in [
+        ("'one'", "`items` must be a list, and it is \"one\""),
+        ("results.jobs + results.jobs", "the plan cannot be used: the key `First` is empty, taken, or reserved"),
+        ("nobody_knows", "`items`: "),
+    ] {
+        let world = World::of(steps(json!({"items": items})));
+        assert!(world.failed().starts_with(&format!("`parts`: {wrong}")), "{}", world.failed());
+    }
+}
+
+#[test]
 fn a_loop_goes_on_until_its_condition_holds() {
     let steps = |limit: &str| {
         json!([
@@ -240,6 +273,39 @@ fn a_gate_goes_back_and_gives_up_at_its_limit() {
     let mut world = World::of(steps("continue"));
     world.done("draft", json!({"score": 1})).done("draft~2", json!({"score": 2}));
     assert_eq!(world.completed(), "2");
+}
+
+#[test]
+fn a_person_gets_what_there_is_from_a_closed_gate() {
+    let handed = |output: Value, gate: Value| {
+        let mut gate = gate;
+        gate["check"] = "results.draft == 'good'".into();
+        gate["output"] = output;
+        let mut world = World::of(json!([work("draft"), {"id": "bar", "gate": gate}]));
+        world.done("draft", "so far");
+        if world.end().is_none() {
+            world.done("draft~2", "later");
+        }
+        assert!(matches!(world.end(), Some(RunEnd::Escalated(_))), "{:?}", world.end());
+        world.handed().map(str::to_owned)
+    };
+    let escalates = || json!({"on_fail": "escalate"});
+    assert_eq!(handed(Value::Null, escalates()), None);
+    assert_eq!(handed("results.draft".into(), escalates()).as_deref(), Some("so far"));
+    let back = json!({"on_fail": "back", "max": 1, "on_limit": "escalate"});
+    assert_eq!(handed("results.draft".into(), back).as_deref(), Some("later"));
+    assert_eq!(handed("results.none_such.part".into(), escalates()), None, "it is handed over all the same");
+}
+
+#[test]
+fn who_gets_the_run_of_a_review_gets_the_last_version() {
+    let review = json!({"of": "draft", "author": "a", "reviewers": "['b']", "rounds": 2, "on_limit": "escalate"});
+    let mut world = World::of(json!([work("draft"), {"id": "check", "review": review}]));
+    let revise = || json!({"verdict": "revise", "comments": "no"});
+    world.done("draft", "first").done("check/rounds/1/verdicts/b", revise());
+    world.done("check/rounds/1/revision", "second").done("check/rounds/2/verdicts/b", revise());
+    assert!(matches!(world.end(), Some(RunEnd::Escalated(_))), "{:?}", world.end());
+    assert_eq!(world.handed(), Some("second"));
 }
 
 #[test]

@@ -53,6 +53,11 @@ impl World {
         self.0.end.as_ref()
     }
 
+    /// What the person gets who has the run now.
+    pub(super) fn handed(&self) -> Option<&str> {
+        self.0.handed.as_deref()
+    }
+
     pub(super) fn notes(&self) -> &[Note] {
         &self.0.notes
     }
