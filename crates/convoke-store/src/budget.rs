@@ -57,7 +57,7 @@ impl From<Record> for Budget {
 /// Makes a budget if there is none for this scope; one that stands keeps its caps.
 pub async fn open(tx: &mut Tx<'_>, scope: &str, cap_cost: Option<Money>, cap_tokens: Option<i64>) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "INSERT INTO budget (ws, scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, \
          overrun, warned) VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0) ON CONFLICT (ws, scope) DO NOTHING",
         p![ws, scope, cap_cost, cap_tokens],
@@ -110,7 +110,7 @@ pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Resul
     let ws = tx.ws();
     if scopes.len() > LEVELS {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q] = padded::<DEEP_LEVELS>(scopes);
-        tx.exec(
+        tx.put(
             "UPDATE budget SET reserved_cost = reserved_cost + $2, reserved_tokens = reserved_tokens + $3 \
              WHERE ws = $1 AND scope IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
             p![ws, bound.cost, bound.tokens, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q],
@@ -119,7 +119,7 @@ pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Resul
         return Ok(());
     }
     let [a, b, c, d, e, f] = padded::<LEVELS>(scopes);
-    tx.exec(
+    tx.put(
         "UPDATE budget SET reserved_cost = reserved_cost + $8, reserved_tokens = reserved_tokens + $9 \
          WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7)",
         p![ws, a, b, c, d, e, f, bound.cost, bound.tokens],
@@ -160,7 +160,7 @@ pub async fn settle(tx: &mut Tx<'_>, scopes: &[String], bound: Amount, billed: A
 /// Moves an amount to a budget from others, or away from it below 0: its caps change, and it is remembered.
 pub async fn shift(tx: &mut Tx<'_>, scope: &str, cost: Money, tokens: i64) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE budget SET cap_cost = cap_cost + $3, moved_cost = moved_cost + $3, cap_tokens = cap_tokens + $4, \
          moved_tokens = moved_tokens + $4, warned = 0 WHERE ws = $1 AND scope = $2",
         p![ws, scope, cost, tokens],
@@ -172,7 +172,7 @@ pub async fn shift(tx: &mut Tx<'_>, scope: &str, cost: Money, tokens: i64) -> Re
 /// Remembers that the warning was given.
 pub async fn set_warned(tx: &mut Tx<'_>, scope: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE budget SET warned = 1 WHERE ws = $1 AND scope = $2", p![ws, scope]).await?;
+    tx.put("UPDATE budget SET warned = 1 WHERE ws = $1 AND scope = $2", p![ws, scope]).await?;
     Ok(())
 }
 

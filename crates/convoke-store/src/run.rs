@@ -36,7 +36,7 @@ pub struct NewRow<'a> {
 pub async fn insert(tx: &mut Tx<'_>, run: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     let deadline = now.as_micros().saturating_add(run.timeout_us);
-    tx.exec(
+    tx.put(
         "INSERT INTO run (ws, id, session, team, team_version, spec, task, input, state, phase, simulated, created_by, idem_key, \
          open_tasks, made_tasks, created_at, deadline, timeout_us) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'initializing', 'delegation', $9, $10, $11, 0, 0, $12, $13, $14)",
@@ -107,7 +107,7 @@ pub async fn count_tasks(tx: &mut Tx<'_>, id: RunId, made: i64, open: i64) -> Re
 /// Moves a run to another state that is not an end.
 pub async fn set_state(tx: &mut Tx<'_>, id: RunId, state: &str, reason: Option<&str>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE run SET state = $3, reason = $4, started_at = COALESCE(started_at, $5) WHERE ws = $1 AND id = $2",
         p![ws, id, state, reason, now],
     )
@@ -118,21 +118,21 @@ pub async fn set_state(tx: &mut Tx<'_>, id: RunId, state: &str, reason: Option<&
 /// Gives a run its full time again, from now.
 pub async fn extend(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec("UPDATE run SET deadline = $3 + timeout_us WHERE ws = $1 AND id = $2", p![ws, id, now]).await?;
+    tx.put("UPDATE run SET deadline = $3 + timeout_us WHERE ws = $1 AND id = $2", p![ws, id, now]).await?;
     Ok(())
 }
 
 /// Enters a phase.
 pub async fn set_phase(tx: &mut Tx<'_>, id: RunId, phase: &str, state: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE run SET phase = $3, state = $4 WHERE ws = $1 AND id = $2", p![ws, id, phase, state]).await?;
+    tx.put("UPDATE run SET phase = $3, state = $4 WHERE ws = $1 AND id = $2", p![ws, id, phase, state]).await?;
     Ok(())
 }
 
 /// Ends a run.
 pub async fn end(tx: &mut Tx<'_>, id: RunId, state: &str, output: Option<&str>, error: Option<&str>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE run SET state = $3, output = COALESCE($4, output), error = $5, reason = NULL, finished_at = $6 WHERE ws = $1 AND id = $2",
         p![ws, id, state, output, error, now],
     )
@@ -251,7 +251,7 @@ pub async fn overdue(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId,)>> {
 /// Remembers that something was said in a run.
 pub async fn set_talks(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE run SET talks = 1 WHERE ws = $1 AND id = $2 AND talks = 0", p![ws, id]).await?;
+    tx.put("UPDATE run SET talks = 1 WHERE ws = $1 AND id = $2 AND talks = 0", p![ws, id]).await?;
     Ok(())
 }
 

@@ -50,7 +50,7 @@ pub struct NewRow<'a> {
 /// Journals the intent. A step that was started before and never finished is started again, with one more try.
 pub async fn start(tx: &mut Tx<'_>, step: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO step (ws, task, attempt, n, run, turn, kind, name, call_id, input_hash, input, status, tries, fence, \
          bound_cost, bound_tokens, scopes, tariff, started_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'started', 1, $12, $13, $14, $15, $16, $17) \
@@ -115,7 +115,7 @@ pub async fn finish(
         )
         .await?;
     if found.is_some() {
-        tx.exec(
+        tx.put(
             "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
              WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4",
             &change[..8],
@@ -129,7 +129,7 @@ pub async fn finish(
 pub async fn suspend(tx: &mut Tx<'_>, at: StepRef) -> Result<()> {
     let ws = tx.ws();
     let sql = "UPDATE step SET status = 'waiting' WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started'";
-    tx.exec(sql, p![ws, at.task, at.attempt, at.n]).await?;
+    tx.put(sql, p![ws, at.task, at.attempt, at.n]).await?;
     Ok(())
 }
 

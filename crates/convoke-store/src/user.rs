@@ -31,7 +31,7 @@ pub async fn insert(tx: &mut Tx<'_>, name: &str, role: &str, actor: &str) -> Res
     let (ws, now) = (tx.ws(), tx.now());
     let id = UserId::derived(now, &[b"user", ws.0.as_bytes(), name.as_bytes()]);
     let sql = "INSERT INTO users (ws, id, name, role, created_at) VALUES ($1, $2, $3, $4, $5)";
-    tx.exec(sql, p![ws, id, name, role, now]).await?;
+    tx.put(sql, p![ws, id, name, role, now]).await?;
     tx.emit(NewEvent {
         kind: Kind::UserCreated,
         entity: "user",
@@ -54,7 +54,7 @@ pub async fn ensure(tx: &mut Tx<'_>, name: &str, role: &str) -> Result<User> {
 /// Gives a user another role.
 pub async fn set_role(tx: &mut Tx<'_>, id: UserId, role: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE users SET role = $3 WHERE ws = $1 AND id = $2", p![ws, id, role]).await?;
+    tx.put("UPDATE users SET role = $3 WHERE ws = $1 AND id = $2", p![ws, id, role]).await?;
     Ok(())
 }
 
