@@ -226,7 +226,7 @@ pub async fn vote(
     note: &str,
 ) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.put(
+    tx.exec(
         "INSERT INTO approval_vote (ws, approval, place, voter, choice, note, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         p![ws, id, place, voter, choice, note, now],
     )

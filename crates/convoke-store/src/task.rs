@@ -7,7 +7,7 @@ mod together;
 use convoke_domain::id::{RunId, SessionId, TaskId};
 use convoke_domain::time::Timestamp;
 
-use crate::{Result, Tx, p, row};
+use crate::{Asked, Result, Tx, p, row};
 
 pub use together::*;
 
@@ -115,14 +115,23 @@ row! {
 
 /// The task as it stands, locked until the transaction ends.
 pub async fn hold(tx: &mut Tx<'_>, id: TaskId) -> Result<Held> {
+    let asked = ask_hold(tx, id).await?;
+    held(tx, id, asked).await
+}
+
+/// Begins to [`hold`] a task: [`held`] gives it.
+pub async fn ask_hold(tx: &mut Tx<'_>, id: TaskId) -> Result<Asked<Held>> {
     let ws = tx.ws();
-    let held = tx
-        .opt(
+    tx.ask(
             "SELECT run, key, state, fence, attempt, held, retries_left, agent, priority, mail, parent, depth, ties FROM task WHERE ws = $1 AND id = $2 /*pg FOR UPDATE*/",
             p![ws, id],
         )
-        .await?;
-    held.ok_or_else(|| crate::Error::missing("task", id))
+        .await
+}
+
+/// The task that was asked for.
+pub async fn held(tx: &mut Tx<'_>, id: TaskId, asked: Asked<Held>) -> Result<Held> {
+    tx.answer(asked).await?.pop().ok_or_else(|| crate::Error::missing("task", id))
 }
 
 row! {
@@ -467,8 +476,14 @@ row! {
 
 /// All tasks of a run in order of creation.
 pub async fn of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Record>> {
+    let asked = ask_of_run(tx, run).await?;
+    tx.answer(asked).await
+}
+
+/// The same, to be looked at later.
+pub async fn ask_of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Asked<Record>> {
     let ws = tx.ws();
-    tx.many(
+    tx.ask(
         "SELECT id, n, key, title, stage, round, agent, state, priority, attempt, waits_for, output, error, created_at, \
          started_at, finished_at, parent FROM task WHERE ws = $1 AND run = $2 ORDER BY n",
         p![ws, run],

@@ -31,7 +31,7 @@ pub async fn insert(tx: &mut Tx<'_>, name: &str, role: &str, actor: &str) -> Res
     let (ws, now) = (tx.ws(), tx.now());
     let id = UserId::derived(now, &[b"user", ws.0.as_bytes(), name.as_bytes()]);
     let sql = "INSERT INTO users (ws, id, name, role, created_at) VALUES ($1, $2, $3, $4, $5)";
-    tx.put(sql, p![ws, id, name, role, now]).await?;
+    tx.exec(sql, p![ws, id, name, role, now]).await?;
     tx.emit(NewEvent {
         kind: Kind::UserCreated,
         entity: "user",

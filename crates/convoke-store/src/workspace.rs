@@ -27,7 +27,7 @@ row!(Workspace { id, name, created_at });
 pub async fn insert(tx: &mut Tx<'_>, name: &str, actor: &str) -> Result<Workspace> {
     let workspace = Workspace { id: tx.ws(), name: name.to_owned(), created_at: tx.now() };
     let sql = "INSERT INTO workspace (id, name, created_at) VALUES ($1, $2, $3)";
-    tx.put(sql, p![workspace.id, name, workspace.created_at]).await?;
+    tx.exec(sql, p![workspace.id, name, workspace.created_at]).await?;
     tx.emit(NewEvent {
         kind: Kind::WorkspaceCreated,
         entity: "workspace",

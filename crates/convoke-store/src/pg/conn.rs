@@ -193,7 +193,8 @@ impl Conn {
         self.enter()?;
         let settled = self.settle().await;
         self.leave(settled)?;
-        let answer = self.sent.take(ticket).ok_or_else(|| Error::broken("an answer was asked for twice, or too late"))?;
+        let answer =
+            self.sent.take(ticket).ok_or_else(|| Error::broken("an answer was asked for twice, or too late"))?;
         answer.rows.iter().map(|row| T::from_row(&Row { source: Source::Pg(row) })).collect()
     }
 

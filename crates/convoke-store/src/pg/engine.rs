@@ -62,7 +62,8 @@ impl Engine {
 
     fn start(target: Target, options: &Options) -> Result<Self> {
         let (clock, for_shared) = (Arc::clone(&options.clock), target.clone());
-        let shared = Arc::new(Shared { clock, target: for_shared, schema: AtomicU64::new(0), written: AtomicU64::new(0) });
+        let shared =
+            Arc::new(Shared { clock, target: for_shared, schema: AtomicU64::new(0), written: AtomicU64::new(0) });
         let (feed, mut tasks, mut threads) = (broadcast::channel(options.feed).0, Vec::new(), Vec::new());
         let max_batch = options.max_batch.min(target.options.max_batch);
         let mut lane = || {
@@ -157,7 +158,9 @@ fn on_thread(lane: Lane, queue: Receiver<Box<dyn Job>>) -> Result<Thread> {
         drop(ends);
     };
     let thread = std::thread::Builder::new().name("convoke-lane".to_owned()).spawn(serve);
-    thread.map(|thread| (thread, ended)).map_err(|cause| Error::broken_by("a lane of the store cannot be started", cause))
+    thread
+        .map(|thread| (thread, ended))
+        .map_err(|cause| Error::broken_by("a lane of the store cannot be started", cause))
 }
 
 /// Which of `count` lanes a workspace belongs to. Any spread will do, as long as it is the same every time.

@@ -28,7 +28,8 @@ const SMALL: i64 = 8;
 /// A sample of 300 rows for each of these: enough to see that a workspace has many rows and an id one.
 const TARGET: &str = "SET default_statistics_target = 10";
 /// Our tables that have doubled since their size was last noted, which VACUUM and ANALYZE do.
-const GROWN: &str = "SELECT quote_ident(c.relname) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'ws'
+const GROWN: &str =
+    "SELECT quote_ident(c.relname) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'ws'
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE')
     AND pg_relation_size(c.oid) / current_setting('block_size')::bigint > 2 * GREATEST(c.relpages::bigint, $1)
     ORDER BY c.oid";

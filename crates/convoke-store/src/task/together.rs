@@ -4,7 +4,7 @@ use convoke_domain::id::{RunId, SessionId, TaskId};
 use convoke_domain::time::Timestamp;
 
 use super::Open;
-use crate::{Result, Tx, p, row};
+use crate::{Asked, Result, Tx, p, row};
 
 /// Counts messages (`more` > 0) for the agent of each of these tasks.
 pub async fn add_mail(tx: &mut Tx<'_>, id: TaskId, more: i64) -> Result<()> {
@@ -40,8 +40,14 @@ pub async fn open_parts(tx: &mut Tx<'_>, parent: TaskId) -> Result<Vec<Open>> {
 
 /// What the parked tasks of a run wait for, each reason once.
 pub async fn waiting(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(String,)>> {
+    let asked = ask_waiting(tx, run).await?;
+    tx.answer(asked).await
+}
+
+/// The same, to be looked at later.
+pub async fn ask_waiting(tx: &mut Tx<'_>, run: RunId) -> Result<Asked<(String,)>> {
     let ws = tx.ws();
-    tx.many(
+    tx.ask(
         "SELECT DISTINCT waits_for FROM task WHERE ws = $1 AND run = $2 AND state = 'waiting' AND waits_for IS NOT NULL ORDER BY waits_for",
         p![ws, run],
     )
