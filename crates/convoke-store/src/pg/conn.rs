@@ -190,9 +190,7 @@ impl Conn {
 
     /// The rows of what was requested.
     pub(crate) async fn answer<T: FromRow>(&mut self, ticket: u64) -> Result<Vec<T>> {
-        self.enter()?;
-        let settled = self.settle().await;
-        self.leave(settled)?;
+        self.settle_all().await?;
         let answer =
             self.sent.take(ticket).ok_or_else(|| Error::broken("an answer was asked for twice, or too late"))?;
         answer.rows.iter().map(|row| T::from_row(&Row { source: Source::Pg(row) })).collect()
@@ -266,14 +264,19 @@ impl Conn {
         self.settled(answers)
     }
 
+    /// The same, before COMMIT: as long as that is not sent, it is known that nothing was stored.
+    pub(super) async fn settle_all(&mut self) -> Result<()> {
+        self.enter()?;
+        let settled = self.settle().await;
+        self.leave(settled)
+    }
+
     /// What a use case that has failed had sent before: if that failed, it is the cause.
     pub(super) async fn failed_before(&mut self) -> Option<Error> {
         if !self.usable() || self.sent.is_empty() {
             return None;
         }
-        self.enter().ok()?;
-        let settled = self.settle().await;
-        self.leave(settled).err()
+        self.settle_all().await.err()
     }
 
     fn settled(&mut self, answers: Result<Vec<PgRow>, Failure>) -> Result<()> {
@@ -362,8 +365,6 @@ impl Conn {
 
     async fn send_commit(&mut self) -> Result<(), NotCommitted> {
         let client = Arc::clone(&self.client);
-        let settled = self.settle().await;
-        settled.map_err(|error| self.nothing(error))?;
         if self.waiting.is_empty() {
             if self.changed {
                 return ended(client.batch_execute("COMMIT").await);
@@ -402,7 +403,10 @@ impl Conn {
             return Err(lost("it broke in a transaction"));
         }
         if std::mem::replace(&mut self.phase, Phase::None) == Phase::Open {
+            // It comes after whatever was only sent.
+            self.under_way.store(true, Ordering::Relaxed);
             self.client.batch_execute("ROLLBACK").await.map_err(error)?;
+            self.under_way.store(false, Ordering::Relaxed);
         }
         Ok(())
     }

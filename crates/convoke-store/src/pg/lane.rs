@@ -201,6 +201,16 @@ impl Lane {
         for job in batch.iter_mut() {
             run(conn, job.as_mut(), now, limit).await?;
         }
+        let Ok(settled) = timeout(limit, conn.settle_all()).await else {
+            let why = format!("statements took longer than {limit:?}; nothing of it was stored");
+            return Err(Failed::Nothing(Trouble::Refused(why)));
+        };
+        if let Err(error) = settled {
+            if let [job] = batch {
+                job.fail(error);
+            }
+            return Err(Failed::Nothing(conn.trouble().unwrap_or(Trouble::Spoiled)));
+        }
         match timeout(limit, conn.commit()).await {
             Ok(Ok(())) => {
                 shared.written.fetch_add(conn.changed.into(), Ordering::Relaxed);
