@@ -32,7 +32,7 @@ pub struct Options {
     pub max_batch: usize,
     /// How many read at the same time.
     pub readers: usize,
-    /// How many events a subscriber may be behind before it has to read them from the store.
+    /// How many commits a subscriber may be behind before it has to read events from the store; a large one counts as several.
     pub feed: usize,
     /// Whether to bring the schema to the version of this program.
     pub migrate: bool,
@@ -48,7 +48,7 @@ impl Default for Options {
             queue_wait: Duration::from_secs(5),
             max_batch: 1_024,
             readers: 2,
-            feed: 4_096,
+            feed: 1_024,
             migrate: true,
             on_poison: None,
         }
@@ -145,8 +145,8 @@ impl Store {
     /// seen means that there is something to read.
     pub fn subscribe(&self) -> Feed {
         match &*self.engine {
-            Engine::Lite(engine) => Feed(engine.feed()),
-            Engine::Pg(engine) => Feed(engine.feed()),
+            Engine::Lite(engine) => engine.feed(),
+            Engine::Pg(engine) => engine.feed(),
         }
     }
 

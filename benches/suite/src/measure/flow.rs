@@ -103,7 +103,7 @@ fn planning(context: &Context) -> Result<Vec<Figure>> {
 
 /// What stages one after another take beyond their models.
 fn coordination(context: &Context) -> Result<Vec<Figure>> {
-    let fsync_ms = fsync::probe(context)? / 1e3;
+    let fsync_ms = fsync::rested(context, LATENCY, 0.5)? / 1e3;
     let stages = context.times(SLOW_STAGES).max(10);
     let mut shares = Vec::new();
     for _ in 0..ROUNDS {
@@ -113,7 +113,7 @@ fn coordination(context: &Context) -> Result<Vec<Figure>> {
     let share = percentile(&mut shares, 0.5);
     let commits = 100.0 * STEP_COMMITS * fsync_ms / ms(LATENCY);
     Ok(vec![
-        Figure::new("fdatasync in the same round, p50", "ms", fsync_ms),
+        Figure::new("fdatasync after 50 ms of rest in the same round, p50", "ms", fsync_ms),
         Figure::new("coordination at 50 ms, of the models' time", "%", share).wanted(Wanted::AtMost(10.0)),
         Figure::new("the same without two fdatasync a stage", "%", share - commits).wanted(Wanted::AtMost(2.0)),
     ])
@@ -164,7 +164,7 @@ fn split(items: usize, width: Option<usize>) -> Value {
 fn wall(context: &Context, latency: Duration, steps: Value) -> Result<(f64, f64)> {
     let flow = Flow { steps: serde_json::from_value(steps)?, ..Flow::default() };
     let folder = context.folder("flow")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let options = Options { feed: FEED, ..Options::default() };
         let answers = Answers::after(latency);

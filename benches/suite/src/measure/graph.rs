@@ -35,7 +35,7 @@ const GROWTH: f64 = 1.5;
 /// Measures once.
 pub fn run(context: &Context) -> Result<Vec<Figure>> {
     let (large, small) = (context.folder("graph-large")?, context.folder("graph-small")?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shape = (LARGE.0, context.times(LARGE.1));
         let (large, seconds) = graph(&large, shape).await?;

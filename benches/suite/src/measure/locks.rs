@@ -49,7 +49,7 @@ fn engine(store: Store, folder: &Path) -> Engine {
 /// One level of the curve.
 fn level(context: &Context, in_flight: usize, pairs: usize, figures: &mut Vec<Figure>) -> Result<()> {
     let folder = context.folder("locks")?;
-    Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(async {
+    Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let store = Store::open_sqlite(&folder, Options::default()).await?;
         let engine = engine(store, &folder);
         drive(&engine, in_flight, in_flight).await?;

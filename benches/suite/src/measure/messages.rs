@@ -35,7 +35,7 @@ const STUCK: Duration = Duration::from_secs(30);
 
 /// Measures once.
 pub fn run(context: &Context) -> Result<Vec<Figure>> {
-    let fsync_p99 = fsync::probe_p99(context)? / 1e3;
+    let fsync_p99 = fsync::rested(context, PACE, 0.99)? / 1e3;
     let folder = context.folder("messages")?;
     runtime()?.block_on(async {
         let store = Store::open_sqlite(&folder, Options::default()).await?;
@@ -51,7 +51,7 @@ pub fn run(context: &Context) -> Result<Vec<Figure>> {
         let p99 = percentile(&mut millis, 0.99);
         Ok(vec![
             Figure::new(format!("{shown} in flight, durable"), "messages/s", rate).wanted(Wanted::AtLeast(PER_SECOND)),
-            Figure::new("fdatasync in the same round, p99", "ms", fsync_p99),
+            Figure::new("fdatasync at the same pace in the same round, p99", "ms", fsync_p99),
             Figure::new("send to follower at 1,000 a second, p50", "ms", percentile(&mut millis, 0.5)),
             Figure::new("send to follower at 1,000 a second, p99", "ms", p99),
             Figure::new("the same above the fdatasync p99", "ms", p99 - fsync_p99)
@@ -61,7 +61,7 @@ pub fn run(context: &Context) -> Result<Vec<Figure>> {
 }
 
 fn runtime() -> Result<Runtime> {
-    Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+    Ok(Builder::new_multi_thread().enable_all().build()?)
 }
 
 /// An engine without a pool, the people, and a run whose tasks nobody claims.

@@ -65,15 +65,17 @@ impl Base<'_> {
 
 /// One run at a time, at latency 0 and 50 ms: what Convoke adds.
 pub fn overhead(context: &Context) -> Result<Vec<Figure>> {
-    let fsync_ms = crate::measure::fsync::probe(context)? / 1e3;
-    let mut figures = vec![Figure::new("fdatasync in the same round, p50", "ms", fsync_ms)];
+    let mut figures = Vec::new();
     for latency in [Duration::ZERO, LATENCY] {
+        let fsync_ms = crate::measure::fsync::rested(context, latency, 0.5)? / 1e3;
         let count = context.times(SINGLE_RUNS);
         let done = measure((context, Base::Sqlite), latency, 1, count)?;
         let mut served = done.served.clone();
         let mut overs: Vec<f64> = done.walls.iter().zip(&served).map(|(wall, served)| wall - served).collect();
         let over = percentile(&mut overs, 0.5);
         let name = |what: &str| format!("{what} at {} ms", latency.as_millis());
+        let rested = format!("fdatasync after {} ms of rest in the same round, p50", latency.as_millis());
+        figures.push(Figure::new(rested, "ms", fsync_ms));
         figures.push(Figure::new(name("critical path as served, p50"), "ms", percentile(&mut served, 0.5)));
         figures.push(Figure::new(name("overhead of a run, p50"), "ms", over));
         let rest = over - CRITICAL_COMMITS * fsync_ms;
@@ -129,7 +131,7 @@ fn measure((context, base): (&Context, Base<'_>), latency: Duration, at_once: us
     let millis = latency.as_millis().to_string();
     let (_mock, url) = mock::start(context, &["--latency-ms", &millis, "--plan-assignees", &SPECIALISTS.join(",")])?;
     let folder = context.folder("runs")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut done = runtime.block_on(async {
         let hub = Hub::over(base.open(&folder).await?, &folder, &url).await?;
         drive(&hub, at_once, at_once.max(4)).await?;

@@ -23,7 +23,7 @@ const BEYOND_MS: f64 = 1.0;
 pub fn run(context: &Context) -> Result<Vec<Figure>> {
     let folder = context.folder("spawn")?;
     let floors = [0.5, 0.99].map(|share| fsync::at(context, share).map(|micros| micros / 1e3));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut millis = runtime.block_on(async {
         let store = Store::open_sqlite(&folder, Options::default()).await?;
         let engine = engine(store, &folder, &Answers::default());

@@ -105,7 +105,7 @@ async fn in_turns((short, long): (&mut Attempt, &mut Attempt), commits: i64, ent
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 /// Going on after a crash.

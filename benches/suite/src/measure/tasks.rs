@@ -54,7 +54,7 @@ pub fn run(context: &Context) -> Result<Vec<Figure>> {
 }
 
 fn runtime() -> Result<Runtime> {
-    Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+    Ok(Builder::new_multi_thread().enable_all().build()?)
 }
 
 async fn open(folder: &Path) -> Result<(Store, Arc<[RunId]>)> {

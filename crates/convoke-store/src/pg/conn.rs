@@ -156,8 +156,8 @@ impl Conn {
     }
 
     /// The events of a transaction that was committed.
-    pub(super) fn recorded(&mut self) -> std::vec::Drain<'_, Event> {
-        self.recorded.drain(..)
+    pub(super) fn recorded(&mut self) -> &mut Vec<Event> {
+        &mut self.recorded
     }
 
     pub(crate) async fn exec(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<u64> {

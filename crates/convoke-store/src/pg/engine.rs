@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use convoke_domain::event::Event;
 use convoke_domain::id::WorkspaceId;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc::{Receiver, Sender};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -16,6 +15,7 @@ use super::connect::Target;
 use super::lane::{Lane, Link, Shared};
 use super::{PgOptions, reader, schema, statistics};
 use crate::error::{Error, Result};
+use crate::feed::{Feed, Speaker};
 use crate::migrate;
 use crate::store::Options;
 use crate::use_case::Job;
@@ -39,7 +39,7 @@ type Thread = (std::thread::JoinHandle<()>, oneshot::Receiver<()>);
 struct Open {
     lanes: Vec<Sender<Box<dyn Job>>>,
     reads: Sender<Box<dyn Job>>,
-    feed: broadcast::Sender<Arc<Event>>,
+    feed: Speaker,
     /// Dropped, it ends the care for the statistics.
     _statistics: oneshot::Sender<()>,
 }
@@ -64,7 +64,7 @@ impl Engine {
         let (clock, for_shared) = (Arc::clone(&options.clock), target.clone());
         let shared =
             Arc::new(Shared { clock, target: for_shared, schema: AtomicU64::new(0), written: AtomicU64::new(0) });
-        let (feed, mut tasks, mut threads) = (broadcast::channel(options.feed).0, Vec::new(), Vec::new());
+        let (feed, mut tasks, mut threads) = (Speaker::new(options.feed), Vec::new(), Vec::new());
         let max_batch = options.max_batch.min(target.options.max_batch);
         let mut lane = || {
             let (jobs, queue) = mpsc::channel(options.queue);
@@ -95,8 +95,8 @@ impl Engine {
     }
 
     /// A subscription; one that ends at once if the store is closed.
-    pub(crate) fn feed(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.opened(|open| open.feed.subscribe()).unwrap_or_else(|_| broadcast::channel(1).1)
+    pub(crate) fn feed(&self) -> Feed {
+        self.opened(|open| open.feed.subscribe()).unwrap_or_else(|_| Feed::ended())
     }
 
     fn opened<T>(&self, take: impl FnOnce(&Open) -> T) -> Result<T> {

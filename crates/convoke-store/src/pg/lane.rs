@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use convoke_domain::event::Event;
 use convoke_domain::time::Timestamp;
-use tokio::sync::broadcast;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
@@ -23,6 +21,7 @@ use super::connect::Target;
 use super::guard::run_guarded;
 use super::trouble::{Trouble, error, lost};
 use crate::error::{Error, Result};
+use crate::feed::Speaker;
 use crate::tx::{Db, Tx};
 use crate::use_case::Job;
 
@@ -137,12 +136,12 @@ enum Failed {
 
 pub(super) struct Lane {
     link: Link,
-    feed: broadcast::Sender<Arc<Event>>,
+    feed: Speaker,
     max_batch: usize,
 }
 
 impl Lane {
-    pub(super) fn new(shared: Arc<Shared>, feed: broadcast::Sender<Arc<Event>>, max_batch: usize) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, feed: Speaker, max_batch: usize) -> Self {
         Self { link: Link::new(shared, false), feed, max_batch: max_batch.max(1) }
     }
 
@@ -214,10 +213,7 @@ impl Lane {
         match timeout(limit, conn.commit()).await {
             Ok(Ok(())) => {
                 shared.written.fetch_add(conn.changed.into(), Ordering::Relaxed);
-                for event in conn.recorded() {
-                    // Fails only when nobody listens.
-                    let _ = self.feed.send(Arc::new(event));
-                }
+                self.feed.tell(conn.recorded());
                 Ok(())
             }
             Ok(Err(NotCommitted::Nothing(trouble, error))) => {

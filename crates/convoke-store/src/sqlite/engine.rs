@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
-use convoke_domain::event::Event;
 use convoke_domain::time::Timestamp;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::conn::Conn;
 use super::lock::{self, FolderLock};
 use super::writer::{Work, Writer};
 use super::{FILE, MIN_SQLITE, reader, schema};
 use crate::error::{Error, Result};
+use crate::feed::{Feed, Speaker};
 use crate::migrate;
 use crate::store::{OnPoison, Options};
 use crate::use_case::Job;
@@ -81,7 +81,7 @@ pub(crate) struct Engine {
     writes: Mutex<Option<Sender<Work>>>,
     reads: Mutex<Option<Sender<Box<dyn Job>>>>,
     /// Gone when the store is closed.
-    feed: Mutex<Option<broadcast::Sender<Arc<Event>>>>,
+    feed: Mutex<Option<Speaker>>,
     shared: Arc<Shared>,
     /// Each holds the lock of the folder, which so is released when the last connection is closed and not before.
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -137,7 +137,7 @@ impl Engine {
         let (reads, queue) = mpsc::channel(options.queue);
         let queue = Arc::new(Mutex::new(queue));
         let reads = Mutex::new(Some(reads));
-        let feed = Mutex::new(Some(broadcast::channel(options.feed).0));
+        let feed = Mutex::new(Some(Speaker::new(options.feed)));
         let engine = Self { path, open, writes: Mutex::new(None), reads, feed, shared, threads: Mutex::default() };
         for _ in 0..options.readers.max(1) {
             let (queue, conn, shared) = (Arc::clone(&queue), open(&engine.path)?, Arc::clone(&engine.shared));
@@ -158,8 +158,8 @@ impl Engine {
     }
 
     /// A subscription; one that ends at once if the store is closed.
-    pub(crate) fn feed(&self) -> broadcast::Receiver<Arc<Event>> {
-        slot(&self.feed).as_ref().map_or_else(|| broadcast::channel(1).1, broadcast::Sender::subscribe)
+    pub(crate) fn feed(&self) -> Feed {
+        slot(&self.feed).as_ref().map_or_else(Feed::ended, Speaker::subscribe)
     }
 
     /// The queue for use cases that write.

@@ -16,13 +16,13 @@ use convoke_domain::event::Event;
 use convoke_domain::time::Timestamp;
 use rusqlite::ErrorCode;
 use rusqlite::hooks::Wal;
-use tokio::sync::broadcast;
 use tokio::sync::mpsc::Receiver;
 
 use super::checkpoint::Mover;
 use super::conn::{Conn, error};
 use super::engine::Shared;
 use crate::error::{Error, Result};
+use crate::feed::Speaker;
 use crate::tx::{Db, Tx};
 use crate::use_case::{Job, run_at_once};
 
@@ -56,17 +56,14 @@ enum Failed {
 pub(super) struct Writer {
     conn: Conn,
     shared: Arc<Shared>,
-    feed: broadcast::Sender<Arc<Event>>,
+    feed: Speaker,
+    /// Committed, and not told yet.
+    news: Vec<Event>,
     mover: Mover,
 }
 
 impl Writer {
-    pub(super) fn new(
-        mut conn: Conn,
-        path: &Path,
-        shared: Arc<Shared>,
-        feed: broadcast::Sender<Arc<Event>>,
-    ) -> Result<Self> {
+    pub(super) fn new(mut conn: Conn, path: &Path, shared: Arc<Shared>, feed: Speaker) -> Result<Self> {
         let wal_pages = Arc::new(AtomicI32::new(0));
         let seen = Arc::clone(&wal_pages);
         let hook = move |_: &mut Wal, pages| {
@@ -75,7 +72,7 @@ impl Writer {
         };
         conn.db.wal_hook(Some(hook)).map_err(error)?;
         let mover = Mover::start(path, wal_pages, Arc::clone(&shared))?;
-        Ok(Self { conn, shared, feed, mover })
+        Ok(Self { conn, shared, feed, news: Vec::new(), mover })
     }
 
     /// Runs until the queue is closed and empty.
@@ -117,6 +114,8 @@ impl Writer {
         for job in batch {
             job.answer();
         }
+        // Whoever waits for its answer goes on first.
+        self.feed.tell(&mut self.news);
     }
 
     fn commit_or_retry(&mut self, batch: &mut Jobs) {
@@ -213,11 +212,7 @@ impl Writer {
         if let Some(heads) = &mut self.conn.heads {
             heads.committed();
         }
-        let is_heard = self.feed.receiver_count() > 0;
-        for event in self.conn.recorded.drain(..).filter(|_| is_heard) {
-            // Fails only when the last listener has gone.
-            let _ = self.feed.send(Arc::new(event));
-        }
+        self.news.append(&mut self.conn.recorded);
     }
 
     /// Takes back everything of the transaction, in the file and in memory.

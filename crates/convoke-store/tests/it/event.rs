@@ -116,10 +116,18 @@ async fn subscribers_hear_what_was_committed_in_order(place: Place) {
 async fn a_slow_subscriber_is_told(place: Place) {
     let store = place.open_with(Options { feed: 4, ..Options::default() }).await;
     let mut feed = store.subscribe();
-    store.run(Record { ws: WS, run: None, count: 10 }).await.expect("recorded");
-    assert_eq!(feed.next().await, Some(Err(Lagged(6))));
+    for _ in 0..5 {
+        store.run(Record { ws: WS, run: None, count: 2 }).await.expect("recorded");
+    }
+    store.run(Record { ws: WS, run: None, count: 70 }).await.expect("recorded");
+    // What follows is looked at when all of that has been told.
+    store.run(AddUser { ws: WS, name: "late".into(), end: End::Refused }).await.expect_err("refused");
+    assert_eq!(feed.next().await, Some(Err(Lagged)));
     let next = feed.next().await.expect("open").expect("caught up");
-    assert_eq!(next.seq, 8, "the four that fit are still there");
+    assert_eq!(next.seq, 10, "what the last commit but one and the three pieces of the last say is still there");
+    for seq in 11..=81 {
+        assert_eq!(feed.next().await.expect("open").expect("caught up").seq, seq);
+    }
 }
 
 async fn events_of_an_unknown_workspace_are_refused(place: Place) {

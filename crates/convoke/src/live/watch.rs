@@ -306,7 +306,7 @@ impl Watch {
                 // Others have committed before it, or this process more than was heard.
                 _ => self.look_elsewhere().await?,
             },
-            Some(Err(Lagged(_))) => self.look_elsewhere().await?,
+            Some(Err(Lagged)) => self.look_elsewhere().await?,
             // The store was closed: the program ends for another reason.
             None => std::future::pending().await,
         }
