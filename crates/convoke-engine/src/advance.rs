@@ -34,8 +34,13 @@ pub(crate) async fn task_ended(
 }
 
 async fn carry_on(tx: &mut Tx<'_>, run: RunId, ended: TaskId, completed: bool, spec: &RunSpec) -> Result<()> {
+    let counted = run::ask_count_tasks(tx, run, 0, -1).await?;
     let failed = follow(tx, run, vec![(ended, completed)]).await?;
-    let open = run::count_tasks(tx, run, 0, -1 - number(failed.len())).await?;
+    let left = tx.answer(counted).await?.pop();
+    let (mut open,) = left.ok_or_else(|| convoke_store::Error::missing("run", run))?;
+    if !failed.is_empty() {
+        open = run::count_tasks(tx, run, 0, -number(failed.len())).await?;
+    }
     if spec.flow.is_some() {
         return flow::tasks_ended(tx, run, spec, std::iter::once(ended).chain(failed)).await;
     }
@@ -193,7 +198,7 @@ pub(crate) async fn add_side_task(tx: &mut Tx<'_>, run: RunId, spec: &RunSpec, n
         depth: new.depth,
     };
     task::insert(tx, &row).await?;
-    run::count_tasks(tx, run, 1, 1).await?;
+    run::add_tasks(tx, run, 1, 1).await?;
     let payload = json!({"key": new.key, "title": new.title, "stage": new.stage, "round": 1, "agent": new.agent, "state": row.state, "parent": new.parent});
     emit(tx, Kind::TaskCreated, ("task", id.to_string()), (Some(run), "system"), payload);
     Ok(id)
@@ -222,7 +227,7 @@ pub(crate) async fn cancel_parts_but(
             call_off(tx, run, part, who).await?;
         }
         if count > 0 {
-            run::count_tasks(tx, run, 0, -count).await?;
+            run::add_tasks(tx, run, 0, -count).await?;
         }
     }
     Ok(())
@@ -233,7 +238,7 @@ pub(crate) async fn cancel_part(tx: &mut Tx<'_>, run: RunId, parent: TaskId, par
     let open = task::open_parts(tx, parent).await?;
     if let Some(found) = open.iter().find(|found| found.id == part) {
         call_off(tx, run, found, who).await?;
-        run::count_tasks(tx, run, 0, -1).await?;
+        run::add_tasks(tx, run, 0, -1).await?;
         cancel_parts(tx, run, part, who).await?;
     }
     Ok(())
@@ -244,12 +249,13 @@ pub(crate) async fn decide_next(tx: &mut Tx<'_>, id: RunId, spec: &RunSpec) -> R
     if spec.flow.is_some() {
         return flow::begin(tx, id, spec).await;
     }
-    let held = run::hold(tx, id).await?;
+    let (held, records) = (run::ask_hold(tx, id).await?, task::ask_of_run(tx, id).await?);
+    let held = run::held(tx, id, held).await?;
     let state = state_of(&held)?;
     if state.has_ended() {
         return Ok(());
     }
-    let mut records = task::of_run(tx, id).await?;
+    let mut records = tx.answer(records).await?;
     records.retain(|record| record.parent.is_none());
     let members_of = scale::members(tx, id, spec).await?;
     records.iter_mut().for_each(|record| members_of.name_member(&mut record.agent));
@@ -358,7 +364,7 @@ impl Turn<'_> {
         }
         let count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
         self.run.made_tasks += count;
-        run::count_tasks(tx, self.run.id, count, count).await?;
+        run::add_tasks(tx, self.run.id, count, count).await?;
         scale::balance(tx, self.run.id, self.spec).await
     }
 
@@ -420,7 +426,7 @@ pub(crate) async fn cancel_open(tx: &mut Tx<'_>, run: RunId, only: Option<&[Task
         count += 1;
     }
     if count > 0 {
-        run::count_tasks(tx, run, 0, -count).await?;
+        run::add_tasks(tx, run, 0, -count).await?;
     }
     // Those named may have parts that are not; with all of the run, the parts were among them.
     for id in only.unwrap_or_default() {
@@ -436,7 +442,7 @@ pub(crate) async fn cancel_within(tx: &mut Tx<'_>, run: RunId, range: (&str, &st
         call_off(tx, run, found, "system").await?;
     }
     if !open.is_empty() {
-        run::count_tasks(tx, run, 0, -number(open.len())).await?;
+        run::add_tasks(tx, run, 0, -number(open.len())).await?;
     }
     for found in open.iter().filter(|found| found.ties) {
         cancel_parts(tx, run, found.id, "system").await?;

@@ -1,13 +1,14 @@
 //! How an attempt ends, in the journal's transaction: its task is done, tried again, given to another agent, parked, put
 //! back, or has failed.
 
+use convoke_domain::budget::Shortage;
 use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId};
 use convoke_domain::pattern::SideStage;
 use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
-use convoke_domain::team::EscalationPolicy;
+use convoke_domain::team::{EscalationPolicy, OnExhausted};
 use convoke_domain::time::Timestamp;
 use convoke_store::{Result, Tx, agent, attempt, run, spawn, task};
 use serde_json::json;
@@ -16,10 +17,14 @@ use crate::advance;
 use crate::desk;
 use crate::engine::emit;
 use crate::handoff;
+use crate::ledger;
 use crate::lock;
-use crate::{recover, wait};
+use crate::recover;
 
-use crate::journal::{End, Journal};
+use crate::journal::{End, Finished, Journal, Progress};
+
+/// What becomes of a call that a later one of the same reply overtakes.
+const NOT_MADE: &str = "not made: the task left the agent in the same reply";
 
 impl Journal {
     /// Puts the task back into the queue; its attempt goes on with the next claim.
@@ -38,12 +43,9 @@ impl Journal {
                 agent::count(tx, &held.agent, -1).await?;
                 let payload = json!({"waits_for": WaitReason::Person});
                 emit(tx, Kind::TaskWaiting, self.on(), (Some(self.at.run), "system"), payload);
-                wait::rest(tx, self.at.run).await
+                Ok(())
             }
-            End::Completed { output } => {
-                self.complete(tx, held, output).await?;
-                wait::rest(tx, self.at.run).await
-            }
+            End::Completed { output } => self.complete(tx, held, output).await,
             End::Failed { code, message, can_pass, not_before } => {
                 let error = format!("{code}: {message}");
                 attempt::end(tx, self.at.task, self.at.attempt, "failed", Some(&error)).await?;
@@ -61,7 +63,7 @@ impl Journal {
                     // What it read counts as read: no other attempt reads it again.
                     None => self.fail(tx, held, code, &error).await?,
                 }
-                wait::rest(tx, self.at.run).await
+                Ok(())
             }
             End::UnknownEffect { message } => {
                 domain::decide(domain::State::Running, Command::Wait)?;
@@ -136,10 +138,60 @@ impl Journal {
         let is_step = self.spec.flow.is_some() && task::path(tx, self.at.task).await?.is_some();
         if !is_step && wants_person(&self.spec, &self.at.agent, code) {
             let reason = format!("{} ({}): {error}", self.at.key, self.at.agent);
-            run::count_tasks(tx, self.at.run, 0, -1).await?;
+            run::add_tasks(tx, self.at.run, 0, -1).await?;
             return advance::end_run(tx, self.at.run, State::Escalated, (None, Some(&reason)), "system").await;
         }
         advance::task_ended(tx, self.at.run, self.at.task, false, &self.spec).await
+    }
+
+    /// Ends the calls of this entry that were about to be made when the task left the agent: nobody makes them.
+    pub(crate) async fn drop_calls(&self, tx: &mut Tx<'_>, begun: &[i64]) -> Result<()> {
+        for n in begun {
+            let text = Some(NOT_MADE.to_owned());
+            let dropped = Finished { n: *n, status: "failed", output: text.clone(), error: text, bill: None };
+            let started = self.ask_finish(tx, &dropped).await?;
+            let settled = self.record_outcome(tx, &dropped, started, self.at.fence).await?;
+            ledger::warn(tx, Vec::from_iter(settled)).await?;
+        }
+        Ok(())
+    }
+
+    /// What the team's policy makes of an empty budget.
+    pub(crate) async fn exhausted(&self, tx: &mut Tx<'_>, held: &task::Held, shortage: Shortage) -> Result<Progress> {
+        let message = shortage.to_string();
+        match self.on_exhausted {
+            OnExhausted::Downgrade => return Ok(Progress::Short(shortage)),
+            OnExhausted::Stop => {
+                self.tell_exhausted(tx, &shortage);
+                let error = format!("budget_exhausted: {message}");
+                advance::end_run(tx, self.at.run, State::Failed, (None, Some(&error)), "system").await?;
+            }
+            OnExhausted::Pause => {
+                self.tell_exhausted(tx, &shortage);
+                domain::decide(domain::State::Running, Command::Wait)?;
+                task::park(tx, self.at.task, WaitReason::Budget.as_str(), &message).await?;
+                lock::parked(tx, self.at.task).await?;
+                agent::count(tx, &held.agent, -1).await?;
+                let reason = format!("budget: {message}");
+                run::set_state(tx, self.at.run, "paused", Some(&reason)).await?;
+                task::set_held(tx, self.at.run, true).await?;
+                emit(tx, Kind::TaskWaiting, self.on(), (Some(self.at.run), "system"), json!({"waits_for": "budget"}));
+                let on = ("run", self.at.run.to_string());
+                emit(tx, Kind::RunPaused, on, (Some(self.at.run), "system"), json!({"reason": reason}));
+            }
+        }
+        Ok(Progress::Exhausted)
+    }
+
+    fn tell_exhausted(&self, tx: &mut Tx<'_>, shortage: &Shortage) {
+        let payload = json!({"message": shortage.to_string(), "left": shortage.left, "wanted": shortage.wanted, "unit": shortage.unit});
+        emit(
+            tx,
+            Kind::BudgetExhausted,
+            ("budget", shortage.scope.clone()),
+            (Some(self.at.run), &self.agent()),
+            payload,
+        );
     }
 }
 

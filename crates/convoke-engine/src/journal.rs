@@ -11,17 +11,15 @@ use convoke_domain::event::Kind;
 use convoke_domain::id::{TaskId, WorkspaceId};
 use convoke_domain::profile::Profile;
 use convoke_domain::program::TOOL;
-use convoke_domain::run::State;
 use convoke_domain::spec::RunSpec;
-use convoke_domain::task::{self as domain, Command, WaitReason};
+use convoke_domain::task::WaitReason;
 use convoke_domain::team::OnExhausted;
 use convoke_domain::time::Timestamp;
 use convoke_port::tool::{Fence, Repeat};
 use convoke_store::step::StepRef;
-use convoke_store::{Result, Tx, UseCase, agent, effect, run, step, task};
+use convoke_store::{Asked, Result, Tx, UseCase, budget, effect, step, task};
 use serde_json::{Value, json};
 
-use crate::advance;
 use crate::approval::{self, Ask, Leave};
 use crate::claim::{Assignment, ClaimSpec, claim_ready};
 use crate::desk::{self, Answer, Caller};
@@ -30,9 +28,6 @@ use crate::ledger::{self, Bill, Scope};
 use crate::lock;
 use crate::lock::guard::Check;
 use crate::{program, recover, wait};
-
-/// What becomes of a call that a later one of the same reply overtakes.
-const NOT_MADE: &str = "not made: the task left the agent in the same reply";
 
 /// An outcome that has come.
 #[derive(Debug, Clone)]
@@ -133,6 +128,13 @@ pub(crate) enum End {
     Person,
 }
 
+impl End {
+    /// Whether the run may now be one in which only people can bring anything about.
+    fn may_rest(&self) -> bool {
+        matches!(self, Self::Completed { .. } | Self::Failed { .. } | Self::Person)
+    }
+}
+
 /// Moves an attempt forward.
 pub(crate) struct Journal {
     pub ws: WorkspaceId,
@@ -218,30 +220,65 @@ impl UseCase for Entry {
 
 impl Journal {
     pub(crate) async fn record(&self, tx: &mut Tx<'_>) -> Result<(Progress, Vec<Assignment>)> {
-        let held = task::hold(tx, self.at.task).await?;
-        let ours = held.state == "running" && held.fence == self.at.fence;
+        let held = task::ask_hold(tx, self.at.task).await?;
+        let mut finished = Vec::with_capacity(self.finish.len());
         for outcome in &self.finish {
             // Whoever holds the task may finish any step of it; whoever lost it, only what it began itself.
-            self.record_outcome(tx, outcome, if ours { 0 } else { self.at.fence }).await?;
+            finished.push((outcome, self.ask_finish(tx, outcome).await?));
         }
-        if !ours {
-            return Ok((Progress::Gone, Vec::new()));
+        let budgets = self.ask_budgets(tx).await?;
+        let held = task::held(tx, self.at.task, held).await?;
+        let ours = held.state == "running" && held.fence == self.at.fence;
+        let mut settled = Vec::new();
+        for (outcome, started) in finished {
+            settled.extend(self.record_outcome(tx, outcome, started, if ours { 0 } else { self.at.fence }).await?);
         }
+        let done = if ours { self.go_on(tx, &held, budgets).await? } else { (Progress::Gone, Vec::new()) };
+        ledger::warn(tx, settled).await?;
+        Ok(done)
+    }
+
+    pub(crate) async fn ask_finish(&self, tx: &mut Tx<'_>, outcome: &Finished) -> Result<Asked<step::Started>> {
+        let result = (outcome.output.as_deref(), outcome.error.as_deref());
+        step::ask_finish(tx, self.step(outcome.n), self.at.fence, outcome.status, result).await
+    }
+
+    /// Asks for the budgets of the only thing that is to begin, where nothing touches them before.
+    async fn ask_budgets(&self, tx: &mut Tx<'_>) -> Result<Option<Asked<budget::Record>>> {
+        match self.begin.as_slice() {
+            [Begun { what: Intent::Model { scopes, .. }, .. }] if self.finish.is_empty() && !self.after_crash => {
+                ledger::ask(tx, scopes).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What follows from the outcomes, or is to begin.
+    async fn go_on(
+        &self,
+        tx: &mut Tx<'_>,
+        held: &task::Held,
+        mut budgets: Option<Asked<budget::Record>>,
+    ) -> Result<(Progress, Vec<Assignment>)> {
         if let Some(end) = &self.end {
             if let End::Wait { steps } = end
-                && let Some(results) = self.wait(tx, &held, steps).await?
+                && let Some(results) = self.wait(tx, held, steps).await?
             {
                 return Ok((Progress::Woken(results), Vec::new()));
             }
-            self.end_attempt(tx, &held, end).await?;
+            self.end_attempt(tx, held, end).await?;
+            let waiting = if end.may_rest() { Some(task::ask_waiting(tx, self.at.run).await?) } else { None };
             let claimed = match &self.claim {
                 Some(spec) => claim_ready(tx, spec).await?,
                 None => Vec::new(),
             };
+            if let Some(waiting) = waiting {
+                wait::rest_where(tx, self.at.run, waiting).await?;
+            }
             return Ok((Progress::Ended, claimed));
         }
         if held.held && !self.begin.is_empty() {
-            self.put_back(tx, &held).await?;
+            self.put_back(tx, held).await?;
             return Ok((Progress::PutBack, Vec::new()));
         }
         if let Some((tool, count)) = &self.repeated {
@@ -250,7 +287,7 @@ impl Journal {
         }
         let (mut verdicts, mut fences, mut begun) = (Vec::new(), Vec::new(), Vec::new());
         for intent in &self.begin {
-            match self.record_intent(tx, &held, intent).await? {
+            match self.record_intent(tx, held, intent, budgets.take()).await? {
                 Admitted::Go => begun.push(intent.n),
                 Admitted::Under(fence) => {
                     begun.push(intent.n);
@@ -266,16 +303,6 @@ impl Journal {
             }
         }
         Ok((Progress::Going(verdicts, fences), Vec::new()))
-    }
-
-    /// Ends the calls of this entry that were about to be made when the task left the agent: nobody makes them.
-    async fn drop_calls(&self, tx: &mut Tx<'_>, begun: &[i64]) -> Result<()> {
-        for n in begun {
-            let text = Some(NOT_MADE.to_owned());
-            let dropped = Finished { n: *n, status: "failed", output: text.clone(), error: text, bill: None };
-            self.record_outcome(tx, &dropped, self.at.fence).await?;
-        }
-        Ok(())
     }
 
     /// Parks the task, unless there is nothing to wait for, or something to do meanwhile: then, what came of the steps.
@@ -306,16 +333,24 @@ impl Journal {
         format!("agent:{}", self.at.agent)
     }
 
-    async fn record_outcome(&self, tx: &mut Tx<'_>, outcome: &Finished, fence: i64) -> Result<()> {
+    /// Records what follows from a step that was finished; gives what was settled for it.
+    pub(crate) async fn record_outcome(
+        &self,
+        tx: &mut Tx<'_>,
+        outcome: &Finished,
+        started: Asked<step::Started>,
+        fence: i64,
+    ) -> Result<Option<ledger::Settled>> {
         let at = self.step(outcome.n);
         let (output, error) = (outcome.output.as_deref(), outcome.error.as_deref());
-        let Some(started) = step::finish(tx, at, fence, outcome.status, (output, error)).await? else {
-            return self.record_late(tx, outcome, fence).await;
+        let Some(started) = tx.answer(started).await?.pop() else {
+            return self.record_late(tx, outcome, fence).await.map(|()| None);
         };
+        let mut settled = None;
         let mut payload = json!({"step": outcome.n, "kind": started.kind, "name": started.name, "try": started.tries});
         match &outcome.bill {
             Some(bill) => {
-                ledger::settle(tx, at, &started, &self.at.agent, bill).await?;
+                settled = Some(ledger::settle(tx, at, &started, &self.at.agent, bill).await?);
                 payload["tokens"] = bill.usage.total().into();
                 payload["cost_usd"] = bill.cost.as_usd().into();
             }
@@ -335,10 +370,11 @@ impl Journal {
             _ => Kind::StepFailed,
         };
         emit(tx, kind, self.on(), (Some(self.at.run), &self.agent()), payload);
-        match output.filter(|_| outcome.status == "done" && started.name == TOOL && started.kind == "tool") {
-            Some(printed) => program::share(tx, &self.at, self.spec.profiles.get(&self.at.agent), printed).await,
-            None => Ok(()),
+        let is_program = outcome.status == "done" && started.name == TOOL && started.kind == "tool";
+        if let Some(printed) = output.filter(|_| is_program) {
+            program::share(tx, &self.at, self.spec.profiles.get(&self.at.agent), printed).await?;
         }
+        Ok(settled)
     }
 
     /// Records what a call came to that was given up with its run, if that is known now.
@@ -363,7 +399,13 @@ impl Journal {
     }
 
     /// Records an intent, and says whether it is to be carried out.
-    async fn record_intent(&self, tx: &mut Tx<'_>, held: &task::Held, intent: &Begun) -> Result<Admitted> {
+    async fn record_intent(
+        &self,
+        tx: &mut Tx<'_>,
+        held: &task::Held,
+        intent: &Begun,
+        budgets: Option<Asked<budget::Record>>,
+    ) -> Result<Admitted> {
         if held.mail > 0 && matches!(intent.what, Intent::Model { .. }) {
             return Ok(Admitted::Stop(Progress::Mail));
         }
@@ -376,7 +418,7 @@ impl Journal {
                 return self.write_down(tx, intent, (kind, text, event.as_ref())).await;
             }
             Intent::Model { bound, scopes, tariff, call_id } => {
-                if let Err(shortage) = ledger::reserve(tx, scopes, *bound).await? {
+                if let Err(shortage) = ledger::reserve(tx, scopes, *bound, budgets).await? {
                     return self.exhausted(tx, held, shortage).await.map(Admitted::Stop);
                 }
                 let names: Vec<_> = scopes.iter().map(|scope| scope.name.as_str()).collect();
@@ -539,44 +581,6 @@ impl Journal {
             repeat_rule,
         };
         effect::dispatch(tx, &row).await
-    }
-
-    /// What the team's policy makes of an empty budget.
-    async fn exhausted(&self, tx: &mut Tx<'_>, held: &task::Held, shortage: Shortage) -> Result<Progress> {
-        let message = shortage.to_string();
-        match self.on_exhausted {
-            OnExhausted::Downgrade => return Ok(Progress::Short(shortage)),
-            OnExhausted::Stop => {
-                self.tell_exhausted(tx, &shortage);
-                let error = format!("budget_exhausted: {message}");
-                advance::end_run(tx, self.at.run, State::Failed, (None, Some(&error)), "system").await?;
-            }
-            OnExhausted::Pause => {
-                self.tell_exhausted(tx, &shortage);
-                domain::decide(domain::State::Running, Command::Wait)?;
-                task::park(tx, self.at.task, WaitReason::Budget.as_str(), &message).await?;
-                lock::parked(tx, self.at.task).await?;
-                agent::count(tx, &held.agent, -1).await?;
-                let reason = format!("budget: {message}");
-                run::set_state(tx, self.at.run, "paused", Some(&reason)).await?;
-                task::set_held(tx, self.at.run, true).await?;
-                emit(tx, Kind::TaskWaiting, self.on(), (Some(self.at.run), "system"), json!({"waits_for": "budget"}));
-                let on = ("run", self.at.run.to_string());
-                emit(tx, Kind::RunPaused, on, (Some(self.at.run), "system"), json!({"reason": reason}));
-            }
-        }
-        Ok(Progress::Exhausted)
-    }
-
-    fn tell_exhausted(&self, tx: &mut Tx<'_>, shortage: &Shortage) {
-        let payload = json!({"message": shortage.to_string(), "left": shortage.left, "wanted": shortage.wanted, "unit": shortage.unit});
-        emit(
-            tx,
-            Kind::BudgetExhausted,
-            ("budget", shortage.scope.clone()),
-            (Some(self.at.run), &self.agent()),
-            payload,
-        );
     }
 }
 

@@ -1,12 +1,14 @@
 //! The ledger inside a transaction: reserve down the whole tree, settle, warn, and bill what was lost.
 
+use std::collections::BTreeMap;
+
 use convoke_domain::budget::{Amount, Budget, Shortage};
 use convoke_domain::event::Kind;
 use convoke_domain::id::RunId;
 use convoke_domain::money::Money;
 use convoke_domain::transcript::Usage;
 use convoke_store::step::{Started, StepRef};
-use convoke_store::{Result, Tx, budget, step, usage};
+use convoke_store::{Asked, Result, Tx, budget, step, usage};
 use serde_json::json;
 
 use crate::engine::emit;
@@ -39,10 +41,29 @@ pub(crate) struct Bill {
     pub cost: Money,
 }
 
+fn names(scopes: &[Scope]) -> Vec<String> {
+    scopes.iter().map(|scope| scope.name.clone()).collect()
+}
+
+/// Asks for budgets that are to be reserved from.
+pub(crate) async fn ask(tx: &mut Tx<'_>, scopes: &[Scope]) -> Result<Asked<budget::Record>> {
+    budget::ask_hold(tx, &names(scopes)).await
+}
+
 /// Holds `bound` in every budget, or says which one has no room. Writes nothing in that case but budgets not yet open.
-pub(crate) async fn reserve(tx: &mut Tx<'_>, scopes: &[Scope], bound: Amount) -> Result<Result<(), Shortage>> {
-    let names: Vec<String> = scopes.iter().map(|scope| scope.name.clone()).collect();
-    let mut rows = budget::hold(tx, &names).await?;
+///
+/// `asked` are the budgets, where [`ask`] asked for them and none was touched since.
+pub(crate) async fn reserve(
+    tx: &mut Tx<'_>,
+    scopes: &[Scope],
+    bound: Amount,
+    asked: Option<Asked<budget::Record>>,
+) -> Result<Result<(), Shortage>> {
+    let names = names(scopes);
+    let mut rows = match asked {
+        Some(asked) => tx.answer(asked).await?,
+        None => budget::hold(tx, &names).await?,
+    };
     if rows.len() < scopes.len() {
         for scope in scopes.iter().filter(|scope| !rows.iter().any(|row| row.scope == scope.name)) {
             budget::open(tx, &scope.name, scope.cap_cost, scope.cap_tokens).await?;
@@ -74,12 +95,18 @@ async fn adopt_cap(tx: &mut Tx<'_>, scopes: &[Scope], row: &mut budget::Record) 
     Ok(())
 }
 
-/// Lets go of a step's reservation, bills it, and tells who must know.
-pub(crate) async fn settle(tx: &mut Tx<'_>, at: StepRef, held: &Started, agent: &str, bill: &Bill) -> Result<()> {
+/// What was settled, until somebody looks whether it calls for a warning: see [`warn`].
+pub(crate) struct Settled {
+    run: RunId,
+    budgets: Asked<budget::Record>,
+}
+
+/// Lets go of a step's reservation and bills it.
+pub(crate) async fn settle(tx: &mut Tx<'_>, at: StepRef, held: &Started, agent: &str, bill: &Bill) -> Result<Settled> {
     let scopes: Vec<String> = held.scopes.lines().map(str::to_owned).collect();
     let bound = Amount { cost: Money::from_nanos(held.bound_cost), tokens: held.bound_tokens };
     let tokens = i64::try_from(bill.usage.total()).unwrap_or(i64::MAX);
-    let rows = budget::settle(tx, &scopes, bound, Amount { cost: bill.cost, tokens }).await?;
+    let budgets = budget::ask_settle(tx, &scopes, bound, Amount { cost: bill.cost, tokens }).await?;
     if bill.basis != "none" {
         let line = usage::NewRow {
             at,
@@ -101,12 +128,21 @@ pub(crate) async fn settle(tx: &mut Tx<'_>, at: StepRef, held: &Started, agent: 
         let payload = json!({"step": at.n, "bound_usd": bound.cost, "billed_usd": bill.cost});
         emit(tx, Kind::BudgetOverrun, ("task", at.task.to_string()), (Some(held.run), "system"), payload);
     }
-    warn(tx, rows, held.run).await
+    Ok(Settled { run: held.run, budgets })
 }
 
 /// Tells once that most of a budget is used.
-async fn warn(tx: &mut Tx<'_>, rows: Vec<budget::Record>, run: RunId) -> Result<()> {
-    for budget in rows.into_iter().map(Budget::from).filter(Budget::wants_warning) {
+pub(crate) async fn warn(tx: &mut Tx<'_>, settled: Vec<Settled>) -> Result<()> {
+    let mut latest = BTreeMap::new();
+    for Settled { run, budgets } in settled {
+        for budget in tx.answer(budgets).await? {
+            latest.insert(budget.scope.clone(), (run, budget));
+        }
+    }
+    for (run, budget) in latest.into_values().map(|(run, budget)| (run, Budget::from(budget))) {
+        if !budget.wants_warning() {
+            continue;
+        }
         budget::set_warned(tx, &budget.scope).await?;
         let payload =
             json!({"settled_usd": budget.settled.cost, "cap_usd": budget.cap_cost, "cap_tokens": budget.cap_tokens});
@@ -135,7 +171,8 @@ pub(crate) async fn bill_lost(tx: &mut Tx<'_>, at: StepRef, agent: &str, why: &s
             usage: at_bound(held.bound_tokens),
             cost: Money::from_nanos(held.bound_cost),
         };
-        settle(tx, at, &held, agent, &bill).await?;
+        let settled = settle(tx, at, &held, agent, &bill).await?;
+        warn(tx, vec![settled]).await?;
         payload["tokens"] = held.bound_tokens.into();
         payload["cost_usd"] = bill.cost.as_usd().into();
     }

@@ -8,7 +8,7 @@ use convoke_domain::event::Kind;
 use convoke_domain::id::{RunId, TaskId};
 use convoke_domain::run::State;
 use convoke_domain::task::{self as domain, Command, Priority, WaitReason, rank};
-use convoke_store::{Result, Tx, frame, run, step, task, wait};
+use convoke_store::{Asked, Result, Tx, frame, run, step, task, wait};
 use serde_json::json;
 
 use crate::answer;
@@ -103,15 +103,26 @@ pub(crate) async fn go_on(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
 
 /// True if a run has tasks that wait for people, and none that can go on without them.
 pub(crate) async fn needs_people(tx: &mut Tx<'_>, id: RunId) -> Result<bool> {
-    let waiting = task::waiting(tx, id).await?;
+    let waiting = task::ask_waiting(tx, id).await?;
+    are_people_needed(tx, id, waiting).await
+}
+
+async fn are_people_needed(tx: &mut Tx<'_>, id: RunId, waiting: Asked<(String,)>) -> Result<bool> {
+    let waiting = tx.answer(waiting).await?;
     let for_people = |(reason,): &(String,)| WaitReason::parse(reason).is_some_and(WaitReason::is_for_a_person);
     Ok(waiting.iter().any(for_people) && !task::is_busy(tx, id).await?)
 }
 
 /// After a task was parked: a run in which only people can bring anything about waits for them, and its time stands still.
 pub(crate) async fn rest(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
+    let waiting = task::ask_waiting(tx, id).await?;
+    rest_where(tx, id, waiting).await
+}
+
+/// The same, where it was asked already what its tasks wait for.
+pub(crate) async fn rest_where(tx: &mut Tx<'_>, id: RunId, waiting: Asked<(String,)>) -> Result<()> {
     let soon = tx.now().after(SOON);
-    if !needs_people(tx, id).await? || wait::ends_by(tx, id, soon).await? {
+    if !are_people_needed(tx, id, waiting).await? || wait::ends_by(tx, id, soon).await? {
         return Ok(());
     }
     if frame::next_due(tx, id).await?.is_some_and(|due| due <= soon) {

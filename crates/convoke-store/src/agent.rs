@@ -76,7 +76,7 @@ pub struct NewRow<'a> {
 /// Registers an agent, or brings it up to its profile's new version.
 pub async fn upsert(tx: &mut Tx<'_>, agent: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO agent (ws, name, kind, profile, profile_version, role, capabilities, tags, capacity, running, is_default, \
          active, created_at, updated_at) VALUES ($1, $2, $10, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $9) \
          ON CONFLICT (ws, name) DO UPDATE SET kind = excluded.kind, profile_version = excluded.profile_version, role = excluded.role, \
@@ -94,7 +94,7 @@ pub async fn upsert(tx: &mut Tx<'_>, agent: &NewRow<'_>) -> Result<()> {
 /// Registers a temporary agent that ends with its run: it works by a profile of its own.
 pub async fn insert_temporary(tx: &mut Tx<'_>, agent: &NewRow<'_>, run: RunId) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO agent (ws, name, kind, profile, profile_version, role, capabilities, tags, capacity, running, is_default, \
          active, created_at, updated_at, run) VALUES ($1, $2, $3, $2, $4, $5, $6, $7, $8, 0, 0, 1, $9, $9, $10)",
         p![
@@ -119,7 +119,7 @@ pub async fn hold(tx: &mut Tx<'_>, name: &str) -> Result<Option<Record>> {
 /// Makes an agent choosable or not.
 pub async fn set_active(tx: &mut Tx<'_>, name: &str, active: bool) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec("UPDATE agent SET active = $3, updated_at = $4 WHERE ws = $1 AND name = $2", p![ws, name, active, now])
+    tx.put("UPDATE agent SET active = $3, updated_at = $4 WHERE ws = $1 AND name = $2", p![ws, name, active, now])
         .await?;
     Ok(())
 }
@@ -127,7 +127,7 @@ pub async fn set_active(tx: &mut Tx<'_>, name: &str, active: bool) -> Result<()>
 /// Puts an agent into a status; `away` while it gets no task.
 pub async fn set_status(tx: &mut Tx<'_>, name: &str, status: &str, away: bool) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE agent SET status = $3, away = $4, updated_at = $5 WHERE ws = $1 AND name = $2",
         p![ws, name, status, away, now],
     )
@@ -138,7 +138,7 @@ pub async fn set_status(tx: &mut Tx<'_>, name: &str, status: &str, away: bool) -
 /// Notes what is known of an agent's health; `away` while it gets no task.
 pub async fn set_health(tx: &mut Tx<'_>, name: &str, health: &str, away: bool) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE agent SET health = $3, away = $4 WHERE ws = $1 AND name = $2", p![ws, name, health, away]).await?;
+    tx.put("UPDATE agent SET health = $3, away = $4 WHERE ws = $1 AND name = $2", p![ws, name, health, away]).await?;
     Ok(())
 }
 
@@ -146,14 +146,14 @@ pub async fn set_health(tx: &mut Tx<'_>, name: &str, health: &str, away: bool) -
 pub async fn beat(tx: &mut Tx<'_>, name: &str, goes_on: bool) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     let sql = "UPDATE agent SET heartbeat = $3, beats = $4 WHERE ws = $1 AND name = $2";
-    tx.exec(sql, p![ws, name, now, goes_on]).await?;
+    tx.put(sql, p![ws, name, now, goes_on]).await?;
     Ok(())
 }
 
 /// Notes that those were heard of whose tasks this worker drives, unless they beat by themselves.
 pub async fn beat_for(tx: &mut Tx<'_>, worker: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE agent SET heartbeat = $3, health = 'healthy' WHERE ws = $1 AND beats = 0 AND name IN \
          (SELECT t.agent FROM task t WHERE t.ws = $1 AND t.lease_owner = $2 AND t.state = 'running')",
         p![ws, worker, now],
@@ -165,7 +165,7 @@ pub async fn beat_for(tx: &mut Tx<'_>, worker: &str) -> Result<()> {
 /// Gives an agent a rank in the workspace.
 pub async fn set_standing(tx: &mut Tx<'_>, name: &str, standing: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec("UPDATE agent SET standing = $3, updated_at = $4 WHERE ws = $1 AND name = $2", p![ws, name, standing, now])
+    tx.put("UPDATE agent SET standing = $3, updated_at = $4 WHERE ws = $1 AND name = $2", p![ws, name, standing, now])
         .await?;
     Ok(())
 }
@@ -173,8 +173,8 @@ pub async fn set_standing(tx: &mut Tx<'_>, name: &str, standing: &str) -> Result
 /// Makes an agent the workspace's default, instead of the one that is.
 pub async fn set_default(tx: &mut Tx<'_>, name: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec("UPDATE agent SET is_default = 0, updated_at = $2 WHERE ws = $1 AND is_default = 1", p![ws, now]).await?;
-    tx.exec("UPDATE agent SET is_default = 1, updated_at = $3 WHERE ws = $1 AND name = $2", p![ws, name, now]).await?;
+    tx.put("UPDATE agent SET is_default = 0, updated_at = $2 WHERE ws = $1 AND is_default = 1", p![ws, now]).await?;
+    tx.put("UPDATE agent SET is_default = 1, updated_at = $3 WHERE ws = $1 AND name = $2", p![ws, name, now]).await?;
     Ok(())
 }
 
@@ -208,7 +208,7 @@ pub async fn count(tx: &mut Tx<'_>, name: &str, more: i64) -> Result<()> {
         "UPDATE agent SET running = running + $3, status = CASE WHEN status = 'working' AND running + $3 <= 0 THEN 'idle' ELSE \
          status END, heartbeat = CASE WHEN beats = 0 THEN $4 ELSE heartbeat END WHERE ws = $1 AND name = $2"
     };
-    tx.exec(sql, p![ws, name, more, now]).await?;
+    tx.put(sql, p![ws, name, more, now]).await?;
     Ok(())
 }
 

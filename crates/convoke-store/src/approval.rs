@@ -38,7 +38,7 @@ pub struct NewRow<'a> {
 /// Adds an approval that is pending.
 pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO approval (ws, id, run, task, attempt, n, agent, tool, args, digest, reason, confidence, rule, creator, state, \
          created_at, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'pending', $15, $16)",
@@ -168,7 +168,7 @@ pub async fn of_run(tx: &mut Tx<'_>, run: RunId, limit: i64) -> Result<Vec<Recor
 /// Records what decided a pending approval: who, and what they said.
 pub async fn decide(tx: &mut Tx<'_>, id: ApprovalId, state: &str, by: &str, note: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE approval SET state = $3, decided_by = $4, note = $5, decided_at = $6 WHERE ws = $1 AND id = $2",
         p![ws, id, state, by, note, now],
     )
@@ -191,7 +191,7 @@ pub async fn execute(tx: &mut Tx<'_>, id: ApprovalId, digest: &str) -> Result<bo
 /// Records that the call of a step, which was made with leave, failed.
 pub async fn fail(tx: &mut Tx<'_>, at: StepRef) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE approval SET state = 'failed' WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND state = 'executed'",
         p![ws, at.task, at.attempt, at.n],
     )

@@ -8,7 +8,7 @@ use crate::{Result, Tx, p, row};
 /// Begins an attempt.
 pub async fn insert(tx: &mut Tx<'_>, task: TaskId, n: i64, agent: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO attempt (ws, task, n, agent, state, started_at) VALUES ($1, $2, $3, $4, 'running', $5)",
         p![ws, task, n, agent, now],
     )
@@ -19,7 +19,7 @@ pub async fn insert(tx: &mut Tx<'_>, task: TaskId, n: i64, agent: &str) -> Resul
 /// Ends an attempt as `completed`, `failed` or `cancelled`.
 pub async fn end(tx: &mut Tx<'_>, task: TaskId, n: i64, state: &str, error: Option<&str>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE attempt SET state = $4, error = $5, finished_at = $6 WHERE ws = $1 AND task = $2 AND n = $3",
         p![ws, task, n, state, error, now],
     )

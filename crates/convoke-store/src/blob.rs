@@ -59,7 +59,7 @@ pub async fn put(tx: &mut Tx<'_>, body: &[u8]) -> Result<BlobHash> {
     }
     let (hash, ws, now) = (BlobHash::of(body), tx.ws(), tx.now());
     let sql = "INSERT INTO blob (ws, hash, size, body, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-    tx.exec(sql, p![ws, &hash.0, body.len(), body, now]).await?;
+    tx.put(sql, p![ws, &hash.0, body.len(), body, now]).await?;
     Ok(hash)
 }
 

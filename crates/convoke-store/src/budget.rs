@@ -3,7 +3,7 @@
 use convoke_domain::budget::{Amount, Budget};
 use convoke_domain::money::Money;
 
-use crate::{Result, Tx, p, row};
+use crate::{Asked, Result, Tx, p, row};
 
 /// The most budgets that a call of a team's agent can fall under: task, agent, run, session, team and workspace.
 pub const LEVELS: usize = 6;
@@ -57,7 +57,7 @@ impl From<Record> for Budget {
 /// Makes a budget if there is none for this scope; one that stands keeps its caps.
 pub async fn open(tx: &mut Tx<'_>, scope: &str, cap_cost: Option<Money>, cap_tokens: Option<i64>) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "INSERT INTO budget (ws, scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, \
          overrun, warned) VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0) ON CONFLICT (ws, scope) DO NOTHING",
         p![ws, scope, cap_cost, cap_tokens],
@@ -85,11 +85,17 @@ fn padded<const N: usize>(scopes: &[String]) -> [&str; N] {
 
 /// The budgets that stand for these scopes, locked in a fixed order until the transaction ends.
 pub async fn hold(tx: &mut Tx<'_>, scopes: &[String]) -> Result<Vec<Record>> {
+    let asked = ask_hold(tx, scopes).await?;
+    tx.answer(asked).await
+}
+
+/// The same, to be looked at later.
+pub async fn ask_hold(tx: &mut Tx<'_>, scopes: &[String]) -> Result<Asked<Record>> {
     let ws = tx.ws();
     if scopes.len() > LEVELS {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q] = padded::<DEEP_LEVELS>(scopes);
         return tx
-            .many(
+            .ask(
                 "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens \
                  FROM budget WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ORDER BY scope /*pg FOR UPDATE*/",
                 p![ws, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q],
@@ -97,7 +103,7 @@ pub async fn hold(tx: &mut Tx<'_>, scopes: &[String]) -> Result<Vec<Record>> {
             .await;
     }
     let [a, b, c, d, e, f] = padded::<LEVELS>(scopes);
-    tx.many(
+    tx.ask(
         "SELECT scope, cap_cost, cap_tokens, reserved_cost, reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens \
          FROM budget WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7) ORDER BY scope /*pg FOR UPDATE*/",
         p![ws, a, b, c, d, e, f],
@@ -110,7 +116,7 @@ pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Resul
     let ws = tx.ws();
     if scopes.len() > LEVELS {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q] = padded::<DEEP_LEVELS>(scopes);
-        tx.exec(
+        tx.put(
             "UPDATE budget SET reserved_cost = reserved_cost + $2, reserved_tokens = reserved_tokens + $3 \
              WHERE ws = $1 AND scope IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
             p![ws, bound.cost, bound.tokens, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q],
@@ -119,7 +125,7 @@ pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Resul
         return Ok(());
     }
     let [a, b, c, d, e, f] = padded::<LEVELS>(scopes);
-    tx.exec(
+    tx.put(
         "UPDATE budget SET reserved_cost = reserved_cost + $8, reserved_tokens = reserved_tokens + $9 \
          WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7)",
         p![ws, a, b, c, d, e, f, bound.cost, bound.tokens],
@@ -130,11 +136,17 @@ pub async fn reserve(tx: &mut Tx<'_>, scopes: &[String], bound: Amount) -> Resul
 
 /// Lets go of a reservation and bills what was used. Gives the budgets as they stand then.
 pub async fn settle(tx: &mut Tx<'_>, scopes: &[String], bound: Amount, billed: Amount) -> Result<Vec<Record>> {
+    let asked = ask_settle(tx, scopes, bound, billed).await?;
+    tx.answer(asked).await
+}
+
+/// The same, to be looked at later.
+pub async fn ask_settle(tx: &mut Tx<'_>, scopes: &[String], bound: Amount, billed: Amount) -> Result<Asked<Record>> {
     let (ws, over) = (tx.ws(), billed.cost.beyond(bound.cost));
     if scopes.len() > LEVELS {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q] = padded::<DEEP_LEVELS>(scopes);
         return tx
-            .many(
+            .ask(
                 "UPDATE budget SET reserved_cost = reserved_cost - $2, reserved_tokens = reserved_tokens - $3, \
                  settled_cost = settled_cost + $4, settled_tokens = settled_tokens + $5, overrun = overrun + $6 \
                  WHERE ws = $1 AND scope IN ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
@@ -144,23 +156,31 @@ pub async fn settle(tx: &mut Tx<'_>, scopes: &[String], bound: Amount, billed: A
             .await;
     }
     let [a, b, c, d, e, f] = padded::<LEVELS>(scopes);
-    let told = tx
-        .many(
+    if tx.is_sqlite() {
+        // A look is cheaper there than RETURNING, which fills a temporary table.
+        tx.put(
             "UPDATE budget SET reserved_cost = reserved_cost - $8, reserved_tokens = reserved_tokens - $9, \
              settled_cost = settled_cost + $10, settled_tokens = settled_tokens + $11, overrun = overrun + $12 \
-             WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7) /*pg RETURNING scope, cap_cost, cap_tokens, reserved_cost, \
-             reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens*/",
+             WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7)",
             p![ws, a, b, c, d, e, f, bound.cost, bound.tokens, billed.cost, billed.tokens, over],
         )
         .await?;
-    // On SQLite a look is cheaper than RETURNING, which fills a temporary table.
-    if told.is_empty() { hold(tx, scopes).await } else { Ok(told) }
+        return ask_hold(tx, scopes).await;
+    }
+    tx.ask(
+        "UPDATE budget SET reserved_cost = reserved_cost - $8, reserved_tokens = reserved_tokens - $9, \
+         settled_cost = settled_cost + $10, settled_tokens = settled_tokens + $11, overrun = overrun + $12 \
+         WHERE ws = $1 AND scope IN ($2, $3, $4, $5, $6, $7) RETURNING scope, cap_cost, cap_tokens, reserved_cost, \
+         reserved_tokens, settled_cost, settled_tokens, overrun, warned, moved_cost, moved_tokens",
+        p![ws, a, b, c, d, e, f, bound.cost, bound.tokens, billed.cost, billed.tokens, over],
+    )
+    .await
 }
 
 /// Moves an amount to a budget from others, or away from it below 0: its caps change, and it is remembered.
 pub async fn shift(tx: &mut Tx<'_>, scope: &str, cost: Money, tokens: i64) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE budget SET cap_cost = cap_cost + $3, moved_cost = moved_cost + $3, cap_tokens = cap_tokens + $4, \
          moved_tokens = moved_tokens + $4, warned = 0 WHERE ws = $1 AND scope = $2",
         p![ws, scope, cost, tokens],
@@ -172,7 +192,7 @@ pub async fn shift(tx: &mut Tx<'_>, scope: &str, cost: Money, tokens: i64) -> Re
 /// Remembers that the warning was given.
 pub async fn set_warned(tx: &mut Tx<'_>, scope: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE budget SET warned = 1 WHERE ws = $1 AND scope = $2", p![ws, scope]).await?;
+    tx.put("UPDATE budget SET warned = 1 WHERE ws = $1 AND scope = $2", p![ws, scope]).await?;
     Ok(())
 }
 

@@ -36,7 +36,7 @@ impl From<Record> for Held {
 /// How much a run's context holds, and the right to change it until the end of the transaction.
 pub async fn hold(tx: &mut Tx<'_>, run: RunId) -> Result<Size> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "INSERT INTO context_size (ws, run, entries, findings, bytes, written) VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
         p![ws, run],
     )
@@ -62,7 +62,7 @@ pub async fn size(tx: &mut Tx<'_>, run: RunId) -> Result<Size> {
 /// Writes down how much it holds now.
 pub async fn set_size(tx: &mut Tx<'_>, run: RunId, size: Size) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE context_size SET entries = $3, findings = $4, bytes = $5, written = $6 WHERE ws = $1 AND run = $2",
         p![ws, run, size.entries, size.findings, size.bytes, size.written],
     )
@@ -96,7 +96,7 @@ pub struct NewRow<'a> {
 /// Writes an entry, and a variable's version into the history.
 pub async fn put(tx: &mut Tx<'_>, run: RunId, row: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO context (ws, run, kind, name, version, value, author, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
          ON CONFLICT (ws, run, kind, name) DO UPDATE SET version = excluded.version, value = excluded.value, \
          author = excluded.author, at = excluded.at",
@@ -105,7 +105,7 @@ pub async fn put(tx: &mut Tx<'_>, run: RunId, row: &NewRow<'_>) -> Result<()> {
     .await?;
     if row.kind == VARIABLE {
         let sql = "INSERT INTO context_history (ws, run, name, version, value, author, at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        tx.exec(sql, p![ws, run, row.name, row.version, row.value, row.author, now]).await?;
+        tx.put(sql, p![ws, run, row.name, row.version, row.value, row.author, now]).await?;
     }
     Ok(())
 }

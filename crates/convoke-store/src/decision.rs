@@ -37,7 +37,7 @@ pub struct NewRow<'a> {
 /// Adds a question.
 pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO question (ws, id, thread, run, task, kind, asked_by, asked, audience, terms, standing, due, asked_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open', $11, $12)",
         p![
@@ -52,7 +52,7 @@ pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
 /// Adds somebody who may answer.
 pub async fn insert_addressee(tx: &mut Tx<'_>, id: MessageId, who: &str, run: Option<RunId>) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "INSERT INTO addressee (ws, question, who, run, standing) VALUES ($1, $2, $3, $4, 'open')",
         p![ws, id, who, run],
     )
@@ -129,13 +129,13 @@ pub struct End<'a> {
 /// Ends a question for good.
 pub async fn end(tx: &mut Tx<'_>, id: MessageId, how: &End<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE question SET standing = $3, choice = $4, rationale = $5, answered_by = $6, answer = $7, ended_at = $8 \
          WHERE ws = $1 AND id = $2 AND standing = 'open'",
         p![ws, id, how.standing, how.choice, how.rationale, how.by, how.answer, now],
     )
     .await?;
-    tx.exec("UPDATE addressee SET standing = 'closed' WHERE ws = $1 AND question = $2", p![ws, id]).await?;
+    tx.put("UPDATE addressee SET standing = 'closed' WHERE ws = $1 AND question = $2", p![ws, id]).await?;
     Ok(())
 }
 
@@ -160,14 +160,14 @@ row! {
 /// Replaces a decision that stands; what was decided before is kept.
 pub async fn replace(tx: &mut Tx<'_>, id: MessageId, how: &End<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO overridden (ws, question, n, standing, choice, rationale, answered_by, answer, ended_at) \
          SELECT q.ws, q.id, (SELECT COUNT(*) + 1 FROM overridden o WHERE o.ws = q.ws AND o.question = q.id), q.standing, q.choice, \
          q.rationale, q.answered_by, q.answer, q.ended_at FROM question q WHERE q.ws = $1 AND q.id = $2",
         p![ws, id],
     )
     .await?;
-    tx.exec(
+    tx.put(
         "UPDATE question SET standing = $3, choice = $4, rationale = $5, answered_by = $6, answer = $7, ended_at = $8 \
          WHERE ws = $1 AND id = $2",
         p![ws, id, how.standing, how.choice, how.rationale, how.by, how.answer, now],
@@ -195,7 +195,7 @@ pub async fn addressees(tx: &mut Tx<'_>, id: MessageId) -> Result<Vec<(String, O
 /// A side task was made in which an addressee answers.
 pub async fn set_reply_task(tx: &mut Tx<'_>, id: MessageId, who: &str, task: TaskId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE addressee SET reply_task = $4 WHERE ws = $1 AND question = $2 AND who = $3", p![ws, id, who, task])
+    tx.put("UPDATE addressee SET reply_task = $4 WHERE ws = $1 AND question = $2 AND who = $3", p![ws, id, who, task])
         .await?;
     Ok(())
 }

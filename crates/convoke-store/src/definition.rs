@@ -83,7 +83,7 @@ macro_rules! definitions {
                 by: &str,
             ) -> Result<()> {
                 let (ws, now) = (tx.ws(), tx.now());
-                tx.exec(
+                tx.put(
                     concat!(
                         "INSERT INTO ",
                         $table,

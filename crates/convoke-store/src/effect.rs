@@ -26,7 +26,7 @@ pub struct NewRow<'a> {
 /// Records that an effect is about to be dispatched; a repetition of an idempotent one keeps its first line.
 pub async fn dispatch(tx: &mut Tx<'_>, effect: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO effect (ws, key, run, task, attempt, n, tool, args_hash, repeat_rule, state, dispatched_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'dispatched', $10) ON CONFLICT (ws, key) DO UPDATE SET state = 'dispatched'",
         p![
@@ -41,7 +41,7 @@ pub async fn dispatch(tx: &mut Tx<'_>, effect: &NewRow<'_>) -> Result<()> {
 /// Records an outcome: `done`, `failed`, `unknown`.
 pub async fn settle(tx: &mut Tx<'_>, at: StepRef, state: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE effect SET state = $5, resolved_at = $6 WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4",
         p![ws, at.task, at.attempt, at.n, state, now],
     )
@@ -163,7 +163,7 @@ pub async fn hold(tx: &mut Tx<'_>, key: &str) -> Result<Record> {
 /// Records what a person said became of an effect.
 pub async fn resolve(tx: &mut Tx<'_>, key: &str, state: &str, by: &str, note: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE effect SET state = $3, resolved_by = $4, note = $5, resolved_at = $6 WHERE ws = $1 AND key = $2",
         p![ws, key, state, by, note, now],
     )

@@ -89,6 +89,16 @@ impl Error {
         Self::Broken { what: what.into(), source: None }
     }
 
+    /// The same with the statement, if it is a defect that names none.
+    pub(crate) fn in_statement(self, sql: &str) -> Self {
+        match self {
+            Self::Broken { what, source } if !what.ends_with("`)") => {
+                Self::Broken { what: format!("{what} (in `{sql}`)"), source }
+            }
+            other => other,
+        }
+    }
+
     /// A defect that another error told.
     pub fn broken_by(what: impl Into<String>, source: impl Into<Source>) -> Self {
         let source = source.into();

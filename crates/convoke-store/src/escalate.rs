@@ -45,7 +45,7 @@ row! {
 /// Keeps an escalation.
 pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO escalation (ws, task, n, run, agent, rung, asked, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         p![ws, new.task, new.n, new.run, new.agent, new.rung, new.asked, new.reason, now],
     )

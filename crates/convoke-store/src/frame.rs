@@ -48,7 +48,7 @@ pub async fn page(tx: &mut Tx<'_>, run: RunId, after: Option<&str>, (bytes, limi
 /// Writes a frame.
 pub async fn put(tx: &mut Tx<'_>, run: RunId, frame: &Record) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "INSERT INTO frame (ws, run, path, state, result, due) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (ws, run, path) DO UPDATE SET state = excluded.state, result = excluded.result, due = excluded.due",
         p![ws, run, frame.path.as_str(), frame.state.as_str(), frame.result.as_deref(), frame.due],
@@ -81,7 +81,7 @@ pub async fn due(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Due>> {
 /// A frame's time is no longer looked at.
 pub async fn still(tx: &mut Tx<'_>, run: RunId, path: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE frame SET due = NULL WHERE ws = $1 AND run = $2 AND path = $3", p![ws, run, path]).await?;
+    tx.put("UPDATE frame SET due = NULL WHERE ws = $1 AND run = $2 AND path = $3", p![ws, run, path]).await?;
     Ok(())
 }
 
@@ -89,7 +89,7 @@ pub async fn still(tx: &mut Tx<'_>, run: RunId, path: &str) -> Result<()> {
 pub async fn still_within(tx: &mut Tx<'_>, run: RunId, range: (&str, &str)) -> Result<()> {
     let ws = tx.ws();
     let sql = "UPDATE frame SET due = NULL WHERE ws = $1 AND run = $2 AND path >= $3 AND path < $4 AND due IS NOT NULL";
-    tx.exec(sql, p![ws, run, range.0, range.1]).await?;
+    tx.put(sql, p![ws, run, range.0, range.1]).await?;
     Ok(())
 }
 

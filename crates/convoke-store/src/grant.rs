@@ -53,7 +53,7 @@ row! {
 /// Keeps a grant.
 pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO agent_grant (ws, id, agent, run, right_name, reason, given_by, given_at, until, ended) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)",
         p![ws, new.id, new.agent, new.run, new.right, new.reason, new.by, now, new.until],
@@ -87,7 +87,7 @@ pub async fn hold(tx: &mut Tx<'_>, id: GrantId) -> Result<Option<Record>> {
 /// Takes a grant back.
 pub async fn revoke(tx: &mut Tx<'_>, id: GrantId, by: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE agent_grant SET ended = 1, revoked_at = $3, revoked_by = $4 WHERE ws = $1 AND id = $2",
         p![ws, id, now, by],
     )

@@ -31,7 +31,7 @@ pub struct NewRow<'a> {
 /// Adds an offer.
 pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO handoff (ws, id, run, task, attempt, giver, receiver, packet, state, offer, requested_at, due, returned) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'requested', $9, $10, $11, 0)",
         p![ws, new.id, new.run, new.task, new.attempt, new.giver, new.receiver, new.packet, new.offer, now, new.due],
@@ -149,6 +149,6 @@ pub async fn settle(tx: &mut Tx<'_>, id: HandoffId, state: &str, by: &str, reaso
 /// Notes that the task has gone back to whom the packet names.
 pub async fn set_returned(tx: &mut Tx<'_>, id: HandoffId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE handoff SET returned = 1 WHERE ws = $1 AND id = $2", p![ws, id]).await?;
+    tx.put("UPDATE handoff SET returned = 1 WHERE ws = $1 AND id = $2", p![ws, id]).await?;
     Ok(())
 }

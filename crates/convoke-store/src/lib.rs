@@ -61,5 +61,5 @@ pub use pg::{MIN_POSTGRES, PgOptions};
 pub use row::{Cell, FromCell, FromRow, Json, Row};
 pub use sqlite::{MIN_SQLITE, sqlite_version};
 pub use store::{OnPoison, Options, Store};
-pub use tx::Tx;
+pub use tx::{Asked, Tx};
 pub use use_case::UseCase;

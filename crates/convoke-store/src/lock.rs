@@ -118,7 +118,7 @@ pub async fn of_task(tx: &mut Tx<'_>, task: TaskId) -> Result<Vec<Record>> {
 /// Writes a lock; a shared one that becomes exclusive is the same row.
 pub async fn put(tx: &mut Tx<'_>, lock: &Record) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "INSERT INTO lock (ws, kind, path, mode, waits, run, task, agent, token, is_first, priority, ticket, since, until) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
          ON CONFLICT (ws, kind, path, task, waits) DO UPDATE SET mode = excluded.mode, token = excluded.token, \
@@ -246,7 +246,7 @@ pub struct Counts {
 /// Adds to the counters.
 pub async fn count(tx: &mut Tx<'_>, more: &Counts) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "INSERT INTO lock_count (ws, token, ticket, granted, waits, died, busy, expired, forced, stale, avoided, waited_us, longest_us) \
          VALUES ($1, 0, 0, 0, 0, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (ws) DO UPDATE SET \
          died = lock_count.died + excluded.died, busy = lock_count.busy + excluded.busy, \

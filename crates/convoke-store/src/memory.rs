@@ -68,7 +68,7 @@ pub struct NewRow<'a> {
 /// How much a shelf holds, and the right to change it until the end of the transaction.
 pub async fn hold(tx: &mut Tx<'_>, shelf: &Shelf) -> Result<Corpus> {
     let (ws, scope) = (tx.ws(), shelf.scope.as_str());
-    tx.exec(
+    tx.put(
         "INSERT INTO memory_shelf (ws, scope, owner, texts, terms) VALUES ($1, $2, $3, 0, 0) ON CONFLICT DO NOTHING",
         p![ws, scope, &shelf.owner],
     )
@@ -89,7 +89,7 @@ pub async fn corpus(tx: &mut Tx<'_>, shelf: &Shelf) -> Result<Corpus> {
 /// Adds to what a shelf holds.
 pub async fn count(tx: &mut Tx<'_>, shelf: &Shelf, texts: i64, terms: i64) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE memory_shelf SET texts = texts + $4, terms = terms + $5 WHERE ws = $1 AND scope = $2 AND owner = $3",
         p![ws, shelf.scope.as_str(), &shelf.owner, texts, terms],
     )
@@ -100,7 +100,7 @@ pub async fn count(tx: &mut Tx<'_>, shelf: &Shelf, texts: i64, terms: i64) -> Re
 /// Keeps an entry.
 pub async fn insert(tx: &mut Tx<'_>, row: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO memory (ws, id, scope, owner, text, tags, digest, author, run, source, version, length, created_at, updated_at, \
          expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $12, $13)",
         p![
@@ -115,7 +115,7 @@ pub async fn insert(tx: &mut Tx<'_>, row: &NewRow<'_>) -> Result<()> {
 /// Writes an entry anew, with the next version.
 pub async fn update(tx: &mut Tx<'_>, row: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE memory SET text = $3, tags = $4, digest = $5, author = $6, run = $7, source = $8, length = $9, updated_at = $10, \
          expires_at = $11, version = version + 1 WHERE ws = $1 AND id = $2",
         p![
@@ -130,7 +130,7 @@ pub async fn update(tx: &mut Tx<'_>, row: &NewRow<'_>) -> Result<()> {
 /// Removes an entry.
 pub async fn delete(tx: &mut Tx<'_>, id: MemoryId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("DELETE FROM memory WHERE ws = $1 AND id = $2", p![ws, id]).await?;
+    tx.put("DELETE FROM memory WHERE ws = $1 AND id = $2", p![ws, id]).await?;
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub struct NewRow<'a> {
 /// Adds a message.
 pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO message (ws, id, thread, n, run, task, sender, audience, kind, priority, subject, body, reply_to, hops, cancels, at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         p![
@@ -62,7 +62,7 @@ pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
 /// Adds a receipt for a recipient.
 pub async fn insert_receipt(tx: &mut Tx<'_>, new: &NewRow<'_>, who: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO receipt (ws, message, who, thread, n, run, priority, state, attempt, at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 0, $8)",
         p![ws, new.id, who, new.thread, new.n, new.run, new.priority, now],
@@ -323,7 +323,7 @@ pub async fn receipts(tx: &mut Tx<'_>, id: MessageId) -> Result<Vec<Receipt>> {
 pub async fn delivered(tx: &mut Tx<'_>, id: MessageId, who: &str, of: Option<(TaskId, i64)>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     let (task, attempt) = (of.map(|(task, _)| task), of.map_or(0, |(_, attempt)| attempt));
-    tx.exec(
+    tx.put(
         "UPDATE receipt SET state = CASE WHEN state = 'queued' THEN 'delivered' ELSE state END, task = $4, attempt = $5, \
          delivered_at = COALESCE(delivered_at, $6) WHERE ws = $1 AND message = $2 AND who = $3",
         p![ws, id, who, task, attempt, now],
@@ -384,7 +384,7 @@ pub async fn unread(tx: &mut Tx<'_>, who: &str, limit: i64) -> Result<Vec<Queued
 /// Removes the messages and receipts of a thread that was put away.
 pub async fn remove(tx: &mut Tx<'_>, thread: ThreadId) -> Result<u64> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "DELETE FROM receipt WHERE ws = $1 AND message IN (SELECT id FROM message WHERE ws = $1 AND thread = $2)",
         p![ws, thread],
     )

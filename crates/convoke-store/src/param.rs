@@ -32,6 +32,20 @@ pub enum P<'a> {
     Uuid(Uuid),
 }
 
+impl P<'_> {
+    /// The same, for a statement that outlives what it was made from.
+    pub(crate) fn owned(&self) -> P<'static> {
+        match self {
+            Self::Null => P::Null,
+            Self::Int(value) => P::Int(*value),
+            Self::Real(value) => P::Real(*value),
+            Self::Text(text) => P::Text(Cow::Owned(text.clone().into_owned())),
+            Self::Bytes(bytes) => P::Bytes(Cow::Owned(bytes.clone().into_owned())),
+            Self::Uuid(id) => P::Uuid(*id),
+        }
+    }
+}
+
 /// The parameters of one statement, in the order of `$1`, `$2`, …: `p![self.ws, self.id, &self.title]`.
 #[macro_export]
 macro_rules! p {

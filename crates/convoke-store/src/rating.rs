@@ -30,7 +30,7 @@ pub struct NewRow<'a> {
 /// Gives a rating, in place of what the person had given before.
 pub async fn put(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO rating (ws, run, what, who, task, agent, stars, note, at, capability) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (ws, run, what, who) DO UPDATE SET task = excluded.task, agent = excluded.agent, stars = excluded.stars, \
          note = excluded.note, at = excluded.at, capability = excluded.capability",

@@ -3,7 +3,7 @@
 use convoke_domain::id::{RunId, SessionId};
 use convoke_domain::time::Timestamp;
 
-use crate::{Result, Tx, p, row};
+use crate::{Asked, Result, Tx, p, row};
 
 /// A run that is about to be made.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct NewRow<'a> {
 pub async fn insert(tx: &mut Tx<'_>, run: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
     let deadline = now.as_micros().saturating_add(run.timeout_us);
-    tx.exec(
+    tx.put(
         "INSERT INTO run (ws, id, session, team, team_version, spec, task, input, state, phase, simulated, created_by, idem_key, \
          open_tasks, made_tasks, created_at, deadline, timeout_us) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'initializing', 'delegation', $9, $10, $11, 0, 0, $12, $13, $14)",
@@ -77,37 +77,62 @@ row! {
 
 /// The run as it stands, locked until the transaction ends.
 pub async fn hold(tx: &mut Tx<'_>, id: RunId) -> Result<Held> {
+    let asked = ask_hold(tx, id).await?;
+    held(tx, id, asked).await
+}
+
+/// Begins to [`hold`] a run: [`held`] gives it.
+pub async fn ask_hold(tx: &mut Tx<'_>, id: RunId) -> Result<Asked<Held>> {
     let ws = tx.ws();
-    let run = tx
-        .opt(
-            "SELECT id, session, team, spec, task, state, phase, open_tasks, made_tasks, reason FROM run \
+    tx.ask(
+        "SELECT id, session, team, spec, task, state, phase, open_tasks, made_tasks, reason FROM run \
              WHERE ws = $1 AND id = $2 /*pg FOR UPDATE*/",
-            p![ws, id],
-        )
-        .await?;
-    run.ok_or_else(|| crate::Error::missing("run", id))
+        p![ws, id],
+    )
+    .await
+}
+
+/// The run that was asked for.
+pub async fn held(tx: &mut Tx<'_>, id: RunId, asked: Asked<Held>) -> Result<Held> {
+    tx.answer(asked).await?.pop().ok_or_else(|| crate::Error::missing("run", id))
 }
 
 /// Counts tasks that were made (`made` more) and that have not ended (`open` more or fewer). Gives how many have not.
 pub async fn count_tasks(tx: &mut Tx<'_>, id: RunId, made: i64, open: i64) -> Result<i64> {
+    let asked = ask_count_tasks(tx, id, made, open).await?;
+    let left = tx.answer(asked).await?.pop();
+    left.map(|(left,)| left).ok_or_else(|| crate::Error::missing("run", id))
+}
+
+/// The same, to be looked at later.
+pub async fn ask_count_tasks(tx: &mut Tx<'_>, id: RunId, made: i64, open: i64) -> Result<Asked<(i64,)>> {
     let ws = tx.ws();
-    let told: Option<(i64,)> = tx
-        .opt(
-            "UPDATE run SET made_tasks = made_tasks + $3, open_tasks = open_tasks + $4 WHERE ws = $1 AND id = $2 /*pg RETURNING open_tasks*/",
-            p![ws, id, made, open],
-        )
-        .await?;
-    match told {
-        Some((left,)) => Ok(left),
-        // On SQLite a look is cheaper than RETURNING, which fills a temporary table.
-        None => Ok(tx.one::<(i64,)>("SELECT open_tasks FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await?.0),
+    if tx.is_sqlite() {
+        // A look is cheaper there than RETURNING, which fills a temporary table.
+        add_tasks(tx, id, made, open).await?;
+        return tx.ask("SELECT open_tasks FROM run WHERE ws = $1 AND id = $2", p![ws, id]).await;
     }
+    tx.ask(
+        "UPDATE run SET made_tasks = made_tasks + $3, open_tasks = open_tasks + $4 WHERE ws = $1 AND id = $2 RETURNING open_tasks",
+        p![ws, id, made, open],
+    )
+    .await
+}
+
+/// The same, where nobody needs to know how many are left.
+pub async fn add_tasks(tx: &mut Tx<'_>, id: RunId, made: i64, open: i64) -> Result<()> {
+    let ws = tx.ws();
+    tx.put(
+        "UPDATE run SET made_tasks = made_tasks + $3, open_tasks = open_tasks + $4 WHERE ws = $1 AND id = $2",
+        p![ws, id, made, open],
+    )
+    .await
 }
 
 /// Moves a run to another state that is not an end.
 pub async fn set_state(tx: &mut Tx<'_>, id: RunId, state: &str, reason: Option<&str>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE run SET state = $3, reason = $4, started_at = COALESCE(started_at, $5) WHERE ws = $1 AND id = $2",
         p![ws, id, state, reason, now],
     )
@@ -118,21 +143,21 @@ pub async fn set_state(tx: &mut Tx<'_>, id: RunId, state: &str, reason: Option<&
 /// Gives a run its full time again, from now.
 pub async fn extend(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec("UPDATE run SET deadline = $3 + timeout_us WHERE ws = $1 AND id = $2", p![ws, id, now]).await?;
+    tx.put("UPDATE run SET deadline = $3 + timeout_us WHERE ws = $1 AND id = $2", p![ws, id, now]).await?;
     Ok(())
 }
 
 /// Enters a phase.
 pub async fn set_phase(tx: &mut Tx<'_>, id: RunId, phase: &str, state: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE run SET phase = $3, state = $4 WHERE ws = $1 AND id = $2", p![ws, id, phase, state]).await?;
+    tx.put("UPDATE run SET phase = $3, state = $4 WHERE ws = $1 AND id = $2", p![ws, id, phase, state]).await?;
     Ok(())
 }
 
 /// Ends a run.
 pub async fn end(tx: &mut Tx<'_>, id: RunId, state: &str, output: Option<&str>, error: Option<&str>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE run SET state = $3, output = COALESCE($4, output), error = $5, reason = NULL, finished_at = $6 WHERE ws = $1 AND id = $2",
         p![ws, id, state, output, error, now],
     )
@@ -251,7 +276,7 @@ pub async fn overdue(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId,)>> {
 /// Remembers that something was said in a run.
 pub async fn set_talks(tx: &mut Tx<'_>, id: RunId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE run SET talks = 1 WHERE ws = $1 AND id = $2 AND talks = 0", p![ws, id]).await?;
+    tx.put("UPDATE run SET talks = 1 WHERE ws = $1 AND id = $2 AND talks = 0", p![ws, id]).await?;
     Ok(())
 }
 

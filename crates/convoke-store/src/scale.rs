@@ -46,7 +46,7 @@ row! {
 /// Notes that a member of a run has a rule of scale.
 pub async fn insert(tx: &mut Tx<'_>, run: RunId, member: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("INSERT INTO scaled (ws, run, member) VALUES ($1, $2, $3)", p![ws, run, member]).await?;
+    tx.put("INSERT INTO scaled (ws, run, member) VALUES ($1, $2, $3)", p![ws, run, member]).await?;
     Ok(())
 }
 
@@ -66,14 +66,14 @@ pub async fn runs(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(RunId,)>> {
 pub async fn set_denied(tx: &mut Tx<'_>, run: RunId, member: &str, rule: Option<&str>) -> Result<()> {
     let ws = tx.ws();
     let sql = "UPDATE scaled SET denied = $4 WHERE ws = $1 AND run = $2 AND member = $3";
-    tx.exec(sql, p![ws, run, member, rule]).await?;
+    tx.put(sql, p![ws, run, member, rule]).await?;
     Ok(())
 }
 
 /// The run has ended.
 pub async fn end_run(tx: &mut Tx<'_>, run: RunId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("DELETE FROM scaled WHERE ws = $1 AND run = $2", p![ws, run]).await?;
+    tx.put("DELETE FROM scaled WHERE ws = $1 AND run = $2", p![ws, run]).await?;
     Ok(())
 }
 
@@ -108,14 +108,14 @@ pub async fn fresh(tx: &mut Tx<'_>, run: RunId, member: &str, limit: i64) -> Res
 pub async fn give(tx: &mut Tx<'_>, id: TaskId, to: &str) -> Result<()> {
     let ws = tx.ws();
     let sql = "UPDATE task SET agent = $3 WHERE ws = $1 AND id = $2 AND state = 'ready' AND attempt = 0";
-    tx.exec(sql, p![ws, id, to]).await?;
+    tx.put(sql, p![ws, id, to]).await?;
     Ok(())
 }
 
 /// Notes that a spawned agent came to a member's relief.
 pub async fn insert_relief(tx: &mut Tx<'_>, run: RunId, name: &str, member: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("INSERT INTO relief (ws, run, name, member) VALUES ($1, $2, $3, $4)", p![ws, run, name, member]).await?;
+    tx.put("INSERT INTO relief (ws, run, name, member) VALUES ($1, $2, $3, $4)", p![ws, run, name, member]).await?;
     Ok(())
 }
 
@@ -135,7 +135,7 @@ pub async fn reliefs(tx: &mut Tx<'_>, run: RunId, member: &str) -> Result<Vec<Re
 /// Notes since when one has been without work, or that it has some.
 pub async fn set_idle(tx: &mut Tx<'_>, run: RunId, name: &str, since: Option<Timestamp>) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE relief SET idle_since = $4 WHERE ws = $1 AND run = $2 AND name = $3", p![ws, run, name, since])
+    tx.put("UPDATE relief SET idle_since = $4 WHERE ws = $1 AND run = $2 AND name = $3", p![ws, run, name, since])
         .await?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::{Result, Tx, p};
 /// Opens a session.
 pub async fn insert(tx: &mut Tx<'_>, id: SessionId, title: &str, by: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO session (ws, id, title, created_at, created_by) VALUES ($1, $2, $3, $4, $5)",
         p![ws, id, title, now, by],
     )

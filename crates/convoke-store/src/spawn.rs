@@ -66,7 +66,7 @@ impl From<&Record> for Node {
 /// Keeps a spawned agent.
 pub async fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO spawned (ws, run, name, n, parent, depth, profile, models, task, living, created_by, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11)",
         p![ws, new.run, new.name, new.n, new.parent, new.depth, new.profile, new.models, new.task, new.created_by, now],
@@ -109,7 +109,7 @@ pub async fn end(tx: &mut Tx<'_>, run: RunId, name: &str) -> Result<bool> {
 /// Notes that somebody has stopped an agent in a run.
 pub async fn stop(tx: &mut Tx<'_>, run: RunId, agent: &str, who: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO stopped (ws, run, agent, who, at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (ws, run, agent) DO NOTHING",
         p![ws, run, agent, who, now],
     )
@@ -155,6 +155,6 @@ pub async fn lost(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Lost>> {
 /// A run has ended: nobody needs to know any more who was stopped in it.
 pub async fn forget_stopped(tx: &mut Tx<'_>, run: RunId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("DELETE FROM stopped WHERE ws = $1 AND run = $2", p![ws, run]).await?;
+    tx.put("DELETE FROM stopped WHERE ws = $1 AND run = $2", p![ws, run]).await?;
     Ok(())
 }

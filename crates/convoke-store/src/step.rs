@@ -3,7 +3,7 @@
 use convoke_domain::id::{RunId, TaskId};
 use convoke_domain::time::Timestamp;
 
-use crate::{Result, Tx, p, row};
+use crate::{Asked, Result, Tx, p, row};
 
 /// Names one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct NewRow<'a> {
 /// Journals the intent. A step that was started before and never finished is started again, with one more try.
 pub async fn start(tx: &mut Tx<'_>, step: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO step (ws, task, attempt, n, run, turn, kind, name, call_id, input_hash, input, status, tries, fence, \
          bound_cost, bound_tokens, scopes, tariff, started_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'started', 1, $12, $13, $14, $15, $16, $17) \
@@ -96,40 +96,54 @@ pub async fn finish(
     at: StepRef,
     fence: i64,
     status: &str,
-    (output, error): (Option<&str>, Option<&str>),
+    result: (Option<&str>, Option<&str>),
 ) -> Result<Option<Started>> {
+    let asked = ask_finish(tx, at, fence, status, result).await?;
+    Ok(tx.answer(asked).await?.pop())
+}
+
+/// The same, to be looked at later. Who holds the task under the token `fence` may finish a step under any.
+pub async fn ask_finish(
+    tx: &mut Tx<'_>,
+    at: StepRef,
+    fence: i64,
+    status: &str,
+    (output, error): (Option<&str>, Option<&str>),
+) -> Result<Asked<Started>> {
     let (ws, now) = (tx.ws(), tx.now());
     let change = p![ws, at.task, at.attempt, at.n, status, output, error, now, fence];
     if !tx.is_sqlite() {
         let told = "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
              WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' \
-             AND (fence = $9 OR $9 = 0) RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff";
-        return tx.opt(told, change).await;
+             AND (fence = $9 OR $9 = 0 OR EXISTS (SELECT 1 FROM task t WHERE t.ws = $1 AND t.id = $2 AND t.state = 'running' AND t.fence = $9)) \
+             RETURNING run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff";
+        return tx.ask(told, change).await;
     }
     // On SQLite a look is cheaper than RETURNING, which fills a temporary table; nobody else can write in between.
     let found = tx
         .opt(
             "SELECT run, kind, name, tries, bound_cost, bound_tokens, scopes, tariff FROM step \
-             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' AND (fence = $5 OR $5 = 0)",
+             WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started' AND (fence = $5 OR $5 = 0 \
+             OR EXISTS (SELECT 1 FROM task t WHERE t.ws = $1 AND t.id = $2 AND t.state = 'running' AND t.fence = $5))",
             p![ws, at.task, at.attempt, at.n, fence],
         )
         .await?;
     if found.is_some() {
-        tx.exec(
+        tx.put(
             "UPDATE step SET status = $5, output = $6, error = $7, finished_at = $8 \
              WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4",
             &change[..8],
         )
         .await?;
     }
-    Ok(found)
+    Ok(Asked::Here(found.into_iter().collect()))
 }
 
 /// Lets a step that is under way wait for its result; see [`crate::wait`].
 pub async fn suspend(tx: &mut Tx<'_>, at: StepRef) -> Result<()> {
     let ws = tx.ws();
     let sql = "UPDATE step SET status = 'waiting' WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND status = 'started'";
-    tx.exec(sql, p![ws, at.task, at.attempt, at.n]).await?;
+    tx.put(sql, p![ws, at.task, at.attempt, at.n]).await?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ mod together;
 use convoke_domain::id::{RunId, SessionId, TaskId};
 use convoke_domain::time::Timestamp;
 
-use crate::{Result, Tx, p, row};
+use crate::{Asked, Result, Tx, p, row};
 
 pub use together::*;
 
@@ -59,7 +59,7 @@ pub struct NewRow<'a> {
 /// Adds a task.
 pub async fn insert(tx: &mut Tx<'_>, task: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO task (ws, id, run, n, key, title, stage, round, agent, instructions, output_schema, priority, state, rank, \
          not_before, held, deps_left, attempt, resume, retries_left, fence, timeout_us, created_at, parents, parent, depth, ties) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, 0, 0, $17, 0, $18, $19, $20, $21, $22, $23)",
@@ -77,7 +77,7 @@ pub async fn insert(tx: &mut Tx<'_>, task: &NewRow<'_>) -> Result<()> {
 /// Makes `child` wait for `parent`.
 pub async fn insert_edge(tx: &mut Tx<'_>, parent: TaskId, child: TaskId, hard: bool) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("INSERT INTO edge (ws, parent, child, hard) VALUES ($1, $2, $3, $4)", p![ws, parent, child, hard]).await?;
+    tx.put("INSERT INTO edge (ws, parent, child, hard) VALUES ($1, $2, $3, $4)", p![ws, parent, child, hard]).await?;
     Ok(())
 }
 
@@ -115,14 +115,23 @@ row! {
 
 /// The task as it stands, locked until the transaction ends.
 pub async fn hold(tx: &mut Tx<'_>, id: TaskId) -> Result<Held> {
+    let asked = ask_hold(tx, id).await?;
+    held(tx, id, asked).await
+}
+
+/// Begins to [`hold`] a task: [`held`] gives it.
+pub async fn ask_hold(tx: &mut Tx<'_>, id: TaskId) -> Result<Asked<Held>> {
     let ws = tx.ws();
-    let held = tx
-        .opt(
+    tx.ask(
             "SELECT run, key, state, fence, attempt, held, retries_left, agent, priority, mail, parent, depth, ties FROM task WHERE ws = $1 AND id = $2 /*pg FOR UPDATE*/",
             p![ws, id],
         )
-        .await?;
-    held.ok_or_else(|| crate::Error::missing("task", id))
+        .await
+}
+
+/// The task that was asked for.
+pub async fn held(tx: &mut Tx<'_>, id: TaskId, asked: Asked<Held>) -> Result<Held> {
+    tx.answer(asked).await?.pop().ok_or_else(|| crate::Error::missing("task", id))
 }
 
 row! {
@@ -212,7 +221,7 @@ pub async fn candidates_of(tx: &mut Tx<'_>, agent: &str, limit: i64) -> Result<V
 /// Gives a task to a worker.
 pub async fn start(tx: &mut Tx<'_>, id: TaskId, attempt: i64, fence: i64, lease: (&str, Timestamp)) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE task SET state = 'running', attempt = $3, resume = 0, fence = $4, lease_owner = $5, lease_until = $6, \
          started_at = COALESCE(started_at, $7) WHERE ws = $1 AND id = $2",
         p![ws, id, attempt, fence, lease.0, lease.1, now],
@@ -224,7 +233,7 @@ pub async fn start(tx: &mut Tx<'_>, id: TaskId, attempt: i64, fence: i64, lease:
 /// Ends a task.
 pub async fn end(tx: &mut Tx<'_>, id: TaskId, state: &str, output: Option<&str>, error: Option<&str>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE task SET state = $3, output = $4, error = $5, finished_at = $6, lease_owner = NULL, lease_until = NULL, \
          waits_for = NULL WHERE ws = $1 AND id = $2",
         p![ws, id, state, output, error, now],
@@ -236,7 +245,7 @@ pub async fn end(tx: &mut Tx<'_>, id: TaskId, state: &str, output: Option<&str>,
 /// Says of a task that was called off why.
 pub async fn explain(tx: &mut Tx<'_>, id: TaskId, why: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE task SET error = $3 WHERE ws = $1 AND id = $2 AND state = 'cancelled'", p![ws, id, why]).await?;
+    tx.put("UPDATE task SET error = $3 WHERE ws = $1 AND id = $2 AND state = 'cancelled'", p![ws, id, why]).await?;
     Ok(())
 }
 
@@ -260,7 +269,7 @@ pub struct Requeue<'a> {
 /// Makes a task claimable again.
 pub async fn requeue(tx: &mut Tx<'_>, id: TaskId, how: &Requeue<'_>) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE task SET state = 'ready', rank = $3, not_before = $4, resume = $5, retries_left = $6, agent = $7, error = $8, \
          lease_owner = NULL, lease_until = NULL, waits_for = NULL WHERE ws = $1 AND id = $2",
         p![ws, id, how.rank, how.not_before, how.resume, how.retries_left, how.agent, how.error],
@@ -272,7 +281,7 @@ pub async fn requeue(tx: &mut Tx<'_>, id: TaskId, how: &Requeue<'_>) -> Result<(
 /// Parks a task; no worker is held.
 pub async fn park(tx: &mut Tx<'_>, id: TaskId, waits_for: &str, error: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE task SET state = 'waiting', waits_for = $3, error = $4, resume = 1, lease_owner = NULL, lease_until = NULL \
          WHERE ws = $1 AND id = $2",
         p![ws, id, waits_for, error],
@@ -342,7 +351,7 @@ pub async fn release(tx: &mut Tx<'_>, id: TaskId, deps_left: i64, rank: i64) -> 
     } else {
         "UPDATE task SET deps_left = $3, rank = $4 WHERE ws = $1 AND id = $2"
     };
-    tx.exec(sql, p![ws, id, deps_left, rank]).await?;
+    tx.put(sql, p![ws, id, deps_left, rank]).await?;
     Ok(())
 }
 
@@ -376,7 +385,7 @@ pub async fn open(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Open>> {
 /// Holds a run's tasks back, or lets them go.
 pub async fn set_held(tx: &mut Tx<'_>, run: RunId, held: bool) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE task SET held = $3 WHERE ws = $1 AND run = $2 AND state IN ('pending', 'ready', 'running', 'waiting', 'blocked')",
         p![ws, run, held],
     )
@@ -467,8 +476,14 @@ row! {
 
 /// All tasks of a run in order of creation.
 pub async fn of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Record>> {
+    let asked = ask_of_run(tx, run).await?;
+    tx.answer(asked).await
+}
+
+/// The same, to be looked at later.
+pub async fn ask_of_run(tx: &mut Tx<'_>, run: RunId) -> Result<Asked<Record>> {
     let ws = tx.ws();
-    tx.many(
+    tx.ask(
         "SELECT id, n, key, title, stage, round, agent, state, priority, attempt, waits_for, output, error, created_at, \
          started_at, finished_at, parent FROM task WHERE ws = $1 AND run = $2 ORDER BY n",
         p![ws, run],

@@ -142,7 +142,7 @@ pub async fn hold(tx: &mut Tx<'_>, id: ThreadId) -> Result<Option<Held>> {
 /// Counts a message.
 pub async fn advance(tx: &mut Tx<'_>, id: ThreadId, last_n: i64, pace: &str) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "UPDATE thread SET last_n = $3, pace = $4, last_at = $5 WHERE ws = $1 AND id = $2",
         p![ws, id, last_n, pace, now],
     )
@@ -153,14 +153,14 @@ pub async fn advance(tx: &mut Tx<'_>, id: ThreadId, last_n: i64, pace: &str) -> 
 /// Opens or closes a thread.
 pub async fn set_status(tx: &mut Tx<'_>, id: ThreadId, status: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE thread SET status = $3 WHERE ws = $1 AND id = $2", p![ws, id, status]).await?;
+    tx.put("UPDATE thread SET status = $3 WHERE ws = $1 AND id = $2", p![ws, id, status]).await?;
     Ok(())
 }
 
 /// Keeps what is left of a thread whose messages were put away.
 pub async fn archive(tx: &mut Tx<'_>, id: ThreadId, summary: &str, blobs: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE thread SET status = 'archived', summary = $3, archive = $4 WHERE ws = $1 AND id = $2",
         p![ws, id, summary, blobs],
     )
@@ -254,7 +254,7 @@ pub async fn is_idle(tx: &mut Tx<'_>, id: ThreadId, before: Timestamp) -> Result
 /// Lets somebody take part, from the message after `cursor` on; nothing if they do already.
 pub async fn join(tx: &mut Tx<'_>, id: ThreadId, who: &str, run: Option<RunId>, cursor: i64) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO participant (ws, thread, who, run, cursor, back, seen, joined_at) VALUES ($1, $2, $3, $4, $5, $5, $5, $6) \
          ON CONFLICT (ws, thread, who) DO NOTHING",
         p![ws, id, who, run, cursor, now],
@@ -332,7 +332,7 @@ pub async fn move_cursor(
     (task, back): (Option<TaskId>, i64),
 ) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE participant SET cursor = $4, back = $5, task = $6 WHERE ws = $1 AND thread = $2 AND who = $3",
         p![ws, id, who, cursor, back, task],
     )
@@ -349,14 +349,14 @@ pub async fn rewind(tx: &mut Tx<'_>, task: TaskId) -> Result<u64> {
 /// What a task was given counts as read.
 pub async fn saw(tx: &mut Tx<'_>, task: TaskId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE participant SET seen = cursor WHERE ws = $1 AND task = $2 AND seen < cursor", p![ws, task]).await?;
+    tx.put("UPDATE participant SET seen = cursor WHERE ws = $1 AND task = $2 AND seen < cursor", p![ws, task]).await?;
     Ok(())
 }
 
 /// A person has read a thread up to its end.
 pub async fn read_all(tx: &mut Tx<'_>, id: ThreadId, who: &str, last_n: i64) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE participant SET cursor = $4, back = $4, seen = $4 WHERE ws = $1 AND thread = $2 AND who = $3 AND cursor < $4",
         p![ws, id, who, last_n],
     )

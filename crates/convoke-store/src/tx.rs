@@ -1,4 +1,4 @@
-//! The transaction that a use case sees: five ways to run a statement, and one to record what happened.
+//! The transaction that a use case sees: seven ways to run a statement, and one to record what happened.
 //!
 //! Rule: after a statement failed, the transaction is lost on both databases (PostgreSQL insists on it), so every later
 //! call fails too and the use case cannot end well. `None` from [`Tx::opt`] is not a failure.
@@ -25,6 +25,16 @@ pub struct Tx<'c> {
 pub(crate) enum Db<'c> {
     Lite(&'c mut sqlite::Conn),
     Pg(&'c mut pg::Conn),
+}
+
+/// What was asked and not yet looked at.
+#[derive(Debug)]
+#[must_use = "an answer that nobody needs is asked for with `put`"]
+pub enum Asked<T> {
+    /// The rows are here.
+    Here(Vec<T>),
+    /// They come under this number, for this statement.
+    Coming(u64, &'static str),
 }
 
 impl<'c> Tx<'c> {
@@ -58,14 +68,48 @@ impl<'c> Tx<'c> {
         self.note(sql, result)
     }
 
-    /// Runs the same statement once for each set of parameters; answers how many rows were changed in all.
-    pub async fn batch(&mut self, sql: &'static str, sets: &[Vec<P<'_>>]) -> Result<u64> {
+    /// Runs a statement that changes something, where nobody needs to know how much. PostgreSQL is not waited for: a failure is
+    /// that of a later statement, or of the use case as a whole, and never anybody else's.
+    pub async fn put(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<()> {
         self.usable()?;
         let result = match &mut self.db {
-            Db::Lite(conn) => sets.iter().try_fold(0, |sum, params| Ok(sum + conn.exec(sql, params)?)),
-            Db::Pg(conn) => conn.batch(sql, sets).await,
+            Db::Lite(conn) => conn.exec(sql, params).map(drop),
+            Db::Pg(conn) => conn.put(sql, params).await,
         };
         self.note(sql, result)
+    }
+
+    /// Runs the same statement once for each set of parameters, like [`Tx::put`].
+    pub async fn batch(&mut self, sql: &'static str, sets: &[Vec<P<'_>>]) -> Result<()> {
+        for params in sets {
+            self.put(sql, params).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement now whose rows are needed later: see [`Tx::answer`]. What lies between them need not wait for it.
+    pub async fn ask<T: FromRow>(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<Asked<T>> {
+        self.usable()?;
+        let result = match &mut self.db {
+            Db::Lite(conn) => conn.many(sql, params).map(Asked::Here),
+            Db::Pg(conn) => conn.request(sql, params).await.map(|ticket| Asked::Coming(ticket, sql)),
+        };
+        self.note(sql, result)
+    }
+
+    /// The rows of what was asked before, in this use case.
+    pub async fn answer<T: FromRow>(&mut self, asked: Asked<T>) -> Result<Vec<T>> {
+        self.usable()?;
+        match (&mut self.db, asked) {
+            (_, Asked::Here(rows)) => Ok(rows),
+            (Db::Pg(conn), Asked::Coming(ticket, sql)) => {
+                let result = conn.answer(ticket).await;
+                self.note(sql, result)
+            }
+            (Db::Lite(_), Asked::Coming(_, sql)) => {
+                self.note(sql, Err(Error::broken("it was asked of another database")))
+            }
+        }
     }
 
     /// The one row; [`Error::Missing`] without, [`Error::Broken`] with more.
@@ -122,10 +166,7 @@ impl<'c> Tx<'c> {
     fn note<T>(&mut self, sql: &str, result: Result<T>) -> Result<T> {
         result.map_err(|error| {
             self.lost = Some(error.to_string());
-            match error {
-                Error::Broken { what, source } => Error::Broken { what: format!("{what} (in `{sql}`)"), source },
-                other => other,
-            }
+            error.in_statement(sql)
         })
     }
 }

@@ -40,7 +40,7 @@ pub struct NewRow<'a> {
 /// Writes a bill.
 pub async fn insert(tx: &mut Tx<'_>, bill: &NewRow<'_>) -> Result<()> {
     let (ws, now, used) = (tx.ws(), tx.now(), bill.usage);
-    tx.exec(
+    tx.put(
         "INSERT INTO usage (ws, task, attempt, n, try, run, agent, model, tariff, basis, response_id, input_tokens, \
          cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, bound_cost, scopes, at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",

@@ -54,7 +54,7 @@ pub async fn ensure(tx: &mut Tx<'_>, name: &str, role: &str) -> Result<User> {
 /// Gives a user another role.
 pub async fn set_role(tx: &mut Tx<'_>, id: UserId, role: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE users SET role = $3 WHERE ws = $1 AND id = $2", p![ws, id, role]).await?;
+    tx.put("UPDATE users SET role = $3 WHERE ws = $1 AND id = $2", p![ws, id, role]).await?;
     Ok(())
 }
 

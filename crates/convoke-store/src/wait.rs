@@ -26,7 +26,7 @@ pub struct NewRow<'a> {
 /// Adds a wait.
 pub async fn insert(tx: &mut Tx<'_>, wait: &NewRow<'_>) -> Result<()> {
     let (ws, now) = (tx.ws(), tx.now());
-    tx.exec(
+    tx.put(
         "INSERT INTO wait (ws, task, attempt, n, run, reason, key, due, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         p![ws, wait.at.task, wait.at.attempt, wait.at.n, wait.run, wait.reason, wait.key, wait.due, now],
     )
@@ -119,7 +119,7 @@ pub async fn due(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
 pub async fn postpone(tx: &mut Tx<'_>, at: StepRef, due: Timestamp) -> Result<()> {
     let ws = tx.ws();
     let sql = "UPDATE wait SET due = $5 WHERE ws = $1 AND task = $2 AND attempt = $3 AND n = $4 AND due IS NOT NULL";
-    tx.exec(sql, p![ws, at.task, at.attempt, at.n, due]).await?;
+    tx.put(sql, p![ws, at.task, at.attempt, at.n, due]).await?;
     Ok(())
 }
 

@@ -3,13 +3,15 @@
 //! Every run is started, driven and recorded as in production; a run counts when its last commit is durable and its end
 //! was seen in the event feed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use convoke_bench_mock::tally::Record;
 use convoke_store::{Options, PgOptions, Store};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 
 use crate::context::Context;
 use crate::figure::{Figure, Wanted, percentile};
@@ -165,31 +167,43 @@ fn critical_paths(records: &[Record], runs: usize) -> Result<Vec<f64>> {
     records[from..].chunks(CALLS).map(path).collect()
 }
 
-/// Keeps `at_once` runs going until `count` have ended.
+/// Keeps `at_once` runs going until `count` have ended. Who starts one does not keep the others waiting: a start is answered
+/// after its commit, and one after another they would be no more than one for each.
 async fn drive(hub: &Hub, at_once: usize, count: usize) -> Result<Vec<f64>> {
     let mut feed = hub.engine.store().subscribe();
-    let mut begun: HashMap<String, Instant> = HashMap::new();
-    let mut ended: HashSet<String> = HashSet::new();
+    let mut starting = FuturesUnordered::new();
+    let (mut begun, mut ended) = (HashMap::new(), HashMap::new());
     let mut walls = Vec::with_capacity(count);
     let mut started = 0;
     while walls.len() < count {
         while started < count && started - walls.len() < at_once {
             let at = Instant::now();
-            let run = hub.engine.start_run(hub.job.clone()).await?;
-            begun.insert(run.to_string(), at);
+            starting.push(async move { hub.engine.start_run(hub.job.clone()).await.map(|run| (run.to_string(), at)) });
             started += 1;
         }
-        let event = tokio::time::timeout(STUCK, feed.next()).await.context("no run ended")?;
-        let event = event.context("the store was closed")?.context("the bench was slower than the feed")?;
-        match event.kind.as_str() {
-            "run.completed" if ended.insert(event.entity_id.clone()) => {
-                let at = begun.get(&event.entity_id).copied();
-                walls.extend(at.map(|at| at.elapsed().as_secs_f64() * 1e3));
+        let run = tokio::select! {
+            Some(start) = starting.next() => {
+                let (run, at) = start?;
+                begun.insert(run.clone(), at);
+                run
             }
-            "run.failed" | "run.paused" | "run.escalated" | "run.waiting" => {
-                bail!("a run ended as {}: {}", event.kind, event.payload)
+            event = tokio::time::timeout(STUCK, feed.next()) => {
+                let event = event.context("no run ended")?.context("the store was closed")?;
+                let event = event.context("the bench was slower than the feed")?;
+                match event.kind.as_str() {
+                    "run.completed" => ended.entry(event.entity_id.clone()).or_insert_with(Instant::now),
+                    "run.failed" | "run.paused" | "run.escalated" | "run.waiting" => {
+                        bail!("a run ended as {}: {}", event.kind, event.payload)
+                    }
+                    _ => continue,
+                };
+                event.entity_id.clone()
             }
-            _ => {}
+        };
+        // A run may be seen to end before its start is seen to be answered.
+        if let (Some(start), Some(end)) = (begun.get(&run), ended.get(&run)) {
+            walls.push(end.duration_since(*start).as_secs_f64() * 1e3);
+            begun.remove(&run);
         }
     }
     Ok(walls)

@@ -9,8 +9,13 @@
 //! from memory and letting the primary key refuse costs a re-run of whole batches whenever two nodes share a workspace.
 //! Sorted locking cannot deadlock against itself. A workspace that is new has no row yet; its first event makes it.
 //!
-//! **Round trips.** BEGIN and the lock travel with the first statement; events, heads and COMMIT travel together. A use
-//! case of `n` statements costs `n + 1` waits.
+//! **Round trips.** BEGIN and the lock travel with the first statement; events, heads and COMMIT travel together. A statement
+//! whose answer nobody needs ([`Conn::put`]), or not yet ([`Conn::request`]), is sent and not waited for; the next answer that is
+//! waited for comes after theirs. So a use case costs a wait for each answer that decides what it does next, and a
+//! transaction one more. All answers are there before COMMIT goes out: a failure is known as one that stored nothing.
+//!
+//! A transaction that changed nothing ends with ROLLBACK, for which nobody waits for the disk: the lock alone would make
+//! COMMIT write to the log.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,13 +24,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use convoke_domain::event::{Event, NewEvent};
 use convoke_domain::id::WorkspaceId;
 use convoke_domain::time::Timestamp;
-use futures_util::future::{join, join3, try_join_all};
+use futures_util::future::{join, join3};
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error as PgError, NoTls, Row as PgRow, Statement};
 use uuid::Uuid;
 
+use super::sent::{Failure, For, Sent};
 use super::trouble::{Trouble, error, lost, trouble};
 use super::value;
 use crate::chain::{Hash, Head};
@@ -37,9 +43,6 @@ use crate::sql;
 const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 pub(super) const LOCK: &str = "SELECT ws, seq, hash FROM ws_head WHERE ws = ANY($1) ORDER BY ws FOR UPDATE";
-/// Statements of [`Conn::batch`] that are on their way at the same time.
-const PIPELINE: usize = 64;
-
 /// Whether the transaction is open on the server.
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
@@ -85,6 +88,9 @@ pub(crate) struct Conn {
     pub(super) waiting: Vec<(WorkspaceId, Timestamp, NewEvent)>,
     pub(super) recorded: Vec<Event>,
     pub(super) wrote: bool,
+    /// The transaction changed something, whichever use case did.
+    pub(super) changed: bool,
+    sent: Sent,
     /// The first failure of the transaction; with one, there is no commit.
     trouble: Option<Trouble>,
     /// A statement is on its way. Stays set if its future is dropped, and then the connection is of no more use.
@@ -104,6 +110,8 @@ impl Conn {
             waiting: Vec::new(),
             recorded: Vec::new(),
             wrote: false,
+            changed: false,
+            sent: Sent::default(),
             trouble: None,
             under_way: Arc::new(AtomicBool::new(false)),
         }
@@ -119,7 +127,8 @@ impl Conn {
         self.moved.clear();
         self.waiting.clear();
         self.recorded.clear();
-        (self.wrote, self.trouble) = (false, None);
+        self.sent.clear();
+        (self.wrote, self.changed, self.trouble) = (false, false, None);
     }
 
     pub(super) fn usable(&self) -> bool {
@@ -135,8 +144,10 @@ impl Conn {
         self.trouble.take()
     }
 
-    /// A place to come back to, as long as nothing was written or looked up after it.
-    pub(super) fn mark(&self) -> usize {
+    /// Where a use case begins: a place to come back to, as long as nothing was written or looked up after it.
+    pub(super) fn mark(&mut self) -> usize {
+        self.wrote = false;
+        self.sent.forget_tickets();
         self.waiting.len()
     }
 
@@ -158,74 +169,138 @@ impl Conn {
         answer.rows.iter().map(|row| T::from_row(&Row { source: Source::Pg(row) })).collect()
     }
 
-    /// The same statement for each set, without waiting for one before sending the next.
-    pub(crate) async fn batch(&mut self, sql: &'static str, sets: &[Vec<P<'_>>]) -> Result<u64> {
-        let Some((first, rest)) = sets.split_first() else { return Ok(0) };
-        let mut changed = self.exec(sql, first).await?;
-        let known = self.prepared(sql).await?;
-        for set in rest {
-            value::check(set, known.statement.params())?;
+    /// Sends a statement that changes something, and does not wait for it. If it fails, the next one that is waited for does.
+    pub(crate) async fn put(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<()> {
+        if self.reads_only {
+            // Nothing ends its transaction but ROLLBACK, which tells of no failure.
+            return self.exec(sql, params).await.map(drop);
         }
-        for sets in rest.chunks(PIPELINE) {
-            let sent = sets.iter().map(|set| ask(&self.client, &known.statement, dynamic(set)));
-            self.under_way.store(true, Ordering::Relaxed);
-            let answers = try_join_all(sent).await;
-            self.under_way.store(false, Ordering::Relaxed);
-            changed += self.told(answers)?.iter().map(|answer| answer.changed).sum::<u64>();
-        }
-        Ok(changed)
+        self.enter()?;
+        let sent = self.post(sql, params, For::Nobody).await;
+        self.leave(sent)
+    }
+
+    /// Sends a statement whose rows [`Conn::answer`] gives later, under this number.
+    pub(crate) async fn request(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<u64> {
+        let ticket = self.sent.ticket();
+        self.enter()?;
+        let sent = self.post(sql, params, For::Ticket(ticket)).await;
+        self.leave(sent).map(|()| ticket)
+    }
+
+    /// The rows of what was requested.
+    pub(crate) async fn answer<T: FromRow>(&mut self, ticket: u64) -> Result<Vec<T>> {
+        self.settle_all().await?;
+        let answer =
+            self.sent.take(ticket).ok_or_else(|| Error::broken("an answer was asked for twice, or too late"))?;
+        answer.rows.iter().map(|row| T::from_row(&Row { source: Source::Pg(row) })).collect()
     }
 
     /// Sends one statement and waits for its answer.
     async fn round(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<Answer> {
+        self.enter()?;
+        let answer = self.send(sql, params).await;
+        self.leave(answer)
+    }
+
+    /// Notes that a statement is on its way.
+    fn enter(&mut self) -> Result<()> {
         if self.under_way.swap(true, Ordering::Relaxed) {
             self.trouble = Some(Trouble::Spoiled);
             return Err(Error::broken("the statement before it was given up; await each to its end"));
         }
-        let answer = self.send(sql, params).await;
-        self.under_way.store(false, Ordering::Relaxed);
-        answer
+        Ok(())
     }
 
-    async fn send(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<Answer> {
+    /// Notes that it was not given up.
+    fn leave<T>(&mut self, done: Result<T>) -> Result<T> {
+        self.under_way.store(false, Ordering::Relaxed);
+        done
+    }
+
+    /// Makes a statement ready to go out.
+    async fn ready(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<Known> {
         let known = self.prepared(sql).await?;
         value::check(params, known.statement.params())?;
         if known.looks_at_events && !self.waiting.is_empty() {
             self.write_events().await?;
         }
         self.wrote |= known.writes;
+        self.changed |= known.writes;
+        self.open().await?;
+        Ok(known)
+    }
+
+    async fn post(&mut self, sql: &'static str, params: &[P<'_>], meant: For) -> Result<()> {
+        let known = self.ready(sql, params).await?;
+        if self.sent.is_full() {
+            self.settle().await?;
+        }
+        let (client, params) = (Arc::clone(&self.client), params.iter().map(P::owned).collect::<Vec<_>>());
+        let coming = async move { ask(&client, &known.statement, dynamic(&params)).await };
+        self.sent.send(sql, meant, Box::pin(coming));
+        Ok(())
+    }
+
+    async fn send(&mut self, sql: &'static str, params: &[P<'_>]) -> Result<Answer> {
+        let known = self.ready(sql, params).await?;
         let client = Arc::clone(&self.client);
         let asked = ask(&client, &known.statement, dynamic(params));
-        if self.phase != Phase::Wanted {
+        if self.sent.is_empty() {
             let answer = asked.await;
             return self.told(answer);
         }
-        let lock = self.lock_statement().await?;
-        let workspaces = ids(&self.workspaces);
-        let (begun, answer) = join(begin(&client, lock.as_ref(), &workspaces), asked).await;
-        self.begun(begun)?;
+        let (earlier, answer) = join(self.sent.settle(), asked).await;
+        self.settled(earlier)?;
         self.told(answer)
     }
 
-    /// Opens the transaction on its own, where no statement has.
+    /// Waits for what was only sent.
+    pub(super) async fn settle(&mut self) -> Result<()> {
+        if self.sent.is_empty() {
+            return Ok(());
+        }
+        let answers = self.sent.settle().await;
+        self.settled(answers)
+    }
+
+    /// The same, before COMMIT: as long as that is not sent, it is known that nothing was stored.
+    pub(super) async fn settle_all(&mut self) -> Result<()> {
+        self.enter()?;
+        let settled = self.settle().await;
+        self.leave(settled)
+    }
+
+    /// What a use case that has failed had sent before: if that failed, it is the cause.
+    pub(super) async fn failed_before(&mut self) -> Option<Error> {
+        if !self.usable() || self.sent.is_empty() {
+            return None;
+        }
+        self.settle_all().await.err()
+    }
+
+    fn settled(&mut self, answers: Result<Vec<PgRow>, Failure>) -> Result<()> {
+        match answers {
+            Ok(heads) => self.hold(&heads),
+            Err(failure) if failure.began => Err(self.not_begun(failure.cause)),
+            Err(Failure { sql, cause, .. }) => self.told(Err(cause)).map_err(|error| error.in_statement(sql)),
+        }
+    }
+
+    /// Opens the transaction, where that was not done: BEGIN and the lock go out, ahead of whatever follows.
     pub(super) async fn open(&mut self) -> Result<()> {
         if self.phase != Phase::Wanted {
             return Ok(());
         }
         let lock = self.lock_statement().await?;
-        let begun = begin(&self.client, lock.as_ref(), &ids(&self.workspaces)).await;
-        self.begun(begun)
+        let (client, workspaces) = (Arc::clone(&self.client), ids(&self.workspaces));
+        self.phase = Phase::Open;
+        self.sent.send(LOCK, For::Begin, Box::pin(async move { begin(&client, lock.as_ref(), &workspaces).await }));
+        Ok(())
     }
 
     async fn lock_statement(&mut self) -> Result<Option<Statement>> {
         if self.reads_only { Ok(None) } else { self.prepared(LOCK).await.map(|known| Some(known.statement)) }
-    }
-
-    /// Takes note of a transaction that was begun, and of the heads it holds.
-    fn begun(&mut self, begun: Result<Vec<PgRow>, PgError>) -> Result<()> {
-        self.phase = Phase::Open;
-        let rows = begun.map_err(|cause| self.not_begun(cause))?;
-        self.hold(&rows)
     }
 
     fn not_begun(&mut self, cause: PgError) -> Error {
@@ -261,6 +336,8 @@ impl Conn {
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
+        // In a transaction that failed nothing can be prepared.
+        self.settle().await?;
         let text = if self.reads_only { sql::for_postgres_reader(sql) } else { sql::for_postgres(sql) };
         let prepared = self.client.prepare(&text).await;
         let statement = self.told(prepared)?;
@@ -289,7 +366,11 @@ impl Conn {
     async fn send_commit(&mut self) -> Result<(), NotCommitted> {
         let client = Arc::clone(&self.client);
         if self.waiting.is_empty() {
-            return ended(client.batch_execute("COMMIT").await);
+            if self.changed {
+                return ended(client.batch_execute("COMMIT").await);
+            }
+            let undone = client.batch_execute("ROLLBACK").await;
+            return undone.map_err(|cause| NotCommitted::Nothing(trouble(&cause), error(cause)));
         }
         let prepared = self.prepare_commit().await;
         let (record, heads, columns) = prepared.map_err(|error| self.nothing(error))?;
@@ -317,11 +398,15 @@ impl Conn {
     pub(super) async fn rollback(&mut self) -> Result<()> {
         self.waiting.clear();
         self.recorded.clear();
+        self.sent.clear();
         if !self.usable() {
             return Err(lost("it broke in a transaction"));
         }
         if std::mem::replace(&mut self.phase, Phase::None) == Phase::Open {
+            // It comes after whatever was only sent.
+            self.under_way.store(true, Ordering::Relaxed);
             self.client.batch_execute("ROLLBACK").await.map_err(error)?;
+            self.under_way.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -354,12 +439,12 @@ fn ended(answer: Result<(), PgError>) -> Result<(), NotCommitted> {
 }
 
 /// BEGIN and the lock on the heads, in one go. A connection that only reads has no lock statement.
-async fn begin(client: &Client, lock: Option<&Statement>, workspaces: &Vec<P<'static>>) -> Result<Vec<PgRow>, PgError> {
+async fn begin(client: &Client, lock: Option<&Statement>, workspaces: &Vec<P<'static>>) -> Result<Answer, PgError> {
     let Some(lock) = lock else {
-        return client.batch_execute(BEGIN_READ).await.map(|()| Vec::new());
+        return client.batch_execute(BEGIN_READ).await.map(|()| Answer { rows: Vec::new(), changed: 0 });
     };
     let (begun, held) = join(client.batch_execute(BEGIN_WRITE), ask(client, lock, vec![workspaces])).await;
-    begun.and(held).map(|held| held.rows)
+    begun.and(held)
 }
 
 pub(super) type Param<'a> = &'a (dyn ToSql + Sync);

@@ -13,12 +13,13 @@ use std::time::Duration;
 use convoke_domain::time::Timestamp;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Client;
 
 use super::RETRIES;
 use super::conn::{Conn, NotCommitted};
 use super::connect::Target;
 use super::guard::run_guarded;
-use super::trouble::{Trouble, lost};
+use super::trouble::{Trouble, error, lost};
 use crate::error::{Error, Result};
 use crate::feed::Speaker;
 use crate::tx::{Db, Tx};
@@ -28,6 +29,9 @@ use crate::use_case::Job;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 /// The longest such wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Every statement of a lane finds its rows by key, so that its plan does not depend on values; planning one costs several times
+/// what it takes to run.
+const PLAN_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
 
 /// What all lanes and readers of a store know.
 pub(super) struct Shared {
@@ -35,6 +39,8 @@ pub(super) struct Shared {
     pub(super) target: Target,
     /// Counts changes of the schema by this process.
     pub(super) schema: AtomicU64,
+    /// Counts transactions that changed something.
+    pub(super) written: AtomicU64,
 }
 
 /// A connection that is made when it is needed and made again when it was lost.
@@ -71,7 +77,7 @@ impl Link {
         let until = Instant::now() + if self.down { Duration::ZERO } else { target.options.reconnect_for };
         let mut wait = FIRST_WAIT;
         loop {
-            match timeout(target.options.connect_timeout, target.connect()).await {
+            match timeout(target.options.connect_timeout, session(target, self.reads_only)).await {
                 Ok(Ok(client)) => {
                     self.down = false;
                     return Ok(Conn::new(client, self.reads_only));
@@ -108,6 +114,14 @@ impl Link {
             conn.forget_statements();
         }
     }
+}
+
+async fn session(target: &Target, reads_only: bool) -> Result<Client> {
+    let client = target.connect().await?;
+    if !reads_only {
+        client.batch_execute(PLAN_ONCE).await.map_err(error)?;
+    }
+    Ok(client)
 }
 
 type Jobs = [Box<dyn Job>];
@@ -179,14 +193,26 @@ impl Lane {
     }
 
     async fn attempt(&mut self, batch: &mut Jobs, now: Timestamp) -> Result<(), Failed> {
-        let limit = self.link.shared.target.options.use_case_timeout;
+        let shared = Arc::clone(&self.link.shared);
+        let limit = shared.target.options.use_case_timeout;
         let conn = self.link.conn().await.map_err(|error| Failed::Nothing(Trouble::Refused(error.to_string())))?;
         conn.begin(batch.iter().map(|job| job.ws().0).collect());
         for job in batch.iter_mut() {
             run(conn, job.as_mut(), now, limit).await?;
         }
+        let Ok(settled) = timeout(limit, conn.settle_all()).await else {
+            let why = format!("statements took longer than {limit:?}; nothing of it was stored");
+            return Err(Failed::Nothing(Trouble::Refused(why)));
+        };
+        if let Err(error) = settled {
+            if let [job] = batch {
+                job.fail(error);
+            }
+            return Err(Failed::Nothing(conn.trouble().unwrap_or(Trouble::Spoiled)));
+        }
         match timeout(limit, conn.commit()).await {
             Ok(Ok(())) => {
+                shared.written.fetch_add(conn.changed.into(), Ordering::Relaxed);
                 self.feed.tell(conn.recorded());
                 Ok(())
             }
@@ -204,11 +230,12 @@ impl Lane {
 
 /// Runs one use case; spoils the transaction if it fails after it wrote.
 async fn run(conn: &mut Conn, job: &mut dyn Job, now: Timestamp, limit: Duration) -> Result<(), Failed> {
-    conn.wrote = false;
     let (mark, under_way, ws) = (conn.mark(), conn.under_way(), job.ws());
     let result = run_guarded(job, &mut Tx::new(Db::Pg(conn), ws, now), under_way, limit).await;
     let Err(error) = result else { return Ok(()) };
-    job.fail(error);
+    // A statement that it did not wait for may have failed first; a wait that is too long leaves the connection unusable.
+    let earlier = timeout(limit, conn.failed_before()).await.unwrap_or(None);
+    job.fail(earlier.unwrap_or(error));
     if let Some(trouble) = conn.trouble() {
         return Err(Failed::Nothing(trouble));
     }

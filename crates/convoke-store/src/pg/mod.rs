@@ -13,6 +13,8 @@ mod lane;
 mod reader;
 mod record;
 mod schema;
+mod sent;
+mod statistics;
 mod tls;
 mod trouble;
 mod url;

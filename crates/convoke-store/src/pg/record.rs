@@ -68,10 +68,11 @@ impl Conn {
     /// Writes the events that wait, before a statement that looks at them.
     pub(super) async fn write_events(&mut self) -> Result<()> {
         self.open().await?;
+        self.settle().await?;
         self.hold_new_heads().await?;
         let (record, heads) = (self.prepared(RECORD).await?, self.prepared(MOVE_HEADS).await?);
         let columns = self.number()?;
-        self.wrote = true;
+        (self.wrote, self.changed) = (true, true);
         let moved = self.moved_heads();
         let client = Arc::clone(&self.client);
         let recorded = ask(&client, &record.statement, columns.params());
@@ -94,6 +95,7 @@ impl Conn {
     /// What is sent with COMMIT: the statements for events and heads, and the events.
     pub(super) async fn prepare_commit(&mut self) -> Result<(Statement, Statement, Columns)> {
         self.open().await?;
+        self.settle().await?;
         self.hold_new_heads().await?;
         let (record, heads) = (self.prepared(RECORD).await?, self.prepared(MOVE_HEADS).await?);
         Ok((record.statement, heads.statement, self.number()?))

@@ -4,26 +4,26 @@ use convoke_domain::id::{RunId, SessionId, TaskId};
 use convoke_domain::time::Timestamp;
 
 use super::Open;
-use crate::{Result, Tx, p, row};
+use crate::{Asked, Result, Tx, p, row};
 
 /// Counts messages (`more` > 0) for the agent of each of these tasks.
 pub async fn add_mail(tx: &mut Tx<'_>, id: TaskId, more: i64) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE task SET mail = mail + $3 WHERE ws = $1 AND id = $2", p![ws, id, more]).await?;
+    tx.put("UPDATE task SET mail = mail + $3 WHERE ws = $1 AND id = $2", p![ws, id, more]).await?;
     Ok(())
 }
 
 /// From now on there may be something to let go of when an attempt of the task ends.
 pub async fn tie(tx: &mut Tx<'_>, id: TaskId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE task SET ties = 1 WHERE ws = $1 AND id = $2 AND ties = 0", p![ws, id]).await?;
+    tx.put("UPDATE task SET ties = 1 WHERE ws = $1 AND id = $2 AND ties = 0", p![ws, id]).await?;
     Ok(())
 }
 
 /// All messages for the agent of a task were given to it.
 pub async fn clear_mail(tx: &mut Tx<'_>, id: TaskId) -> Result<()> {
     let ws = tx.ws();
-    tx.exec("UPDATE task SET mail = 0 WHERE ws = $1 AND id = $2", p![ws, id]).await?;
+    tx.put("UPDATE task SET mail = 0 WHERE ws = $1 AND id = $2", p![ws, id]).await?;
     Ok(())
 }
 
@@ -40,8 +40,14 @@ pub async fn open_parts(tx: &mut Tx<'_>, parent: TaskId) -> Result<Vec<Open>> {
 
 /// What the parked tasks of a run wait for, each reason once.
 pub async fn waiting(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(String,)>> {
+    let asked = ask_waiting(tx, run).await?;
+    tx.answer(asked).await
+}
+
+/// The same, to be looked at later.
+pub async fn ask_waiting(tx: &mut Tx<'_>, run: RunId) -> Result<Asked<(String,)>> {
     let ws = tx.ws();
-    tx.many(
+    tx.ask(
         "SELECT DISTINCT waits_for FROM task WHERE ws = $1 AND run = $2 AND state = 'waiting' AND waits_for IS NOT NULL ORDER BY waits_for",
         p![ws, run],
     )
@@ -141,7 +147,7 @@ pub async fn given(tx: &mut Tx<'_>, id: TaskId) -> Result<Given> {
 /// How far along a task is, as its agent says.
 pub async fn set_progress(tx: &mut Tx<'_>, id: TaskId, percent: Option<i64>, text: &str) -> Result<()> {
     let ws = tx.ws();
-    tx.exec(
+    tx.put(
         "UPDATE task SET percent = COALESCE($3, percent), progress = $4 WHERE ws = $1 AND id = $2",
         p![ws, id, percent, text],
     )

@@ -3,6 +3,7 @@
 mod support;
 
 mod agent;
+mod ahead;
 mod analytics;
 mod approval;
 mod backup;

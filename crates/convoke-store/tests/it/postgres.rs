@@ -60,6 +60,7 @@ async fn a_session_is_set_up() {
         ),
         ("SELECT CAST(current_setting('application_name') = 'convoke-test' AS INT)", 1),
         ("SELECT CAST(current_setting('transaction_isolation') = 'read committed' AS INT)", 1),
+        ("SELECT CAST(current_setting('plan_cache_mode') = 'force_generic_plan' AS INT)", 1),
     ] {
         assert_eq!(store.run(Ask(setting)).await.expect("known"), expected, "{setting}");
     }

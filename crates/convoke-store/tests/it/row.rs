@@ -93,8 +93,8 @@ async fn many_sets_of_parameters(place: Place) {
     let store = place.open().await;
     let sets =
         |first: usize| (first..first + 200).map(|n| vec![P::from(format!("k{n}")), P::from("v")]).collect::<Vec<_>>();
-    assert_eq!(act!(store, tx => tx.batch(SQL, &[]).await), 0);
-    assert_eq!(act!(store, tx => tx.batch(SQL, &sets(0)).await), 200);
+    act!(store, tx => tx.batch(SQL, &[]).await);
+    act!(store, tx => tx.batch(SQL, &sets(0)).await);
     let twice = act!(try store, tx => tx.batch(SQL, &sets(100)).await);
     assert!(matches!(twice, Err(Error::Conflict(_))), "{twice:?}");
     assert_eq!(act!(store, tx => tx.one::<i64>("SELECT COUNT(*) FROM meta WHERE key LIKE 'k%'", p![]).await), 200);
