@@ -12,7 +12,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use convoke_domain::event::Event;
 use convoke_domain::time::Timestamp;
 use rusqlite::ErrorCode;
 use rusqlite::hooks::Wal;
@@ -57,8 +56,6 @@ pub(super) struct Writer {
     conn: Conn,
     shared: Arc<Shared>,
     feed: Speaker,
-    /// Committed, and not told yet.
-    news: Vec<Event>,
     mover: Mover,
 }
 
@@ -72,7 +69,7 @@ impl Writer {
         };
         conn.db.wal_hook(Some(hook)).map_err(error)?;
         let mover = Mover::start(path, wal_pages, Arc::clone(&shared))?;
-        Ok(Self { conn, shared, feed, news: Vec::new(), mover })
+        Ok(Self { conn, shared, feed, mover })
     }
 
     /// Runs until the queue is closed and empty.
@@ -114,8 +111,6 @@ impl Writer {
         for job in batch {
             job.answer();
         }
-        // Whoever waits for its answer goes on first.
-        self.feed.tell(&mut self.news);
     }
 
     fn commit_or_retry(&mut self, batch: &mut Jobs) {
@@ -212,7 +207,7 @@ impl Writer {
         if let Some(heads) = &mut self.conn.heads {
             heads.committed();
         }
-        self.news.append(&mut self.conn.recorded);
+        self.feed.tell(&mut self.conn.recorded);
     }
 
     /// Takes back everything of the transaction, in the file and in memory.
